@@ -1,0 +1,1 @@
+"""The full HTP diffusion system: models, diffusion, poses, data, training and reports."""

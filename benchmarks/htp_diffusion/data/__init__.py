@@ -1,0 +1,1 @@
+"""Motion in memory, and the readers and generators that make it."""

@@ -1,0 +1,32 @@
+"""The fixed split of the CMU motion capture clips (subjects 01, 02 and 03, mocap.cs.cmu.edu)."""
+
+from collections.abc import Sequence
+
+from htp_diffusion.data.motion import Motion
+from htp_diffusion.errors import BenchmarkError
+
+CMU_FPS = 60.0
+CMU_TEST = ("S01/01_05", "S01/01_12", "S02/02_02", "S02/02_04", "S02/02_06", "S02/02_09", "S03/03_02")
+CMU_TRAIN = (
+    *(f"S01/01_{clip:02d}" for clip in (1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 13, 14)),
+    *(f"S02/02_{clip:02d}" for clip in (1, 3, 5, 7, 8, 10)),
+    *(f"S03/03_{clip:02d}" for clip in (1, 3, 4)),
+)
+"""Every figure on this data is made with these names: no test clip is ever trained on."""
+
+
+def cmu_split(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
+    """Split the CMU clips into training and test clips, in the order of the name lists.
+
+    Raises:
+        BenchmarkError: A clip is missing, or one is neither a training nor a test clip.
+    """
+    by_name = {motion.name: motion for motion in motions}
+    missing = [name for name in CMU_TRAIN + CMU_TEST if name not in by_name]
+    unknown = sorted(set(by_name) - set(CMU_TRAIN + CMU_TEST))
+    if missing or unknown:
+        raise BenchmarkError(
+            "the CMU split needs its 28 clips and no others: "
+            f"missing {', '.join(missing) or 'none'}; unknown {', '.join(unknown) or 'none'}"
+        )
+    return [by_name[name] for name in CMU_TRAIN], [by_name[name] for name in CMU_TEST]

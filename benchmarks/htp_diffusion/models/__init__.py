@@ -1,0 +1,1 @@
+"""Pose transformers with the parameter names of their public checkpoints."""

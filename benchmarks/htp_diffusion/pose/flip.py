@@ -1,0 +1,32 @@
+"""The horizontal flip of poses, for test-time augmentation and for training."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.skeleton import H36M17, Skeleton
+
+
+def flip_pose(
+    pose: Float[Tensor, "*batch joints dim"], skeleton: Skeleton = H36M17
+) -> Float[Tensor, "*batch joints dim"]:
+    """Mirror a pose: x changes sign, left and right joints change places. Twice is the identity.
+
+    Right for 3D poses in a camera frame, and for screen-normalised 2D poses, whose x = 0 is the middle of
+    the image; not for pixels.
+
+    Raises:
+        BenchmarkError: The pose has another number of joints than the skeleton.
+    """
+    if pose.shape[-2] != skeleton.num_joints:
+        raise BenchmarkError(
+            f"cannot flip a pose of {pose.shape[-2]} joints with a skeleton of {skeleton.num_joints}"
+        )
+    mirrored = pose.index_select(-2, torch.tensor(skeleton.mirror, device=pose.device))
+    return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
+
+
+def flip_root(root: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Mirror a root trajectory in the camera frame: x changes sign. Belongs to the flipped pose."""
+    return torch.cat([-root[..., :1], root[..., 1:]], dim=-1)

@@ -1,0 +1,1 @@
+"""How a benchmark reports: timing, counting, checked JSON and tables."""

@@ -1,0 +1,60 @@
+"""Masked multi-head self-attention over one axis.
+
+Notation (paper, Section III-C):
+    query, key, value   Q, K, V   (..., heads, length, d)
+    keep                M         True where a query may attend to a key
+    d ** -0.5                     the usual scale, d = dim / heads
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from htp_modules.errors import ConfigError
+
+Heads = Float[Tensor, "batch heads queries width"]
+Keys = Float[Tensor, "batch heads keys width"]
+Keep = Bool[Tensor, "batch #heads queries keys"]
+
+
+def fused_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
+    """softmax(Q Kᵀ / sqrt(d) + M⁺) V by the device's fused kernel, M⁺ = 0 where ``keep``, -inf elsewhere."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=keep)
+
+
+def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
+    """The same product written out, for counting operations and as the fused path's oracle."""
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    if keep is not None:
+        scores = scores.masked_fill(~keep, -torch.inf)
+    return scores.softmax(dim=-1) @ value
+
+
+class MultiHeadAttention(nn.Module):
+    """Self-attention with the parameter names of the public pose transformers (``qkv``, ``proj``).
+
+    Attributes:
+        fused: Run the fused kernel (default) or the explicit product.
+    """
+
+    def __init__(self, dim: int, num_heads: int = 8, qkv_bias: bool = True) -> None:
+        super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            raise ConfigError(f"dim expects a multiple of num_heads, got dim={dim}, num_heads={num_heads}")
+        self.num_heads = num_heads
+        self.fused = True
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch length dim"],
+        keep: Bool[Tensor, "batch length length"] | None = None,
+    ) -> Float[Tensor, "batch length dim"]:
+        """Attend along ``length``; ``keep`` is shared by all heads."""
+        query, key, value = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.num_heads)
+        attend = fused_attention if self.fused else explicit_attention
+        mixed = attend(query, key, value, None if keep is None else keep.unsqueeze(1))
+        return self.proj(rearrange(mixed, "b h l d -> b l (h d)"))

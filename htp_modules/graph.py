@@ -1,0 +1,140 @@
+"""Graphs over frames and joints, and the learnable graph convolution on them.
+
+Notation (paper, Section III-B; the convolution is that of KTPFormer and Modulated GCN):
+    fixed        A_T, or the skeleton's graph   (N, N), given
+    adjacency    A_G                            (N, N), learned
+    topology     Â = (A + Aᵀ) / 2, A = fixed + adjacency
+    coupling     P, what each node takes from the others: Â, times the masked correlation in TCEP
+    weight       W_self, W_nbr                  (2, in, out)
+    modulation   m                              (N, out)
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from htp_modules.checks import check_tokens
+from htp_modules.errors import ShapeError
+
+# Bones of the 17-joint Human3.6M skeleton, child to parent.
+_H36M_BONES = (
+    (1, 0), (2, 1), (3, 2), (4, 0), (5, 4), (6, 5), (7, 0), (8, 7),
+    (9, 8), (10, 9), (11, 8), (12, 11), (13, 12), (14, 8), (15, 14), (16, 15),
+)  # fmt: skip
+_INITIAL_ADJACENCY = 1e-6  # A_G starts near zero, as in KTPFormer
+_XAVIER_GAIN = 2.0**0.5  # for the rectifier after the convolution
+
+
+def normalise_graph(links: Float[Tensor, "nodes nodes"]) -> Float[Tensor, "nodes nodes"]:
+    """Row-normalise the links between nodes and put ones on the diagonal.
+
+    Args:
+        links: 1 where two nodes are joined, 0 elsewhere and on the diagonal. A node without links keeps only
+            its own 1.
+    """
+    degree = links.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    return links / degree + torch.eye(links.shape[0], dtype=links.dtype, device=links.device)
+
+
+def chain_graph(num_frames: int, like: Tensor) -> Float[Tensor, "frames frames"]:
+    """A_T: each frame joined to the one before and the one after; dtype and device are those of ``like``."""
+    frame = torch.arange(num_frames, device=like.device)
+    return normalise_graph(((frame[:, None] - frame).abs() == 1).to(like.dtype))
+
+
+def skeleton_graph(num_joints: int) -> Float[Tensor, "joints joints"]:
+    """The Human3.6M skeleton for 17 joints; for other layouts self-loops alone, the rest being learned."""
+    links = torch.zeros(num_joints, num_joints)
+    if num_joints == len(_H36M_BONES) + 1:
+        child, parent = torch.tensor(_H36M_BONES).unbind(dim=-1)
+        links[child, parent] = 1.0
+        links[parent, child] = 1.0
+    return normalise_graph(links)
+
+
+def symmetric_topology(
+    fixed: Float[Tensor, "nodes nodes"], adjacency: Float[Tensor, "nodes nodes"]
+) -> Float[Tensor, "nodes nodes"]:
+    """Â = (A + Aᵀ) / 2 with A = fixed + adjacency."""
+    topology = fixed + adjacency
+    return (topology + topology.T) / 2
+
+
+def graph_convolution(
+    x: Float[Tensor, "*axes nodes channels"],
+    coupling: Float[Tensor, "*#axes nodes nodes"],
+    weight: Float[Tensor, "2 channels out"],
+    modulation: Float[Tensor, "nodes out"],
+    bias: Float[Tensor, " out"],
+) -> Float[Tensor, "*axes nodes out"]:
+    """(P ⊙ I)(m ⊙ x W_self) + (P ⊙ (1 - I))(m ⊙ x W_nbr) + b.
+
+    The diagonal part is a product per node, and both projections are one matmul.
+    """
+    own, neighbor = (x @ torch.cat((weight[0], weight[1]), dim=-1)).chunk(2, dim=-1)
+    own, neighbor = modulation * own, modulation * neighbor
+    diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+    return diagonal * (own - neighbor) + coupling @ neighbor + bias
+
+
+class GraphConvolution(nn.Module):
+    """BatchNorm(graph_convolution(x; P)) over ``num_nodes`` nodes, with a learned topology of its own."""
+
+    def __init__(self, in_channels: int, out_channels: int, num_nodes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, in_channels, out_channels))
+        self.adjacency = nn.Parameter(torch.full((num_nodes, num_nodes), _INITIAL_ADJACENCY))
+        self.modulation = nn.Parameter(torch.ones(num_nodes, out_channels))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.norm = nn.BatchNorm1d(out_channels)
+        for projection in self.weight.unbind():
+            nn.init.xavier_uniform_(projection.data, gain=_XAVIER_GAIN)
+
+    def forward(
+        self,
+        x: Float[Tensor, "*axes nodes channels"],
+        fixed: Float[Tensor, "nodes nodes"],
+        correlation: Float[Tensor, "*#axes nodes nodes"] | None = None,
+    ) -> Float[Tensor, "*axes nodes out"]:
+        """Convolve over the graph ``fixed`` plus the learned one, links weighted by ``correlation`` if given.
+
+        With fewer nodes than built for, the tables are sliced.
+        """
+        nodes = x.shape[-2]
+        coupling = symmetric_topology(fixed, self.adjacency[:nodes, :nodes])
+        if correlation is not None:
+            coupling = correlation * coupling
+        coupling = coupling.to(x.dtype)
+        mixed = graph_convolution(x, coupling, self.weight, self.modulation[:nodes], self.bias)
+        return self.norm(mixed.flatten(0, -2)).view_as(mixed)
+
+
+class SpatialGCN(nn.Module):
+    """Spatial GCN: one graph convolution over the skeleton as joint embedding (Section III-E).
+
+    Args:
+        in_channels: Coordinates per joint: 2, 3, or 5 for a 2D pose beside a noisy 3D pose.
+        dim: D, channels of the tokens.
+        num_joints: J; 17 is taken as the Human3.6M layout.
+    """
+
+    skeleton: Tensor
+
+    def __init__(self, in_channels: int, dim: int, num_joints: int = 17) -> None:
+        super().__init__()
+        self.convolution = GraphConvolution(in_channels, dim, num_joints)
+        self.register_buffer("skeleton", skeleton_graph(num_joints), persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "batch frames joints channels"]
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        """Embed the coordinates.
+
+        Raises:
+            ShapeError: Another rank, or another number of joints or channels than built for.
+            DtypeError: Coordinates that are not floating.
+        """
+        check_tokens(x, name="SpatialGCN", dim=self.convolution.weight.shape[1])
+        if x.shape[2] != self.skeleton.shape[0]:
+            raise ShapeError(f"SpatialGCN was built for {self.skeleton.shape[0]} joints, got {x.shape[2]}")
+        return self.convolution(x, self.skeleton.to(x.dtype)).relu()

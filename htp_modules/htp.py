@@ -1,0 +1,110 @@
+"""HTP: the modules as one flow over any stack of spatial and temporal blocks (paper, Fig. 2, Section III)."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from htp_modules.config import HTPConfig
+from htp_modules.errors import ConfigError
+from htp_modules.mask import TemporalMask
+from htp_modules.mgptp import MGPTP
+from htp_modules.recovery import CrossMHSA, Interpolation
+from htp_modules.tcep import TCEP
+
+
+class Pair(NamedTuple):
+    """A spatial and a temporal block, as functions of tokens (batch, frames, joints, dim).
+
+    Attributes:
+        spatial: Mixes joints within a frame.
+        temporal: Mixes frames within a joint, under a mask or, given None, all of them.
+    """
+
+    spatial: Callable[[Tensor], Tensor]
+    temporal: Callable[[Tensor, TemporalMask | None], Tensor]
+
+
+class HTP(nn.Module):
+    """Hierarchical temporal pruning around blocks that somebody else owns.
+
+    It holds TCEP, MGPTP and the recovery; the blocks come with each call, so that a denoiser, a lifter and a
+    patched foreign model run the same flow.
+
+    Args:
+        dim: D, channels of the tokens.
+        num_frames: T, the longest sequence.
+        num_heads: Heads of the recovery's attention.
+        config: Where and how hard to prune.
+    """
+
+    def __init__(
+        self, dim: int, num_frames: int, num_heads: int = 8, config: HTPConfig | None = None
+    ) -> None:
+        super().__init__()
+        config = HTPConfig() if config is None else config
+        self._built = config
+        self.tcep = TCEP(dim, num_frames, config.num_neighbors)
+        self.mgptp = MGPTP(config.num_keep, config.density_neighbors)
+        attends = config.recovery == "cross_attention"
+        self.recovery = CrossMHSA(dim, num_frames, num_heads) if attends else Interpolation()
+        self.config = config
+
+    @property
+    def config(self) -> HTPConfig:
+        """The options in force. Assign another config to change k, f, n or k' without touching weights.
+
+        Raises:
+            ConfigError: The new config asks for other modules than were built.
+        """
+        return self._built
+
+    @config.setter
+    def config(self, config: HTPConfig) -> None:
+        for name in ("recovery", "spatial_gcn"):
+            built, asked = getattr(self._built, name), getattr(config, name)
+            if built != asked:
+                raise ConfigError(f"{name} is fixed when HTP is built: expected {built!r}, got {asked!r}")
+        self._built = config
+        self.tcep.num_neighbors = config.num_neighbors
+        self.mgptp.num_keep = config.num_keep
+        self.mgptp.num_neighbors = config.density_neighbors
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch frames joints dim"],
+        pairs: Sequence[Pair],
+        inject: Callable[[Tensor], Tensor] | None = None,
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        """Run the hourglass: narrow in time after n pairs, widen again at the end.
+
+        Args:
+            x: Embedded tokens with the spatial position added.
+            pairs: The blocks. The first pair surrounds TCEP, the next n see every frame under the mask, the
+                rest see the kept frames alone.
+            inject: Adds the temporal position (and diffusion time) to the tokens once TCEP has read them.
+
+        Returns:
+            Tokens of every frame. When nothing is pruned (T <= f) the recovery is skipped.
+
+        Raises:
+            ConfigError: Fewer pairs than the config needs.
+            HTPError: Tokens that the modules refuse.
+        """
+        first_pruned = 1 + self.config.num_sft_layers
+        if len(pairs) < first_pruned:
+            raise ConfigError(
+                f"num_sft_layers={self.config.num_sft_layers} needs at least {first_pruned} pairs of blocks, "
+                f"got {len(pairs)}"
+            )
+        x, mask = self.tcep(pairs[0].spatial(x))
+        if inject is not None:
+            x = inject(x)
+        x = pairs[0].temporal(x, mask)
+        for pair in pairs[1:first_pruned]:
+            x = pair.temporal(pair.spatial(x), mask)
+        x, kept = self.mgptp(x, mask)
+        for pair in pairs[first_pruned:]:
+            x = pair.temporal(pair.spatial(x), None)
+        return x if kept.is_all else self.recovery(x, kept)

@@ -1,0 +1,130 @@
+"""TemporalMask: which frames may attend to which, the contract between the modules.
+
+Notation (paper, Section III-B):
+    keep   M   (B, J, T, T), True where frame i may attend to frame i'
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from htp_modules.errors import DtypeError, MaskError, ShapeError
+from htp_modules.kept import KeptFrames
+from htp_modules.pytree import register_result
+
+
+@dataclass(frozen=True, eq=False)
+class TemporalMask:
+    """A symmetric frame-to-frame mask per joint.
+
+    Dtype, rank and squareness are checked when it is made; :meth:`validate` checks the rest.
+
+    Attributes:
+        keep: True where the pair of frames may attend to each other; symmetric, with every self-loop.
+
+    Raises:
+        DtypeError: ``keep`` is not a bool tensor.
+        ShapeError: ``keep`` is not (batch, joints, frames, frames).
+    """
+
+    keep: Bool[Tensor, "batch joints frames frames"]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keep, Tensor) or self.keep.dtype != torch.bool:
+            got = self.keep.dtype if isinstance(self.keep, Tensor) else type(self.keep).__name__
+            raise DtypeError(f"TemporalMask expects a bool tensor, got {got}")
+        if self.keep.ndim != 4 or self.keep.shape[-1] != self.keep.shape[-2]:
+            raise ShapeError(
+                f"TemporalMask expects (batch, joints, frames, frames), got shape {tuple(self.keep.shape)}"
+            )
+
+    @classmethod
+    def dense(
+        cls, batch: int, joints: int, frames: int, *, device: torch.device | str | None = None
+    ) -> "TemporalMask":
+        """The mask under which every frame attends to every frame."""
+        return cls(torch.ones(batch, joints, frames, frames, dtype=torch.bool, device=device))
+
+    @property
+    def num_frames(self) -> int:
+        """T, the length of the sequence that the mask is for."""
+        return self.keep.shape[-1]
+
+    @property
+    def density(self) -> Float[Tensor, ""]:
+        """Share of pairs that are kept, in (0, 1]."""
+        return self.keep.float().mean()
+
+    def additive(self, dtype: torch.dtype) -> Float[Tensor, "batch joints frames frames"]:
+        """M⁺ of Section III-C: 0 where kept, -inf elsewhere."""
+        return torch.zeros_like(self.keep, dtype=dtype).masked_fill(~self.keep, -torch.inf)
+
+    def frame_weights(self) -> Float[Tensor, "batch frames frames"]:
+        """M̄ of Section III-D: the share of joints for which a pair is kept, in [0, 1]."""
+        return self.keep.float().mean(dim=1)
+
+    def folded(self) -> Bool[Tensor, "batch_joints frames frames"]:
+        """``keep`` with joints folded into the batch, as temporal attention takes it."""
+        return rearrange(self.keep, "b j t s -> (b j) t s")
+
+    def restrict(self, kept: KeptFrames) -> "TemporalMask":
+        """The mask among the kept frames alone."""
+        if kept.num_frames != self.num_frames or kept.index.shape[0] != self.keep.shape[0]:
+            raise ShapeError(
+                f"restrict expects kept frames of batch {self.keep.shape[0]}, length {self.num_frames}, "
+                f"got batch {kept.index.shape[0]}, length {kept.num_frames}"
+            )
+        rows = kept.index[:, None, :, None].expand(-1, self.keep.shape[1], -1, self.num_frames)
+        columns = kept.index[:, None, None, :].expand(-1, self.keep.shape[1], kept.num_kept, -1)
+        return TemporalMask(self.keep.gather(2, rows).gather(3, columns))
+
+    def to(self, device: torch.device | str) -> "TemporalMask":
+        """The mask on another device."""
+        return TemporalMask(self.keep.to(device))
+
+    def check_tokens(self, x: Float[Tensor, "batch frames joints dim"], *, name: str) -> None:
+        """Check that the mask was made for tokens of this batch, length and number of joints.
+
+        Raises:
+            ShapeError: It was made for others.
+            MaskError: It lies on another device.
+        """
+        batch, frames, joints, _ = x.shape
+        made_for = (self.keep.shape[0], self.num_frames, self.keep.shape[1])
+        if made_for != (batch, frames, joints):
+            raise ShapeError(
+                f"{name} expects a mask for (batch, frames, joints) = {(batch, frames, joints)}, "
+                f"got one for {made_for}"
+            )
+        if self.keep.device != x.device:
+            raise MaskError(
+                f"{name} expects the mask on {x.device}, got it on {self.keep.device}; use mask.to(device)"
+            )
+
+    def validate(self, num_neighbors: int = 0) -> "TemporalMask":
+        """Check the invariants by value (this reads the mask, so it waits for the device).
+
+        Args:
+            num_neighbors: k; every row must keep at least min(k, T - 1) + 1 frames.
+
+        Returns:
+            The mask itself.
+
+        Raises:
+            MaskError: The mask is not symmetric, lacks a self-loop, or has a row that keeps too few frames.
+        """
+        if not bool((self.keep == self.keep.transpose(-2, -1)).all()):
+            raise MaskError("a temporal mask is symmetric, got one that is not")
+        if not bool(self.keep.diagonal(dim1=-2, dim2=-1).all()):
+            raise MaskError("a temporal mask keeps every self-loop, got one that lacks some")
+        least = min(num_neighbors, self.num_frames - 1) + 1
+        smallest = int(self.keep.sum(dim=-1).min())
+        if smallest < least:
+            raise MaskError(f"every row of the mask keeps at least {least} frames, got a row of {smallest}")
+        return self
+
+
+register_result(TemporalMask, tensor="keep")

@@ -1,0 +1,150 @@
+"""MGPTP: Mask-Guided Pose Token Pruner (paper, Section III-D; density peaks after DPC-KNN and HoT).
+
+Notation:
+    frame_tokens    X̄, mean over joints            (B, T, D)
+    frame_weights   M̄, mean over joints            (B, T, T)
+    distance        d(i, j)                         (B, T, T)
+    density         rho'_i, as its logarithm        (B, T)
+    separation      delta_i                         (B, T)
+
+Saliency rho' * delta is ranked by its logarithm: rho is exp(-d²), which underflows for distant tokens where
+its logarithm does not, and the ranking is the same.
+"""
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from htp_modules.checks import check_tokens, check_type
+from htp_modules.config import check_count, check_frames, resolve_frames
+from htp_modules.kept import KeptFrames
+from htp_modules.mask import TemporalMask
+from htp_modules.selection import scale_tokens, select_highest
+
+_MASKED_MARGIN = 1e-3  # share of the largest distance by which a masked pair is farther than every other
+
+
+def guided_distance(
+    frame_tokens: Float[Tensor, "batch frames dim"],
+    valid: Bool[Tensor, "batch frames frames"],
+) -> Float[Tensor, "batch frames frames"]:
+    """d(i, j) = ||X̄_i - X̄_j|| / sqrt(D) for valid pairs; beyond the sample's largest distance for others."""
+    spread = torch.cdist(frame_tokens, frame_tokens, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = spread * (frame_tokens.shape[-1] ** -0.5)
+    largest = distance.amax(dim=(-2, -1), keepdim=True)
+    beyond = largest * (1.0 + _MASKED_MARGIN) + torch.finfo(distance.dtype).tiny
+    return torch.where(valid, distance, beyond)
+
+
+def log_density(
+    distance: Float[Tensor, "batch frames frames"], num_neighbors: int
+) -> Float[Tensor, "batch frames"]:
+    """Log rho_i = -mean of d(i, n)² over the ``num_neighbors`` nearest other frames; 0 for a lone frame."""
+    frames = distance.shape[-1]
+    neighbors = min(num_neighbors, frames - 1)
+    if neighbors == 0:
+        return torch.zeros_like(distance[..., 0])
+    itself = torch.eye(frames, dtype=torch.bool, device=distance.device)
+    nearest = distance.masked_fill(itself, torch.inf).topk(neighbors, dim=-1, largest=False).values
+    return -nearest.square().mean(dim=-1)
+
+
+def log_support(frame_weights: Float[Tensor, "batch frames frames"]) -> Float[Tensor, "batch frames"]:
+    """Log softmax_i(log(1 + m_i)), m_i = sum_j M̄(i, j): how well the mask connects each frame."""
+    return frame_weights.sum(dim=-1).log1p().log_softmax(dim=-1)
+
+
+def separation(
+    distance: Float[Tensor, "batch frames frames"], density: Float[Tensor, "batch frames"]
+) -> Float[Tensor, "batch frames"]:
+    """delta_i: the distance to the nearest denser frame; for a frame with none denser, its largest distance.
+
+    ``density`` may be any increasing function of the density.
+    """
+    denser = density.unsqueeze(-2) > density.unsqueeze(-1)
+    nearest = distance.masked_fill(~denser, torch.inf).amin(dim=-1)
+    return torch.where(denser.any(dim=-1), nearest, distance.amax(dim=-1))
+
+
+def salient_frames(
+    frame_tokens: Float[Tensor, "batch frames dim"],
+    frame_weights: Float[Tensor, "batch frames frames"],
+    num_keep: int,
+    num_neighbors: int,
+) -> KeptFrames:
+    """The ``num_keep`` frames of highest saliency, ties broken by frame order."""
+    frames = frame_tokens.shape[1]
+    distance = guided_distance(frame_tokens, frame_weights > 0)
+    density = log_density(distance, num_neighbors) + log_support(frame_weights)
+    saliency = density + separation(distance, density).log()
+    # A compiled graph cannot refuse NaN; ranked last, it still selects frames that exist.
+    chosen = select_highest(saliency.masked_fill(saliency.isnan(), -torch.inf), num_keep)
+    frame = torch.arange(frames, device=chosen.device)
+    # A pruned frame gets a number past the end, so that sorting leaves the kept ones first, in order.
+    return KeptFrames(torch.where(chosen, frame, frames).sort(dim=-1).values[:, :num_keep], frames)
+
+
+class MGPTP(nn.Module):
+    """Keeps the few frames that matter, the same for every joint.
+
+    Args:
+        num_keep: f, an int (frames) or a float (share of T); T <= f prunes nothing.
+        num_neighbors: k', neighbours in the local density.
+    """
+
+    def __init__(self, num_keep: int | float, num_neighbors: int = 2) -> None:
+        super().__init__()
+        self.num_keep = num_keep
+        self.num_neighbors = check_count(num_neighbors, "num_neighbors")
+        self.joint_pool = nn.AdaptiveAvgPool1d(1)
+
+    @property
+    def num_keep(self) -> int | float:
+        """f, which may be changed at any time; there are no weights."""
+        return self._num_keep
+
+    @num_keep.setter
+    def num_keep(self, value: int | float) -> None:
+        self._num_keep = check_frames(value, "num_keep")
+
+    def forward(
+        self, x: Float[Tensor, "batch frames joints dim"], mask: TemporalMask
+    ) -> tuple[Float[Tensor, "batch kept joints dim"], KeptFrames]:
+        """Prune frames.
+
+        Args:
+            x: Tokens of the last layer that sees every frame.
+            mask: TCEP's mask for them.
+
+        Returns:
+            The tokens of the kept frames, and which frames they are.
+
+        Raises:
+            ShapeError: Another rank, or a mask of another batch, length or number of joints.
+            DtypeError: Tokens that are not floating, or no TemporalMask.
+            MaskError: A mask on another device.
+            NonFiniteError: Tokens with NaN or infinity.
+        """
+        check_tokens(x, name="MGPTP")
+        check_type(mask, TemporalMask, name="MGPTP")
+        mask.check_tokens(x, name="MGPTP")
+        num_keep = resolve_frames(self.num_keep, x.shape[1])
+        if num_keep == x.shape[1]:
+            return x, KeptFrames.all(x.shape[0], num_keep, device=x.device)
+        kept = salient_frames(self._frame_tokens(x), self._frame_weights(mask), num_keep, self.num_neighbors)
+        return kept.gather(x), kept
+
+    @torch.no_grad()
+    def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:
+        tokens = scale_tokens(x, (1, 2, 3), name="MGPTP").tokens
+        pooled = self.joint_pool(rearrange(tokens, "b t j d -> b (t d) j"))
+        return rearrange(pooled, "b (t d) 1 -> b t d", t=x.shape[1])
+
+    @torch.no_grad()
+    def _frame_weights(self, mask: TemporalMask) -> Float[Tensor, "batch frames frames"]:
+        pooled = self.joint_pool(rearrange(mask.keep.float(), "b j t s -> b (t s) j"))
+        return rearrange(pooled, "b (t s) 1 -> b t s", t=mask.num_frames)
+
+    def extra_repr(self) -> str:
+        return f"num_keep={self.num_keep}, num_neighbors={self.num_neighbors}"

@@ -1,0 +1,113 @@
+"""Recovery: from the kept frames back to the full length (paper, Section III-D).
+
+Notation:
+    queries   T learnable tokens          (T, D)
+    x_kept    keys and values, per joint  (B, f, J, D)
+"""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from htp_modules.attention import explicit_attention, fused_attention
+from htp_modules.checks import check_tokens, check_type
+from htp_modules.config import check_count
+from htp_modules.errors import ConfigError, ShapeError
+from htp_modules.kept import KeptFrames
+
+_QUERY_STD = 0.02  # "initialised small", the field's value for learned tokens
+
+
+class CrossMHSA(nn.Module):
+    """Cross MHSA: one learnable query per frame attends to the kept frames of each joint.
+
+    Args:
+        dim: D, channels of the tokens.
+        num_frames: T, the longest sequence to restore.
+        num_heads: Attention heads.
+
+    Attributes:
+        fused: Run the fused attention kernel (default) or the explicit product.
+    """
+
+    def __init__(self, dim: int, num_frames: int, num_heads: int = 8) -> None:
+        super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            raise ConfigError(f"dim expects a multiple of num_heads, got dim={dim}, num_heads={num_heads}")
+        self.num_heads = num_heads
+        self.fused = True
+        self.queries = nn.Parameter(torch.empty(check_count(num_frames, "num_frames"), dim))
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+        nn.init.trunc_normal_(self.queries, std=_QUERY_STD)
+
+    def forward(
+        self, x_kept: Float[Tensor, "batch kept joints dim"], kept: KeptFrames
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        """Restore every frame.
+
+        Args:
+            x_kept: Tokens of the kept frames.
+            kept: Which frames they are, and of how many.
+
+        Raises:
+            ShapeError: Tokens that ``kept`` was not made for, other channels, or more frames than built for.
+            DtypeError: Tokens that are not floating.
+        """
+        longest, dim = self.queries.shape
+        check_tokens(x_kept, name="CrossMHSA", dim=dim)
+        check_type(kept, KeptFrames, name="CrossMHSA")
+        kept.check_tokens(x_kept, name="CrossMHSA")
+        if kept.num_frames > longest:
+            raise ShapeError(
+                f"CrossMHSA was built for up to num_frames={longest}, got kept frames of {kept.num_frames}; "
+                f"build it with num_frames={kept.num_frames} or cut the sequence into shorter clips"
+            )
+        batch, _, joints, _ = x_kept.shape
+        queries = self.queries[: kept.num_frames]
+        # The queries do not depend on the input: project them once, not once a joint and sample.
+        query = rearrange(self.q(queries), "t (h d) -> h t d", h=self.num_heads)
+        query = query.expand(batch * joints, -1, -1, -1)
+        key = rearrange(self.k(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
+        value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
+        attend = fused_attention if self.fused else explicit_attention
+        restored = rearrange(attend(query, key, value), "(b j) h t d -> b t j (h d)", b=batch)
+        return self.out(restored) + queries[:, None]
+
+
+def interpolate_frames(
+    x_kept: Float[Tensor, "batch kept joints dim"], kept: KeptFrames
+) -> Float[Tensor, "batch frames joints dim"]:
+    """Each frame as the linear mix of the kept frames around it; the outermost are held beyond them."""
+    frame = torch.arange(kept.num_frames, device=x_kept.device)
+    after = (kept.index.unsqueeze(1) < frame[:, None]).sum(dim=-1)
+    before = (after - 1).clamp(min=0)
+    after = after.clamp(max=kept.num_kept - 1)
+    start, end = kept.index.gather(1, before), kept.index.gather(1, after)
+    wide = torch.promote_types(x_kept.dtype, torch.float32)
+    share = (frame - start).clamp(min=0).to(wide) / (end - start).clamp(min=1)
+    left, right = (
+        x_kept.gather(1, side[:, :, None, None].expand(-1, -1, *x_kept.shape[2:])) for side in (before, after)
+    )
+    return torch.lerp(left, right, share.to(x_kept.dtype)[:, :, None, None])
+
+
+class Interpolation(nn.Module):
+    """Linear interpolation between the kept frames: a recovery without parameters or training."""
+
+    def forward(
+        self, x_kept: Float[Tensor, "batch kept joints dim"], kept: KeptFrames
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        """Restore every frame.
+
+        Raises:
+            ShapeError: Tokens that ``kept`` was not made for.
+            DtypeError: Tokens that are not floating.
+        """
+        check_tokens(x_kept, name="Interpolation")
+        check_type(kept, KeptFrames, name="Interpolation")
+        kept.check_tokens(x_kept, name="Interpolation")
+        return interpolate_frames(x_kept, kept)

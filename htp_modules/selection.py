@@ -1,0 +1,69 @@
+"""Selecting the highest scores, deterministically.
+
+Both selections of the paper (TCEP's neighbours, MGPTP's frames) rank frames; ties must fall the same way on
+every run, batch and device, so they are broken by frame order. ``torch.topk`` leaves ties open, but the value
+of its last pick is unambiguous: all above that threshold are in, and ties at it fill up from the first frame.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from htp_modules.checks import check_finite
+
+# Sums of squares of tokens inside this range neither overflow nor vanish in float32 at any width in use.
+_LEAST_AMPLITUDE, _MOST_AMPLITUDE = 2.0**-40, 2.0**40
+
+
+def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Bool[Tensor, "*rows items"]:
+    """Mark the ``count`` highest scores of each row, ties broken by order (the earlier item wins).
+
+    Args:
+        scores: Free of NaN; infinities rank as usual.
+        count: How many to mark, 0 to the row's length.
+
+    Returns:
+        Exactly ``count`` marks a row; marks nest as ``count`` grows.
+    """
+    if count == 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+    above = scores > threshold
+    tied = scores == threshold
+    room = count - above.sum(dim=-1, keepdim=True)
+    return above | (tied & (tied.cumsum(dim=-1) <= room))
+
+
+class ScaledTokens(NamedTuple):
+    """Tokens that may be multiplied with each other.
+
+    Attributes:
+        tokens: In float32 at least, divided by ``scale``.
+        scale: 1, so that the formulas hold as printed, unless the magnitudes are extreme; then their power of
+            two, so that dividing by it rounds nothing.
+    """
+
+    tokens: Tensor
+    scale: Tensor
+
+
+def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str) -> ScaledTokens:
+    """Bring tokens into the range in which their products stay finite and distinct.
+
+    Args:
+        x: Tokens that frames are about to be selected by.
+        dims: The axes that share one scale.
+        name: Who asks, for the message.
+
+    Raises:
+        NonFiniteError: The tokens hold NaN or infinity.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    largest = wide.detach().abs().amax(dim=dims, keepdim=True)
+    check_finite(largest, name=name)
+    extreme = (largest > _MOST_AMPLITUDE) | ((largest < _LEAST_AMPLITUDE) & (largest > 0))
+    one = torch.ones_like(largest)
+    scale = torch.where(extreme, torch.ldexp(one, largest.frexp().exponent - 1), one)
+    return ScaledTokens(wide / scale, scale)

@@ -1,0 +1,44 @@
+"""SFT MHSA: Sparse-Focused Temporal multi-head self-attention (paper, Section III-C).
+
+Notation:
+    y = x + proj(softmax(Q Kᵀ / sqrt(d) + M⁺) V)
+    z = y + MLP(LN(y))
+"""
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_modules.block import TransformerBlock
+from htp_modules.checks import check_tokens, check_type
+from htp_modules.mask import TemporalMask
+
+
+class SFTMHSA(TransformerBlock):
+    """A transformer block along time, each joint's frames attending under the joint's own mask.
+
+    It carries the parameter names of the temporal blocks of MixSTE and D3DP, so their weights load by name.
+    """
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]  (tokens and a mask, not one sequence)
+        self, x: Float[Tensor, "batch frames joints dim"], mask: TemporalMask | None = None
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        """Attend along time.
+
+        Args:
+            x: Tokens.
+            mask: Which frames may attend to which; None lets every frame attend to every frame.
+
+        Raises:
+            ShapeError: Another rank or other channels, or a mask of another batch, length or joints.
+            DtypeError: Tokens that are not floating, or no TemporalMask.
+            MaskError: A mask on another device.
+        """
+        check_tokens(x, name="SFTMHSA", dim=self.norm1.normalized_shape[0])
+        if mask is not None:
+            check_type(mask, TemporalMask, name="SFTMHSA")
+            mask.check_tokens(x, name="SFTMHSA")
+        batch = x.shape[0]
+        sequences = rearrange(x, "b t j d -> (b j) t d")
+        attended = super().forward(sequences, None if mask is None else mask.folded())
+        return rearrange(attended, "(b j) t d -> b t j d", b=batch)

@@ -1,0 +1,125 @@
+"""TCEP: Temporal Correlation-Enhanced Pruning (paper, Section III-B).
+
+Notation:
+    tokens        X_j, the sequence of joint j     (B, J, T, D)
+    correlation   S_j = X_j X_jᵀ / sqrt(D)         (B, J, T, T)
+    neighbors     N_k(i), the k highest of row i
+    keep          M_j, symmetric, with self-loops
+    x'_j = x_j + G_2(G_1(x_j; P_j); P_j),  P_j = softmax(S_j under M_j) ⊙ Â
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from htp_modules.checks import check_tokens
+from htp_modules.config import check_count, check_frames, resolve_frames
+from htp_modules.graph import GraphConvolution, chain_graph
+from htp_modules.mask import TemporalMask
+from htp_modules.selection import scale_tokens, select_highest
+
+DEFAULT_NEIGHBORS = 2 / 3  # 162 of 243 frames
+
+
+def temporal_correlation(
+    tokens: Float[Tensor, "batch joints frames dim"],
+) -> Float[Tensor, "batch joints frames frames"]:
+    """S_j = X_j X_jᵀ / sqrt(D), in the tokens' own precision whatever the autocast."""
+    device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
+    with torch.autocast(device, enabled=False):
+        return tokens @ tokens.transpose(-2, -1) * tokens.shape[-1] ** -0.5
+
+
+def correlated_frames(
+    correlation: Float[Tensor, "batch joints frames frames"], num_neighbors: int
+) -> Bool[Tensor, "batch joints frames frames"]:
+    """M_j: the self-loops, each frame's ``num_neighbors`` most correlated others, and the reverse of both.
+
+    Every row keeps at least min(num_neighbors, T - 1) + 1 frames.
+    """
+    frames = correlation.shape[-1]
+    itself = torch.eye(frames, dtype=torch.bool, device=correlation.device)
+    others = correlation.detach().masked_fill(itself, -torch.inf)
+    neighbors = select_highest(others, min(num_neighbors, frames - 1))
+    return neighbors | neighbors.transpose(-2, -1) | itself
+
+
+def correlation_weights(
+    correlation: Float[Tensor, "batch joints frames frames"],
+    keep: Bool[Tensor, "batch joints frames frames"],
+    scale: Float[Tensor, "batch joints 1 1"],
+) -> Float[Tensor, "batch joints frames frames"]:
+    """The row softmax of S_j under M_j, S_j being ``correlation`` times ``scale``²."""
+    masked = correlation.masked_fill(~keep, -torch.inf)
+    # Below each row's highest, so that scaling back can overflow to -inf alone, which weighs nothing.
+    below = masked - masked.detach().amax(dim=-1, keepdim=True)
+    return (below * scale * scale).softmax(dim=-1)
+
+
+class TCEP(nn.Module):
+    """Masks weakly correlated frame pairs and refines the tokens along the correlated ones.
+
+    A fresh TCEP is the identity on tokens: its last batch norm starts with weight 0.
+
+    Args:
+        dim: D, channels of the tokens.
+        num_frames: T, the longest sequence; shorter ones slice the tables.
+        num_neighbors: k, an int (frames) or a float (share of T); two thirds of T if not given.
+        num_layers: Stacked graph convolutions.
+    """
+
+    def __init__(
+        self, dim: int, num_frames: int, num_neighbors: int | float | None = None, num_layers: int = 2
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.num_frames = check_count(num_frames, "num_frames")
+        self.num_neighbors = DEFAULT_NEIGHBORS if num_neighbors is None else num_neighbors
+        layers = [
+            GraphConvolution(dim, dim, num_frames) for _ in range(check_count(num_layers, "num_layers"))
+        ]
+        nn.init.zeros_(layers[-1].norm.weight)
+        self.layers = nn.ModuleList(layers)
+
+    @property
+    def num_neighbors(self) -> int | float:
+        """k, which may be changed at any time; no weight depends on it."""
+        return self._num_neighbors
+
+    @num_neighbors.setter
+    def num_neighbors(self, value: int | float) -> None:
+        self._num_neighbors = check_frames(value, "num_neighbors")
+
+    def forward(
+        self, x: Float[Tensor, "batch frames joints dim"]
+    ) -> tuple[Float[Tensor, "batch frames joints dim"], TemporalMask]:
+        """Refine the tokens and tell which frames may attend to which.
+
+        Args:
+            x: Tokens after the first spatial block.
+
+        Returns:
+            The refined tokens, and the mask computed from ``x``.
+
+        Raises:
+            ShapeError: Another rank, other channels, or more frames than built for.
+            DtypeError: Tokens that are not floating.
+            NonFiniteError: Tokens with NaN or infinity.
+        """
+        check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
+        tokens = rearrange(x, "b t j d -> b j t d")
+        scaled = scale_tokens(tokens, (-2, -1), name="TCEP")
+        correlation = temporal_correlation(scaled.tokens)
+        keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, x.shape[1]))
+        weights = correlation_weights(correlation, keep, scaled.scale)
+        chain = chain_graph(x.shape[1], correlation)
+        refined = tokens
+        for layer in self.layers:
+            refined = F.gelu(layer(refined, chain, weights))
+        # Under autocast the refinement is wider than half-precision tokens; the tokens keep their dtype.
+        return x + rearrange(refined, "b j t d -> b t j d").to(x.dtype), TemporalMask(keep)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, num_frames={self.num_frames}, num_neighbors={self.num_neighbors}"

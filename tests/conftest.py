@@ -1,0 +1,37 @@
+"""What every test shares: one thread, fixed seeds, a fast deterministic hypothesis profile, the real motion."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+CMU = ROOT.parent / "shared" / "data" / "cmu"
+
+# The oracles and networks that the tests of the library share.
+sys.path.insert(0, str(ROOT / "tests" / "htp_modules"))
+
+settings.register_profile(
+    "project",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("project")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def cmu_path() -> Path:
+    """The folder of the real motion; a test that asks for it is skipped where it is not there."""
+    if not (CMU / "data_3d_cmu.npz").is_file():
+        pytest.skip(f"no real motion at {CMU}")
+    return CMU

@@ -1,0 +1,55 @@
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htp_modules import HTPConfig
+from htp_modules.config import check_count, check_frames, resolve_frames
+
+
+def test_defaults_are_the_papers_trained_model():
+    config = HTPConfig()
+    assert resolve_frames(config.num_neighbors, 243) == 162
+    assert resolve_frames(config.num_keep, 243) == 54
+    assert (config.num_sft_layers, config.density_neighbors) == (3, 2)
+    assert (config.recovery, config.spatial_gcn) == ("cross_attention", True)
+
+
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_an_int_is_a_number_of_frames(value, num_frames):
+    assert resolve_frames(check_frames(value, "k"), num_frames) == min(value, num_frames)
+
+
+@given(st.floats(0, 1, exclude_min=True), st.integers(1, 500))
+def test_a_float_is_a_share(value, num_frames):
+    resolved = resolve_frames(check_frames(value, "k"), num_frames)
+    assert 1 <= resolved <= num_frames
+    assert abs(resolved - max(1.0, value * num_frames)) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("share", "num_frames", "expected"), [(0.5, 5, 3), (0.5, 1, 1), (1e-9, 9, 1), (1.0, 7, 7), (2 / 9, 27, 6), (2 / 9, 81, 18)]
+)
+def test_shares_round_half_up(share, num_frames, expected):
+    assert resolve_frames(share, num_frames) == expected
+
+
+def test_integers_of_other_libraries_count():
+    class Seven:
+        def __index__(self):
+            return 7
+
+    assert check_count(Seven(), "n") == 7
+
+
+def test_frozen_comparable_hashable_picklable():
+    config = HTPConfig(num_keep=9)
+    with pytest.raises(FrozenInstanceError):
+        config.num_keep = 3
+    assert config == HTPConfig(num_keep=9) != replace(config, num_keep=8)
+    assert len({config, HTPConfig(num_keep=9)}) == 1
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(TypeError):
+        HTPConfig(0.5)

@@ -1,0 +1,83 @@
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import lists, shake
+from torch.testing import assert_close
+
+from htp_modules import SpatialGCN
+from htp_modules.graph import (
+    GraphConvolution,
+    chain_graph,
+    graph_convolution,
+    skeleton_graph,
+    symmetric_topology,
+)
+
+LIKE = torch.zeros((), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 8])
+def test_chain(frames):
+    assert_close(chain_graph(frames, LIKE), torch.tensor(oracles.chain(frames), dtype=torch.float64))
+
+
+def test_chain_of_three_written_out():
+    assert chain_graph(3, LIKE).tolist() == [[1, 1, 0], [0.5, 1, 0.5], [0, 1, 1]]
+
+
+def test_skeleton():
+    assert_close(skeleton_graph(17), torch.tensor(oracles.skeleton()))
+
+
+@pytest.mark.parametrize("joints", [1, 5, 16, 18])
+def test_an_unknown_skeleton_has_self_loops_alone(joints):
+    assert torch.equal(skeleton_graph(joints), torch.eye(joints))
+
+
+@given(st.integers(1, 6), st.integers(0, 100))
+def test_topology_is_the_symmetric_part(nodes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    fixed, learned = torch.randn(2, nodes, nodes, dtype=torch.float64, generator=generator)
+    out = symmetric_topology(fixed, learned)
+    assert torch.equal(out, out.T)
+    assert_close(out, torch.tensor(oracles.topology(fixed.tolist(), learned.tolist()), dtype=torch.float64))
+
+
+def convolution_inputs(nodes=4, channels=3, out=2):
+    shapes = [(nodes, channels), (nodes, nodes), (2, channels, out), (nodes, out), (out,)]
+    return [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+
+
+@pytest.mark.parametrize(("nodes", "channels", "out"), [(1, 1, 1), (4, 3, 2), (6, 2, 5)])
+def test_convolution(nodes, channels, out):
+    inputs = convolution_inputs(nodes, channels, out)
+    expected = oracles.convolution(*(i.tolist() for i in inputs))
+    assert_close(graph_convolution(*inputs), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_convolution_gradients():
+    inputs = [i.requires_grad_() for i in convolution_inputs()]
+    assert torch.autograd.gradcheck(graph_convolution, inputs)
+    assert torch.autograd.gradcheck(symmetric_topology, [torch.randn(3, 3).double().requires_grad_()] * 2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_spatial_gcn(training):
+    gcn = shake(SpatialGCN(5, 4).double()).train(training)
+    x = torch.randn(2, 2, 17, 5, dtype=torch.float64)
+    expected = oracles.spatial_gcn(x.tolist(), lists(gcn), training=training)
+    assert_close(gcn(x), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_learned_topology_starts_near_the_fixed_one():
+    layer = GraphConvolution(2, 2, 5)
+    assert torch.equal(layer.adjacency, torch.full((5, 5), 1e-6))
+    assert torch.equal(layer.modulation, torch.ones(5, 2))
+
+
+def test_skeleton_is_not_saved_and_follows_the_module():
+    gcn = SpatialGCN(3, 4).to(torch.bfloat16).eval()
+    assert "skeleton" not in gcn.state_dict()
+    assert gcn(torch.randn(1, 2, 17, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16

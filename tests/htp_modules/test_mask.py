@@ -1,0 +1,87 @@
+import copy
+import pickle
+
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import DTYPES, random_mask
+from torch.testing import assert_close
+from torch.utils import _pytree
+
+from htp_modules import KeptFrames, TemporalMask
+
+sizes = st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 6))
+
+
+@given(sizes)
+def test_dense(size):
+    mask = TemporalMask.dense(*size)
+    batch, joints, frames = size
+    assert mask.keep.shape == (batch, joints, frames, frames)
+    assert float(mask.density) == 1.0
+    assert mask.num_frames == frames
+    assert bool((mask.additive(torch.float32) == 0).all())
+    assert mask.validate(frames) is mask
+
+
+@given(sizes)
+def test_facts_equal_the_slow_ones(size):
+    mask = random_mask(*size)
+    keep = mask.keep.tolist()
+    expected = [oracles.frame_weights(clip) for clip in keep]
+    assert_close(mask.frame_weights(), torch.tensor(expected))
+    entries = [v for clip in keep for joint in clip for row in joint for v in row]
+    assert float(mask.density) == pytest.approx(sum(entries) / len(entries))
+    assert mask.folded().tolist() == [joint for clip in keep for joint in clip]
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16])
+def test_additive(dtype):
+    mask = random_mask(1, 2, 4)
+    additive = mask.additive(dtype)
+    assert additive.dtype == dtype
+    expected = [0.0 if v else -torch.inf for v in mask.keep.flatten().tolist()]
+    assert additive.flatten().tolist() == expected
+
+
+@given(sizes, st.data())
+def test_restrict(size, data):
+    batch, joints, frames = size
+    mask = random_mask(*size)
+    num_keep = data.draw(st.integers(1, frames))
+    rows = [sorted(data.draw(st.permutations(range(frames)))[:num_keep]) for _ in range(batch)]
+    restricted = mask.restrict(KeptFrames(torch.tensor(rows), frames)).validate()
+    keep = mask.keep.tolist()
+    expected = [[[[m[i][j] for j in r] for i in r] for m in clip] for clip, r in zip(keep, rows, strict=True)]
+    assert restricted.keep.tolist() == expected
+
+
+def test_to_keeps_the_mask():
+    mask = random_mask(1, 2, 3)
+    assert torch.equal(mask.to("cpu").keep, mask.keep)
+    assert mask.to("meta").keep.is_meta
+
+
+def test_frozen():
+    mask = TemporalMask.dense(1, 1, 2)
+    with pytest.raises(AttributeError):
+        mask.keep = mask.keep
+    assert hash(mask) == hash(mask)
+
+
+@pytest.mark.parametrize("make", [lambda: random_mask(1, 2, 3), lambda: KeptFrames(torch.tensor([[0, 2]]), 3)])
+def test_copies_and_pytrees(make):
+    result = make()
+    (tensor,) = _pytree.tree_leaves(result)
+    copies = [copy.deepcopy(result), pickle.loads(pickle.dumps(result)), _pytree.tree_map(torch.clone, result)]
+    for other in copies:
+        assert type(other) is type(result)
+        (leaf,) = _pytree.tree_leaves(other)
+        assert torch.equal(leaf, tensor)
+        assert leaf.data_ptr() != tensor.data_ptr()
+        assert _pytree.tree_structure(other) == _pytree.tree_structure(result)
+    # PyTorch hangs other things on the same tree.
+    shapes = _pytree.tree_map(lambda t: str(t.shape), {"out": (result, 1.0 * tensor)})
+    assert isinstance(shapes["out"][0], type(result))

@@ -1,0 +1,50 @@
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import DTYPES, tokens
+
+from htp_modules.selection import scale_tokens, select_highest
+
+scores = st.lists(st.sampled_from([-2.0, -1.0, 0.0, -0.0, 0.5, 3.0, float("-inf"), float("inf")]), min_size=1, max_size=9)
+
+
+@given(scores, st.data())
+def test_ties_go_to_the_earlier_item(row, data):
+    count = data.draw(st.integers(0, len(row)))
+    for dtype in DTYPES:
+        chosen = select_highest(torch.tensor([row], dtype=dtype), count)[0]
+        assert set(chosen.nonzero()[:, 0].tolist()) == set(oracles.highest(row, count))
+
+
+@given(scores)
+def test_marks_nest_even_with_ties(row):
+    marks = [select_highest(torch.tensor(row), count) for count in range(len(row) + 1)]
+    for smaller, larger in zip(marks, marks[1:], strict=False):
+        assert bool((larger | ~smaller).all())
+        assert larger.sum() == smaller.sum() + 1
+
+
+@given(tokens(extremes=(1.0, 3.0, 0.2)))
+def test_ordinary_tokens_are_not_scaled(x):
+    scaled = scale_tokens(x, (-2, -1), name="test")
+    assert bool((scaled.scale == 1).all())
+    assert torch.equal(scaled.tokens, x.to(torch.promote_types(x.dtype, torch.float32)))
+
+
+@given(tokens())
+def test_scaling_is_exact_and_leaves_products_finite(x):
+    scaled = scale_tokens(x, (1, 2, 3), name="test")
+    assert torch.equal(scaled.tokens * scaled.scale, x.to(scaled.tokens.dtype))
+    exponents = scaled.scale.double().log2()
+    assert torch.equal(exponents, exponents.round())
+    squares = scaled.tokens.square()
+    assert bool(squares.isfinite().all())
+    assert bool(((squares > 0) == (x != 0)).all())
+
+
+@pytest.mark.parametrize("least", [1e-45, 3e38])
+def test_the_edges_of_float32_are_scaled_into_range(least):
+    scaled = scale_tokens(torch.full((1, 2), least), (-1,), name="test").tokens
+    assert bool(((scaled >= 1) & (scaled < 2)).all())
