@@ -1,4 +1,4 @@
-"""What every test shares: one thread, fixed seeds, a fast deterministic hypothesis profile, the real motion."""
+"""What every test shares: one thread, fixed seeds, a deterministic hypothesis profile, the real motion."""
 
 import sys
 from pathlib import Path

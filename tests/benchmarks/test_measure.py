@@ -1,7 +1,3 @@
-import dataclasses
-import subprocess
-import sys
-
 import numpy
 import pytest
 import torch
@@ -39,8 +35,24 @@ def test_interleaved_times_what_the_clock_says(monkeypatch):
     }
     timings = measure.interleaved(cases, repeats=3, warmup=1)
     assert timings == {"slow": Timing((4.0, 5.0, 6.0)), "fast": Timing((1.0, 2.0, 1.5))}
-    # The warm-up round, then rounds that change direction.
-    assert clock.log == ["fast", "slow", "slow", "fast", "fast", "slow", "slow", "fast"]
+    # Every round changes direction, the warm-up first.
+    assert clock.log == ["slow", "fast", "fast", "slow", "slow", "fast", "fast", "slow"]
+
+
+def test_laps_hand_each_item_to_every_case_and_time_it_alone(monkeypatch):
+    clock = Clock(monkeypatch)
+    spend = {"slow": clock.case("slow", [3.0, 5.0]), "fast": clock.case("fast", [1.0, 2.0])}
+    cases = {name: lambda item, name=name: (spend[name](), f"{name} {item}")[1] for name in spend}
+    found = []
+    for lap in measure.laps(cases, ["a", "b"]):
+        clock.now += 100.0  # what the caller does between two laps is nobody's time
+        found.append((lap.name, lap.item, lap.result, lap.seconds))
+    assert found == [
+        ("slow", "a", "slow a", 3.0),
+        ("fast", "a", "fast a", 1.0),
+        ("fast", "b", "fast b", 2.0),
+        ("slow", "b", "slow b", 5.0),
+    ]
 
 
 def test_interleaved_waits_for_the_device_on_both_sides(monkeypatch):
@@ -103,6 +115,9 @@ def test_peak_memory_on_a_cpu_sees_a_large_allocation():
     if peak is None:
         pytest.skip("this system does not tell the peak of a process")
     assert 60 << 20 <= peak <= 128 << 20
+    again = measure.peak_memory(allocate)
+    assert again is not None
+    assert 60 << 20 <= again <= 128 << 20
 
 
 def test_peak_memory_is_none_where_the_system_does_not_tell(monkeypatch):
@@ -115,67 +130,6 @@ def test_peak_memory_on_cuda_counts_tensors():
     def allocate():
         torch.empty(64 << 20, dtype=torch.uint8, device="cuda")
 
-    before = torch.cuda.memory_allocated()
-    assert measure.peak_memory(allocate, "cuda") == before + (64 << 20)
-
-
-def git(root, *arguments):
-    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(
-        ["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
-def test_git_state_tells_the_commit_and_changes_to_tracked_files(tmp_path):
-    root = tmp_path / "checkout"
-    below = root / "below"
-    below.mkdir(parents=True)
-    assert measure.git_state(root) == (None, None)
-    git(root, "init")
-    assert measure.git_state(root) == (None, None)
-    tracked = root / "tracked"
-    tracked.write_text("one")
-    git(root, "add", "tracked")
-    git(root, "commit", "--message", "first")
-    commit = git(root, "rev-parse", "HEAD")
-    (root / "untracked").write_text("")
-    assert measure.git_state(root) == (commit, False)
-    tracked.write_text("two")
-    assert measure.git_state(root) == (commit, True)
-    assert measure.git_state(below) == (None, None)
-    assert measure.git_state(root / "missing") == (None, None)
-
-
-def test_command_line_names_no_folder_of_this_machine(tmp_path):
-    arguments = [
-        str(tmp_path / "benchmarks" / "run.py"),
-        "--data",
-        "/home/someone/data/poses.npz",
-        f"--json={tmp_path / 'out' / 'a b.json'}",
-        "--lr=1e-3",
-        "../relative/file.npz",
-        "x=/not/an/option",
-        "--steps",
-        "5",
-    ]
-    assert measure.command_line(arguments, tmp_path) == (
-        "benchmarks/run.py --data poses.npz '--json=out/a b.json' --lr=1e-3 ../relative/file.npz "
-        "x=/not/an/option --steps 5"
-    )
-
-
-def test_provenance_describes_this_process(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["run.py", "--steps", "5"])
-    found = measure.provenance()
-    assert found.torch == torch.__version__
-    assert found.numpy == numpy.__version__
-    assert found.python == ".".join(map(str, sys.version_info[:3]))
-    assert found.threads == torch.get_num_threads()
-    assert found.cores >= 1
-    assert found.command == "run.py --steps 5"
-    assert (found.gpu is None) == (not torch.cuda.is_available())
-    assert (found.commit is None) == (found.dirty is None)
-    assert found.date.endswith("+00:00")
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        found.commit = "other"
+    held = torch.ones(1 << 20, device="cuda")
+    assert measure.peak_memory(allocate, "cuda") == 64 << 20
+    assert held.sum() == 1 << 20

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy
 import pytest
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.measure import Timing, provenance
+from htp_diffusion.report.measure import Timing
+from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.tables import Column, Figure, Table
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A small spatial/temporal transformer with and without HTP, and helpers that the tests of the modules share."""
+"""A small spatial/temporal transformer with and without HTP, and what else the tests of the modules share."""
 
 import torch
 from einops import rearrange
@@ -9,7 +9,11 @@ from htp_modules import HTP, SFTMHSA, HTPConfig, Pair, TemporalMask
 from htp_modules.block import TransformerBlock
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-EXTREMES = (1.0, 2.0**100, 2.0**-100)  # 1.3e30 and 7.9e-31: powers of two, so that they scale without rounding
+EXTREMES = (
+    1.0,
+    2.0**100,
+    2.0**-100,
+)  # 1.3e30 and 7.9e-31: powers of two, so that they scale without rounding
 
 
 class SpatialBlock(TransformerBlock):
@@ -17,7 +21,9 @@ class SpatialBlock(TransformerBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         batch = x.shape[0]
-        return rearrange(super().forward(rearrange(x, "b t j d -> (b t) j d")), "(b t) j d -> b t j d", b=batch)
+        return rearrange(
+            super().forward(rearrange(x, "b t j d -> (b t) j d")), "(b t) j d -> b t j d", b=batch
+        )
 
 
 class Network(nn.Module):
@@ -45,7 +51,7 @@ class Network(nn.Module):
 
 
 def shake(module: nn.Module) -> nn.Module:
-    """Move every weight and running statistic away from where it starts, so that no term hides behind a 0 or 1."""
+    """Move every weight and running statistic from where it starts: no term hides behind a 0 or 1."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -70,7 +76,7 @@ def random_mask(batch: int, joints: int, frames: int, share: float = 0.4) -> Tem
 
 @st.composite
 def tokens(draw, max_batch=2, max_frames=8, max_joints=3, max_dim=5, dtypes=DTYPES, extremes=EXTREMES):
-    """Tokens of any small size: random, small integers (full of exact ties), constant in time, or duplicated."""
+    """Tokens of any small size: random, small integers (full of exact ties), constant, or duplicated."""
     batch, frames, joints, dim = (
         draw(st.integers(1, most)) for most in (max_batch, max_frames, max_joints, max_dim)
     )

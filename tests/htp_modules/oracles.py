@@ -1,16 +1,17 @@
-"""Every formula of the method, written again the slow way: Python loops over float64 numbers, no tensor operation.
+"""Every formula of the method, written again the slow way: Python loops over float64, no tensor operation.
 
-Tensors come in as nested lists (``tensor.double().tolist()``) and go out as nested lists. One sample and, where a
+Tensors come in as nested lists (``tensor.double().tolist()``) and go out as such, one sample and, where a
 formula works joint by joint, one joint at a time.
 """
 
 import math
+from itertools import pairwise
 
 NEGATIVE = -math.inf
-BONES = {  # Human3.6M, by name, so that a slip in the numbering shows
-    "hip": 0, "rhip": 1, "rknee": 2, "rfoot": 3, "lhip": 4, "lknee": 5, "lfoot": 6, "spine": 7, "thorax": 8,
-    "neck": 9, "head": 10, "lshoulder": 11, "lelbow": 12, "lwrist": 13, "rshoulder": 14, "relbow": 15, "rwrist": 16,
-}  # fmt: skip
+JOINTS = (  # Human3.6M, by name, so that a slip in the numbering shows
+    "hip", "rhip", "rknee", "rfoot", "lhip", "lknee", "lfoot", "spine", "thorax", "neck", "head",
+    "lshoulder", "lelbow", "lwrist", "rshoulder", "relbow", "rwrist",
+)  # fmt: skip
 LIMBS = (
     "hip rhip rknee rfoot",
     "hip lhip lknee lfoot",
@@ -44,7 +45,7 @@ def highest(scores, count):
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:count]
 
 
-# --- graphs -----------------------------------------------------------------------------------------------------
+# --- graphs
 
 
 def normalised(links):
@@ -62,8 +63,8 @@ def chain(frames):
 def skeleton():
     links = [[0.0] * 17 for _ in range(17)]
     for limb in LIMBS:
-        joints = [BONES[name] for name in limb.split()]
-        for a, b in zip(joints, joints[1:], strict=False):
+        joints = [JOINTS.index(name) for name in limb.split()]
+        for a, b in pairwise(joints):
             links[a][b] = links[b][a] = 1.0
     return normalised(links)
 
@@ -83,8 +84,10 @@ def convolution(x, coupling, weight, modulation, bias):
             total = bias[o]
             for j in range(nodes):
                 own = weight[0] if i == j else weight[1]
-                total += coupling[i][j] * modulation[j][o] * math.fsum(
-                    x[j][c] * own[c][o] for c in range(len(x[j]))
+                total += (
+                    coupling[i][j]
+                    * modulation[j][o]
+                    * math.fsum(x[j][c] * own[c][o] for c in range(len(x[j])))
                 )
             row.append(total)
         result.append(row)
@@ -132,7 +135,7 @@ def spatial_gcn(x, state, *, training):
     return [out[b * frames : (b + 1) * frames] for b in range(len(x))]
 
 
-# --- TCEP -------------------------------------------------------------------------------------------------------
+# --- TCEP
 
 
 def correlation(x):
@@ -195,15 +198,13 @@ def tcep(x, state, num_neighbors, num_layers, *, training):
     return joint_unsequences(out, len(x)), keeps
 
 
-# --- attention --------------------------------------------------------------------------------------------------
+# --- attention
 
 
 def layer_norm(row, weight, bias, eps=1e-6):
     mean = math.fsum(row) / len(row)
     variance = math.fsum((v - mean) ** 2 for v in row) / len(row)
-    return [
-        (v - mean) / math.sqrt(variance + eps) * w + b for v, w, b in zip(row, weight, bias, strict=True)
-    ]
+    return [(v - mean) / math.sqrt(variance + eps) * w + b for v, w, b in zip(row, weight, bias, strict=True)]
 
 
 def attention(queries, keys, values, heads, keep=None):
@@ -284,7 +285,7 @@ def interpolation(x_kept, index, frames):
     return out
 
 
-# --- MGPTP ------------------------------------------------------------------------------------------------------
+# --- MGPTP
 
 
 def frame_tokens(x):
@@ -330,7 +331,9 @@ def saliency(tokens, weights, num_neighbors, beyond):
     """rho' * delta, masked pairs being ``beyond`` apart (a function of the largest distance)."""
     distance = plain_distance(tokens)
     far = beyond(max(map(max, distance)))
-    distance = [[d if w > 0 else far for d, w in zip(*r, strict=True)] for r in zip(distance, weights, strict=True)]
+    distance = [
+        [d if w > 0 else far for d, w in zip(*r, strict=True)] for r in zip(distance, weights, strict=True)
+    ]
     response = [r * s for r, s in zip(density(distance, num_neighbors), support(weights), strict=True)]
     return [r * d for r, d in zip(response, separation(distance, response), strict=True)]
 

@@ -30,12 +30,14 @@ def test_a_float_is_a_share(value, num_frames):
 
 
 @pytest.mark.parametrize(
-    ("share", "num_frames", "expected"), [(0.5, 5, 3), (0.5, 1, 1), (1e-9, 9, 1), (1.0, 7, 7), (2 / 9, 27, 6), (2 / 9, 81, 18)]
+    ("share", "num_frames", "expected"),
+    [(0.5, 5, 3), (0.5, 1, 1), (1e-9, 9, 1), (1.0, 7, 7), (2 / 9, 27, 6), (2 / 9, 81, 18)],
 )
 def test_shares_round_half_up(share, num_frames, expected):
     assert resolve_frames(share, num_frames) == expected
 
 
+@pytest.mark.unhooked
 def test_integers_of_other_libraries_count():
     class Seven:
         def __index__(self):

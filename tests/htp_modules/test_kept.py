@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -27,7 +29,9 @@ def test_gather_and_spread_equal_loops(kept, dtype):
         for place, frame in enumerate(frames):
             assert torch.equal(gathered[b, place], x[b, frame])
         for frame in range(kept.num_frames):
-            assert torch.equal(spread[b, frame], x[b, frame] if frame in frames else torch.zeros_like(x[b, 0]))
+            assert torch.equal(
+                spread[b, frame], x[b, frame] if frame in frames else torch.zeros_like(x[b, 0])
+            )
     assert torch.equal(kept.gather(spread), gathered)
     assert kept.num_kept == num_keep
     assert kept.is_all == (num_keep == kept.num_frames)
@@ -39,9 +43,7 @@ def test_gaps_add_up(kept):
     gaps = kept.gaps()
     assert bool((gaps >= 1).all())
     assert torch.equal(gaps.sum(dim=1), kept.index[:, -1] - kept.index[:, 0])
-    assert gaps.tolist() == [
-        [b - a for a, b in zip(row, row[1:], strict=False)] for row in kept.index.tolist()
-    ]
+    assert gaps.tolist() == [[b - a for a, b in pairwise(row)] for row in kept.index.tolist()]
 
 
 def test_all():

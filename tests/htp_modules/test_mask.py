@@ -48,7 +48,7 @@ def test_additive(dtype):
 
 @given(sizes, st.data())
 def test_restrict(size, data):
-    batch, joints, frames = size
+    batch, _, frames = size
     mask = random_mask(*size)
     num_keep = data.draw(st.integers(1, frames))
     rows = [sorted(data.draw(st.permutations(range(frames)))[:num_keep]) for _ in range(batch)]
@@ -71,11 +71,17 @@ def test_frozen():
     assert hash(mask) == hash(mask)
 
 
-@pytest.mark.parametrize("make", [lambda: random_mask(1, 2, 3), lambda: KeptFrames(torch.tensor([[0, 2]]), 3)])
+@pytest.mark.parametrize(
+    "make", [lambda: random_mask(1, 2, 3), lambda: KeptFrames(torch.tensor([[0, 2]]), 3)]
+)
 def test_copies_and_pytrees(make):
     result = make()
     (tensor,) = _pytree.tree_leaves(result)
-    copies = [copy.deepcopy(result), pickle.loads(pickle.dumps(result)), _pytree.tree_map(torch.clone, result)]
+    copies = [
+        copy.deepcopy(result),
+        pickle.loads(pickle.dumps(result)),
+        _pytree.tree_map(torch.clone, result),
+    ]
     for other in copies:
         assert type(other) is type(result)
         (leaf,) = _pytree.tree_leaves(other)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import oracles
 import pytest
 import torch
@@ -7,7 +9,9 @@ from networks import DTYPES, tokens
 
 from htp_modules.selection import scale_tokens, select_highest
 
-scores = st.lists(st.sampled_from([-2.0, -1.0, 0.0, -0.0, 0.5, 3.0, float("-inf"), float("inf")]), min_size=1, max_size=9)
+scores = st.lists(
+    st.sampled_from([-2.0, -1.0, 0.0, -0.0, 0.5, 3.0, float("-inf"), float("inf")]), min_size=1, max_size=9
+)
 
 
 @given(scores, st.data())
@@ -21,7 +25,7 @@ def test_ties_go_to_the_earlier_item(row, data):
 @given(scores)
 def test_marks_nest_even_with_ties(row):
     marks = [select_highest(torch.tensor(row), count) for count in range(len(row) + 1)]
-    for smaller, larger in zip(marks, marks[1:], strict=False):
+    for smaller, larger in pairwise(marks):
         assert bool((larger | ~smaller).all())
         assert larger.sum() == smaller.sum() + 1
 

@@ -1,24 +1,19 @@
-"""Time, memory and provenance: how every benchmark measures."""
+"""Time and memory: how every benchmark measures."""
 
-import os
-import platform
-import shlex
+import ctypes
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import numpy
 import torch
 
 from htp_diffusion.errors import BenchmarkError
 
-_ROOT = Path(__file__).resolve().parents[3]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,23 @@ class Timing:
         return high - low
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lap(Generic[Item, Result]):
+    """One timed call.
+
+    Attributes:
+        name: The case.
+        item: What it was called with.
+        result: What it returned.
+        seconds: How long it took.
+    """
+
+    name: str
+    item: Item
+    result: Result
+    seconds: float
+
+
 @dataclass(frozen=True)
 class SpeedUp:
     """How many times as fast one case is as another.
@@ -64,35 +76,6 @@ class SpeedUp:
     paired_high: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """Where a result comes from.
-
-    Attributes:
-        commit: Commit of the checkout that holds this file, None outside one.
-        dirty: Whether tracked files differ from the commit, None outside a checkout.
-        python, torch, numpy: Versions.
-        cpu: Model of the processor, None where the system does not tell.
-        cores: Processors that this process may use.
-        threads: Threads of one torch operation.
-        gpu: Name of the current CUDA device, None without one.
-        date: When, in UTC, to the second (ISO 8601).
-        command: Command line; absolute paths are cut to the part inside the checkout, or to their last name.
-    """
-
-    commit: str | None
-    dirty: bool | None
-    python: str
-    torch: str
-    numpy: str
-    cpu: str | None
-    cores: int
-    threads: int
-    gpu: str | None
-    date: str
-    command: str
-
-
 def synchronise(device: torch.device | str) -> None:
     """Wait until the device has done all its work; at once on a CPU."""
     kind = torch.device(device).type
@@ -102,13 +85,35 @@ def synchronise(device: torch.device | str) -> None:
         torch.mps.synchronize()
 
 
+def laps(
+    cases: Mapping[str, Callable[[Item], Result]], items: Iterable[Item], device: torch.device | str = "cpu"
+) -> Iterator[Lap[Item, Result]]:
+    """Call several cases in turn on each item, so that what slows the machine for a while slows them all.
+
+    Every other round goes backwards, so that no case always follows the same one. The device is synchronised
+    before the clock starts and before it stops.
+
+    Args:
+        cases: What to call, by name.
+        items: What to call them with, a round each.
+        device: Where the cases run.
+
+    Yields:
+        One call after the other; the clock stands still while the caller looks at it.
+    """
+    for turn, item in enumerate(items):
+        for name in list(cases)[:: -1 if turn % 2 else 1]:
+            synchronise(device)
+            start = time.perf_counter()
+            result = cases[name](item)
+            synchronise(device)
+            yield Lap(name=name, item=item, result=result, seconds=time.perf_counter() - start)
+
+
 def interleaved(
     cases: Mapping[str, Callable[[], Any]], *, repeats: int, warmup: int, device: torch.device | str = "cpu"
 ) -> dict[str, Timing]:
-    """Time several cases in turn, so that what slows the machine for a while slows them all.
-
-    A round calls every case once; every other round goes backwards, so that no case always follows the same
-    one. The device is synchronised before the clock starts and before it stops.
+    """Time several cases by `laps` that do the same again and again.
 
     Args:
         cases: What to call, by name; results are thrown away.
@@ -126,15 +131,15 @@ def interleaved(
         raise BenchmarkError(
             f"expected a case, repeats >= 1 and warmup >= 0, got {len(cases)} cases, {repeats} and {warmup}"
         )
+
+    def without_item(case: Callable[[], Any]) -> Callable[[int], Any]:
+        return lambda _: case()
+
     seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(-warmup, repeats):
-        for name in list(cases)[:: -1 if turn % 2 else 1]:
-            synchronise(device)
-            start = time.perf_counter()
-            cases[name]()
-            synchronise(device)
-            if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
+    calls = {name: without_item(case) for name, case in cases.items()}
+    for lap in laps(calls, range(-warmup, repeats), device):
+        if lap.item >= 0:
+            seconds[lap.name].append(lap.seconds)
     return {name: Timing(tuple(samples)) for name, samples in seconds.items()}
 
 
@@ -160,13 +165,10 @@ def speed_up(slow: Timing, fast: Timing) -> SpeedUp:
 
 
 def peak_memory(function: Callable[[], Any], device: torch.device | str = "cpu") -> int | None:
-    """Call a function once and measure its peak memory, in bytes.
+    """Call a function once and measure by how many bytes it raised the memory in use at most.
 
-    The figures of the two kinds of device do not compare. On CUDA it is the most memory that tensors held on
-    the device, the weights and whatever else was there before included (`torch.cuda.max_memory_allocated`).
-    On a CPU it is by how much the process's resident memory rose above where it stood at the call (Linux
-    only); memory that the process had freed but kept is used again without a rise, so the first call in a
-    process is the one to trust.
+    Weights and whatever else was there before do not count. On CUDA, tensors are counted
+    (`torch.cuda.max_memory_allocated`); on a CPU, the resident memory of the process (Linux only).
 
     Returns:
         Bytes, or None where the system does not tell (the function is called all the same).
@@ -174,71 +176,23 @@ def peak_memory(function: Callable[[], Any], device: torch.device | str = "cpu")
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
+        allocated = torch.cuda.memory_allocated(device)
         function()
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_allocated(device) - allocated
+    _return_freed_memory()
     before = _reset_resident_peak()
     function()
     after = _resident("VmHWM")
     return None if before is None or after is None else max(0, after - before)
 
 
-def provenance() -> Provenance:
-    """Describe this process, its machine and its code as they are now."""
-    commit, dirty = git_state(_ROOT)
-    return Provenance(
-        commit=commit,
-        dirty=dirty,
-        python=platform.python_version(),
-        torch=str(torch.__version__),
-        numpy=numpy.__version__,
-        cpu=_cpu_model(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        threads=torch.get_num_threads(),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        command=command_line(sys.argv, _ROOT),
-    )
-
-
-def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """Commit of the checkout whose top folder is root, and whether tracked files differ from it.
-
-    Returns:
-        None and None if root is not the top of a git checkout with a commit. Not the checkout above it: code
-        installed inside another project's folder is not of that project's commit.
-    """
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)  # noqa: S603
-        return done.stdout.strip()
-
+def _return_freed_memory() -> None:
+    """Give freed memory back to the system, where the C library can: used again, it would not show."""
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return None, None
-        return git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-
-
-def command_line(arguments: Sequence[str], root: Path) -> str:
-    """Quote a command line for a shell, without paths that only this machine has.
-
-    An absolute path is cut to the part below root, or to its last name outside root; so is the value of
-    --option=value.
-    """
-
-    def portable(argument: str) -> str:
-        option, equals, value = argument.partition("=")
-        if equals and option.startswith("-"):
-            return f"{option}={portable(value)}"
-        path = Path(argument)
-        if not path.is_absolute():
-            return argument
-        return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-    return shlex.join(map(portable, arguments))
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, TypeError, AttributeError):  # another C library than glibc
+        return
 
 
 def _quartiles(samples: Sequence[float]) -> tuple[float, float]:
@@ -273,12 +227,3 @@ def _reset_resident_peak() -> int | None:
     # Some sandboxes take the write and do nothing: a peak that stays far above the resident was not reset.
     slack = 4 << 20
     return None if high == high_before and high > resident + slack else resident
-
-
-def _cpu_model() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor()) or None

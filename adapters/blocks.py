@@ -1,0 +1,80 @@
+"""A host's own attention blocks under a temporal mask.
+
+The public blocks take no mask. Under one, their submodules are called here in the block's own order; without one
+the block itself is called. Forward hooks on a masked block or its attention do not fire, those on its layers do.
+
+Notation (paper, Section III-C):
+    y = x + proj(softmax(Q Kᵀ scale + M⁺) V)
+    z = y + MLP(LN(y))
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from htp_modules import SFTMHSA, TemporalMask
+
+
+def call_part(owner: nn.Module, name: str, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """``owner``'s optional layer ``name`` (dropout, stochastic depth), the identity where it has none."""
+    part = getattr(owner, name, None)
+    return x if part is None else part(x)
+
+
+def masked_attention(
+    attention: Any,
+    x: Float[Tensor, "batch length dim"],
+    keep: Bool[Tensor, "batch length length"],
+    *,
+    fused: bool,
+) -> Float[Tensor, "batch length dim"]:
+    """A host's self-attention, its layers, scale and dropout, under ``keep``.
+
+    Args:
+        attention: Has ``qkv``, ``proj`` and ``num_heads``; may have ``scale``, ``attn_drop`` and ``proj_drop``.
+        x: Normalised tokens.
+        keep: True where a query may attend to a key.
+        fused: Run the fused kernel, or the explicit product (for counting operations).
+    """
+    heads = rearrange(
+        attention.qkv(x), "n l (three heads d) -> three n heads l d", three=3, heads=attention.num_heads
+    )
+    query, key, value = heads
+    scale = getattr(attention, "scale", None) or query.shape[-1] ** -0.5
+    keep = keep.unsqueeze(1)
+    if fused:
+        drop = getattr(attention, "attn_drop", None)
+        rate = drop.p if drop is not None and drop.training else 0.0
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=keep, dropout_p=rate, scale=scale
+        )
+    else:
+        scores = (query @ key.transpose(-2, -1) * scale).masked_fill(~keep, -torch.inf)
+        mixed = call_part(attention, "attn_drop", scores.softmax(dim=-1)) @ value
+    mixed = attention.proj(rearrange(mixed, "n heads l d -> n l (heads d)"))
+    return call_part(attention, "proj_drop", mixed)
+
+
+def spatial_block(block: nn.Module, x: Float[Tensor, "b t j d"]) -> Float[Tensor, "b t j d"]:
+    """A host's block along the joints of each frame."""
+    return block(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def temporal_block(
+    block: Any, x: Float[Tensor, "b t j d"], mask: TemporalMask | None, *, fused: bool
+) -> Float[Tensor, "b t j d"]:
+    """A host's block along the frames of each joint, under the joint's mask if one is given."""
+    if isinstance(block, SFTMHSA):
+        return block(x, mask)
+    tracks = rearrange(x, "b t j d -> (b j) t d")
+    if mask is None:
+        tracks = block(tracks)
+    else:
+        attended = masked_attention(block.attn, block.norm1(tracks), mask.folded(), fused=fused)
+        tracks = tracks + call_part(block, "drop_path", attended)
+        tracks = tracks + call_part(block, "drop_path", block.mlp(block.norm2(tracks)))
+    return rearrange(tracks, "(b j) t d -> b t j d", j=x.shape[2])

@@ -1,0 +1,23 @@
+"""Errors of the adapters."""
+
+from htp_modules import HTPError
+
+
+class PatchError(HTPError, RuntimeError):
+    """A model cannot be patched or unpatched in the state that it is in."""
+
+
+class UnrecognisedHostError(HTPError, TypeError):
+    """A model is none of the hosts that can be patched, or only half of one.
+
+    Attributes:
+        missing: What was looked for and not found, one entry each.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class CheckpointError(HTPError, ValueError):
+    """A checkpoint cannot be read, holds more than weights, or does not fit the model."""

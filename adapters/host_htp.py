@@ -1,0 +1,75 @@
+"""HostHTP: what a patch adds to a host, all of it under ``htp.``."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from adapters.adapter import Facts
+from htp_modules import HTP, HTPConfig, ShapeError, SpatialGCN
+
+
+class HostHTP(HTP):
+    """HTP for the blocks of a host, and what the host needs beside it.
+
+    Args:
+        facts: The host's sizes.
+        config: Where and how hard to prune.
+        modules: Further modules, by name.
+        from_scratch: The Spatial GCN replaces the host's embedding, as the paper trains and counts it. Else it
+            joins the embedding's output through a gain that starts at zero, so that pretrained weights survive.
+
+    Attributes:
+        fused: Run masked attention by the fused kernel (default) or as the explicit product.
+        frozen: The host's parameters that a patch from scratch has put out of use and frozen.
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        config: HTPConfig,
+        modules: Mapping[str, nn.Module],
+        *,
+        from_scratch: bool,
+    ) -> None:
+        super().__init__(facts.dim, facts.num_frames, facts.num_heads, config)
+        self.facts = facts
+        self.fused = True
+        self.from_scratch = from_scratch
+        self.frozen: tuple[str, ...] = ()
+        if config.spatial_gcn:
+            self.spatial_gcn = SpatialGCN(facts.in_channels, facts.dim, facts.num_joints)
+            if not from_scratch:
+                self.spatial_gain = nn.Parameter(torch.zeros(facts.dim))
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def embed(
+        self, pose: Float[Tensor, "batch frames joints channels"], embedding: nn.Module
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        """Tokens of a clip.
+
+        Args:
+            pose: Coordinates per joint.
+            embedding: The host's own embedding.
+
+        Raises:
+            ShapeError: The clip does not fit what the host was built for.
+        """
+        facts = self.facts
+        if pose.ndim != 4 or pose.shape[2:] != (facts.num_joints, facts.in_channels):
+            raise ShapeError(
+                f"expected poses (batch, frames, {facts.num_joints}, {facts.in_channels}), "
+                f"got shape {tuple(pose.shape)}"
+            )
+        if pose.shape[1] > facts.num_frames:
+            raise ShapeError(
+                f"the host was built for up to {facts.num_frames} frames, got {pose.shape[1]}; "
+                "cut the sequence into shorter clips"
+            )
+        if not self.config.spatial_gcn:
+            return embedding(pose)
+        if self.from_scratch:
+            return self.spatial_gcn(pose)
+        return embedding(pose) + self.spatial_gain * self.spatial_gcn(pose)

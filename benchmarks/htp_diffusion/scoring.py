@@ -1,0 +1,130 @@
+"""Scores: errors of sampled hypotheses by way of aggregation, over all frames and clip by clip."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.data.motion import Windows
+from htp_diffusion.pose.aggregation import AGGREGATIONS, Evidence
+from htp_diffusion.pose.metrics import mpjpe, mpjve, p_mpjpe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """Mean errors.
+
+    Attributes:
+        mpjpe: MPJPE, mm.
+        p_mpjpe: MPJPE after Procrustes alignment, mm.
+        mpjve: Velocity error, mm a frame; None where no clip has two frames.
+    """
+
+    mpjpe: float
+    p_mpjpe: float
+    mpjve: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipScore:
+    """One clip.
+
+    Attributes:
+        name: The clip.
+        frames: Frames that were scored.
+        errors: Mean errors over these frames, by way of aggregation.
+    """
+
+    name: str
+    frames: int
+    errors: dict[str, Errors]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """All clips.
+
+    Attributes:
+        over_frames: Mean over every scored frame, by way of aggregation; the velocity error over every step
+            between two of them.
+        over_clips: Mean over clips, each counting the same.
+        clips: Each clip.
+    """
+
+    over_frames: dict[str, Errors]
+    over_clips: dict[str, Errors]
+    clips: list[ClipScore]
+
+
+def score_clip(hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows) -> ClipScore:
+    """Score the hypotheses of a clip's windows.
+
+    The scored frames of the windows are joined to the clip that they were cut from, so that every frame counts
+    once and the velocity error sees a jump from one window to the next.
+    """
+    evidence = Evidence(
+        pose_2d=windows.pose_2d, root=windows.root, camera=windows.camera, target=windows.pose_3d
+    )
+    target = windows.pose_3d[windows.scored]
+    errors = {}
+    for aggregation in AGGREGATIONS:
+        predicted = aggregation.combine(hypotheses, evidence)[windows.scored]
+        errors[aggregation.name] = Errors(
+            mpjpe=mpjpe(predicted, target).mean().item(),
+            p_mpjpe=p_mpjpe(predicted, target).mean().item(),
+            mpjve=mpjve(predicted, target).mean().item() if len(target) > 1 else None,
+        )
+    return ClipScore(name=windows.name, frames=len(target), errors=errors)
+
+
+def mean_scores(clips: Sequence[ClipScore]) -> Scores:
+    """Put clips together."""
+    ways = clips[0].errors
+    frames = [clip.frames for clip in clips]
+    return Scores(
+        over_frames={way: _mean([clip.errors[way] for clip in clips], frames) for way in ways},
+        over_clips={way: _mean([clip.errors[way] for clip in clips]) for way in ways},
+        clips=list(clips),
+    )
+
+
+class Scorer:
+    """Scores clips as the hypotheses of their windows come in, and forgets the hypotheses.
+
+    Args:
+        clips: The clips, cut into windows, in the order in which hypotheses will come.
+    """
+
+    def __init__(self, clips: Iterable[Windows]) -> None:
+        self.clips: list[ClipScore] = []
+        self._left = deque(clips)
+        self._waiting: list[Tensor] = []
+
+    def add(self, hypotheses: Float[Tensor, "windows hyps frames joints 3"]) -> None:
+        """Take the next windows' hypotheses; those past the last clip are ignored."""
+        self._waiting.append(hypotheses.float().cpu())
+        while self._left and sum(map(len, self._waiting)) >= len(self._left[0].start):
+            clip, waiting = self._left.popleft(), torch.cat(self._waiting)
+            mine = len(clip.start)
+            self.clips.append(score_clip(waiting[:mine], clip))
+            self._waiting = [waiting[mine:]]
+
+
+def _mean(errors: Sequence[Errors], frames: Sequence[int] | None = None) -> Errors:
+    """Mean errors, weighted by frames, or steps between frames, where these are given."""
+    steps = [(one.mpjve, 1 if frames is None else frames[i] - 1) for i, one in enumerate(errors)]
+    known = [(error, weight) for error, weight in steps if error is not None]
+    weights = [1] * len(errors) if frames is None else frames
+    return Errors(
+        mpjpe=_weighted([one.mpjpe for one in errors], weights),
+        p_mpjpe=_weighted([one.p_mpjpe for one in errors], weights),
+        mpjve=_weighted(*map(list, zip(*known, strict=True))) if known else None,
+    )
+
+
+def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
+    return math.fsum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)

@@ -1,0 +1,1 @@
+"""Training a denoiser: presets, batches, checkpoints, the loop and its loss curve."""

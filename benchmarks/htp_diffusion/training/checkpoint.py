@@ -1,0 +1,125 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON, whole after a kill at any moment.
+
+The JSON file is the commit point. It names the tensor file that belongs to it, whose name is new with every save;
+it is replaced in one step once that file is complete, and only then is the file before it deleted.
+"""
+
+import dataclasses
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.denoiser import D3DPDenoiser
+from htp_diffusion.report.schema import read_json, write_json
+from htp_diffusion.training.preset import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What the JSON file holds.
+
+    Attributes:
+        denoiser: The model.
+        preset: How it is trained.
+        motions: Names of the motions that it is trained on.
+        seed: Seed of the run.
+        step: Steps done.
+        steps: Steps of the whole run.
+        losses: Mean training loss (MPJPE, mm) over each stretch of ``loss_every`` steps so far.
+        loss_every: Steps in a stretch.
+        commit: Revision of the code that the run began with, if known.
+        tensors: File beside this one that holds the weights.
+        sha256: Its hash.
+    """
+
+    denoiser: DenoiserConfig
+    preset: Preset
+    motions: list[str]
+    seed: int
+    step: int
+    steps: int
+    losses: list[float]
+    loss_every: int
+    commit: str | None
+    tensors: str = ""
+    sha256: str = ""
+
+
+def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> Checkpoint:
+    """Write a checkpoint; a reader sees the one before or this one, never a mixture.
+
+    Args:
+        path: The JSON file; the tensors go beside it.
+        checkpoint: Its content; ``tensors`` and ``sha256`` are filled in.
+        tensors: Weights, and what else a resumed run needs.
+
+    Returns:
+        The checkpoint as written.
+
+    Raises:
+        BenchmarkError: The folder cannot be written or the disk is full; the checkpoint before stays whole.
+    """
+    path = Path(path)
+    name = f"{path.stem}-{checkpoint.step:06d}.safetensors"
+    target = path.with_name(name)
+    partial = path.with_name(f".{name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+        os.replace(partial, target)
+    except (OSError, SafetensorError) as error:
+        raise BenchmarkError(f"cannot write {target}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    written = dataclasses.replace(checkpoint, tensors=name, sha256=digest)
+    write_json(path, written)
+    for stale in path.parent.glob(f"{path.stem}-*.safetensors"):
+        if stale.name != name:
+            stale.unlink(missing_ok=True)
+    return written
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str, Tensor]]:
+    """Read a checkpoint back.
+
+    Raises:
+        BenchmarkError: A file is missing, damaged, or not what the JSON file says it is.
+    """
+    path = Path(path)
+    checkpoint = read_json(path, Checkpoint)
+    target = path.with_name(checkpoint.tensors)
+    if target.parent != path.parent:
+        raise BenchmarkError(f"{path} names tensors outside its folder: {checkpoint.tensors}")
+    try:
+        if hashlib.sha256(target.read_bytes()).hexdigest() != checkpoint.sha256:
+            raise BenchmarkError(f"{target} is not the file that {path.name} was saved with (its hash differs)")
+        return checkpoint, load_file(target)
+    except OSError as error:
+        raise BenchmarkError(f"cannot read {target}: {error.strerror}") from error
+    except SafetensorError as error:
+        raise BenchmarkError(f"{target} is not a safetensors file: {error}") from error
+
+
+def load_denoiser(path: str | os.PathLike[str]) -> tuple[Checkpoint, D3DPDenoiser]:
+    """The denoiser of a checkpoint with its averaged weights, ready to sample.
+
+    Raises:
+        BenchmarkError: As :func:`load_checkpoint`, or weights that do not fit the model.
+    """
+    checkpoint, tensors = load_checkpoint(path)
+    denoiser = checkpoint.denoiser.build()
+    try:
+        denoiser.load_state_dict(
+            {key.removeprefix("ema."): value for key, value in tensors.items() if key.startswith("ema.")}
+        )
+    except RuntimeError as error:
+        raise BenchmarkError(f"the weights of {path} do not fit its model: {error}") from error
+    return checkpoint, denoiser.eval()

@@ -1,0 +1,58 @@
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import random_mask
+from torch.testing import assert_close
+
+from htp_modules.attention import MultiHeadAttention, explicit_attention, fused_attention
+
+
+def inputs(batch, heads, queries, keys, width, seed, masked):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(batch, heads, n, width) for n in (queries, keys, keys)]
+    keep = None
+    if masked:
+        keep = torch.rand(batch, 1, queries, keys, generator=generator) < 0.5
+        keep[..., 0] = True  # no row is empty
+    return [torch.randn(s, dtype=torch.float64, generator=generator) for s in shapes], keep
+
+
+sizes = [st.integers(1, 2), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4)]
+
+
+@given(*sizes, st.integers(0, 1000), st.booleans())
+def test_both_paths_equal_the_slow_formula(batch, heads, queries, keys, width, seed, masked):
+    qkv, keep = inputs(batch, heads, queries, keys, width, seed, masked)
+    expected = [
+        oracles.attention(
+            *(t[b].transpose(0, 1).flatten(1).tolist() for t in qkv),
+            heads,
+            keep[b, 0].tolist() if masked else None,
+        )
+        for b in range(batch)
+    ]
+    expected = torch.tensor(expected, dtype=torch.float64).unflatten(-1, (heads, width)).transpose(1, 2)
+    for attend in (fused_attention, explicit_attention):
+        assert_close(attend(*qkv, keep), expected)
+
+
+@pytest.mark.parametrize("attend", [fused_attention, explicit_attention])
+@pytest.mark.parametrize("masked", [True, False])
+def test_gradients(attend, masked):
+    qkv, keep = inputs(1, 2, 3, 3, 2, seed=0, masked=masked)
+    assert torch.autograd.gradcheck(lambda *t: attend(*t, keep), [t.requires_grad_() for t in qkv])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)]
+)
+def test_the_module_gives_the_same_on_both_paths(dtype, tolerance):
+    attention = MultiHeadAttention(16, 4).to(dtype)
+    x = torch.randn(3, 7, 16).to(dtype)
+    for keep in (None, random_mask(1, 3, 7).folded()):
+        attention.fused = True
+        fused = attention(x, keep)
+        attention.fused = False
+        assert_close(attention(x, keep), fused, rtol=tolerance, atol=tolerance)

@@ -1,0 +1,105 @@
+import io
+
+import pytest
+import torch
+from networks import Network, random_mask, shake
+from torch.testing import assert_close
+
+from htp_modules import MGPTP, SFTMHSA, TCEP, CrossMHSA, HTPConfig, KeptFrames, TemporalMask
+
+pytestmark = [
+    pytest.mark.unhooked,
+    # PyTorch's own compiler, about its own internals.
+    pytest.mark.filterwarnings("ignore::FutureWarning:torch"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+]
+
+EXAMPLES = {
+    "tcep": lambda: (TCEP(8, 9, 4), (torch.randn(2, 9, 3, 8),)),
+    "sft": lambda: (SFTMHSA(8, 2), (torch.randn(2, 9, 3, 8), random_mask(2, 3, 9))),
+    "mgptp": lambda: (MGPTP(4), (torch.randn(2, 9, 3, 8), random_mask(2, 3, 9))),
+    "cross": lambda: (
+        CrossMHSA(8, 9, 2),
+        (torch.randn(2, 3, 3, 8), KeptFrames(torch.tensor([[0, 4, 8], [1, 2, 3]]), 9)),
+    ),
+    "network": lambda: (Network(), (torch.randn(2, 9, 3, 8),)),
+    "interpolating": lambda: (
+        Network(config=HTPConfig(recovery="interpolate", num_sft_layers=1)),
+        (torch.randn(2, 9, 3, 8),),
+    ),
+}
+
+
+def assert_same(actual, expected):
+    """The same tokens, and the very same mask or frames, of the same classes."""
+    if not isinstance(expected, tuple):
+        actual, expected = (actual,), (expected,)
+    for a, e in zip(actual, expected, strict=True):
+        assert type(a) is type(e)
+        if isinstance(e, TemporalMask):
+            assert torch.equal(a.keep, e.keep)
+        elif isinstance(e, KeptFrames):
+            assert torch.equal(a.index, e.index)
+            assert a.num_frames == e.num_frames
+        else:
+            assert_close(a, e)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_compiles_as_one_graph(name):
+    torch._dynamo.reset()
+    module, inputs = EXAMPLES[name]()
+    module = shake(module).eval()
+    compiled = torch.compile(module, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        assert_same(compiled(*inputs), module(*inputs))
+
+
+def test_trains_as_one_graph():
+    torch._dynamo.reset()
+    network = shake(Network())
+    x = torch.randn(2, 9, 3, 8)
+    gradients = []
+    for run in (network, torch.compile(network, fullgraph=True, backend="aot_eager")):
+        network.zero_grad()
+        run(x).square().mean().backward()
+        gradients.append([p.grad.clone() for p in network.parameters()])
+    for eager, compiled in zip(*gradients, strict=True):
+        assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiled_graph_given_nan_keeps_frames_that_exist():
+    torch._dynamo.reset()
+    compiled = torch.compile(MGPTP(4), fullgraph=True, backend="aot_eager")
+    mask = random_mask(1, 2, 9)
+    x = torch.randn(1, 9, 2, 3)
+    x[0, 3] = torch.nan
+    compiled(x, mask)[1].validate()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_exports(name):
+    module, inputs = EXAMPLES[name]()
+    module = shake(module).eval()
+    program = torch.export.export(module, inputs)
+    with torch.no_grad():
+        assert_same(program.module()(*inputs), module(*inputs))
+
+
+def test_exports_for_any_batch():
+    network = shake(Network()).eval()
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(network, (torch.randn(2, 9, 3, 8),), dynamic_shapes={"x": {0: batch}})
+    x = torch.randn(5, 9, 3, 8)
+    with torch.no_grad():
+        assert_close(program.module()(x), network(x))
+
+
+def test_an_exported_file_runs():
+    tcep, inputs = EXAMPLES["tcep"]()
+    tcep = shake(tcep).eval()
+    file = io.BytesIO()
+    torch.export.save(torch.export.export(tcep, inputs), file)
+    file.seek(0)
+    with torch.no_grad():
+        assert_same(torch.export.load(file).module()(*inputs), tcep(*inputs))

@@ -1,0 +1,86 @@
+"""The imports run one way: a fence around the architecture, read from the source."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAY_IMPORT = {"torch", "einops", "jaxtyping"}
+# Inside htp_modules a file imports from the rows above its own only.
+LAYERS = (
+    {"errors", "pytree"},
+    {"config", "checks"},
+    {"selection", "kept", "graph", "attention"},
+    {"mask", "block"},
+    {"tcep", "sft_mhsa", "mgptp", "recovery"},
+    {"htp"},
+    {"record"},
+    {"__init__"},
+)
+
+
+def imports(path):
+    """(module, names) of every import in a file, also of those inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            yield node.module, tuple(alias.name for alias in node.names)
+
+
+def files(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("htp_modules"), ids=lambda p: p.stem)
+def test_inside_the_library(path):
+    layer = next((i for i, names in enumerate(LAYERS) if path.stem in names), None)
+    assert layer is not None, f"{path.stem} has no place in the architecture yet"
+    below = set().union(*LAYERS[:layer])
+    for module, _ in imports(path):
+        package, _, rest = module.partition(".")
+        if package == "htp_modules":
+            assert rest in below, f"{path.stem} may not import {module}"
+        else:
+            assert package in MAY_IMPORT or package in sys.stdlib_module_names, (
+                f"{path.stem} imports {module}"
+            )
+
+
+def test_every_layer_names_files_that_exist():
+    assert set().union(*LAYERS) == {path.stem for path in files("htp_modules")}
+
+
+def test_adapters_import_public_names_alone():
+    exported = {
+        element.value
+        for node in ast.parse((ROOT / "htp_modules" / "__init__.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+        for element in node.value.elts
+    }
+    assert "TCEP" in exported
+    for path in files("adapters"):
+        for module, names in imports(path):
+            package = module.partition(".")[0]
+            if package == "htp_modules":
+                assert module == "htp_modules", f"{path} reaches into {module}"
+                assert set(names) <= exported, f"{path} imports {set(names) - exported}"
+            else:
+                own = package in MAY_IMPORT | {"adapters"} or package in sys.stdlib_module_names
+                assert own, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("folder", ["htp_modules", "adapters", "benchmarks", "examples"])
+def test_nothing_imports_what_lies_downstream(folder):
+    downstream = {
+        "htp_modules": {"adapters", "htp_diffusion", "benchmarks", "examples", "tests"},
+        "adapters": {"htp_diffusion", "benchmarks", "examples", "tests"},
+        "benchmarks": {"examples", "tests"},
+        "examples": {"tests"},
+    }[folder]
+    for path in files(folder):
+        for module, _ in imports(path):
+            assert module.partition(".")[0] not in downstream, f"{path} imports {module}"

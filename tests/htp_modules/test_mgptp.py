@@ -1,0 +1,166 @@
+import oracles
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from networks import DTYPES, EXTREMES, random_mask, tokens
+from torch.testing import assert_close
+
+from htp_modules import MGPTP, TCEP, TemporalMask
+from htp_modules.mgptp import guided_distance, log_density, log_support, separation
+
+num_keeps = st.integers(1, 9) | st.floats(0, 1, exclude_min=True)
+
+
+def double(rows):
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def mask_of(x, num_neighbors=2):
+    return TCEP(x.shape[-1], x.shape[1], num_neighbors).to(x.dtype).eval()(x)[1]
+
+
+# --- against the slow formulas
+
+
+@given(tokens(max_joints=2, extremes=(1.0,)), st.integers(1, 3))
+def test_pure_functions_equal_the_slow_formulas(x, num_neighbors):
+    x = x.double()[:1].mean(dim=2)
+    frames = x.shape[1]
+    weights = random_mask(1, 3, frames).frame_weights().double()
+    plain = oracles.plain_distance(x[0].tolist())
+    distance = guided_distance(x, weights > 0)
+    valid = weights[0] > 0
+    assert_close(distance[0][valid], double(plain)[valid])
+    assert bool((distance[0][~valid] > max(map(max, plain))).all())
+    slow = distance[0].tolist()
+    assert_close(log_density(distance, num_neighbors).exp()[0], double(oracles.density(slow, num_neighbors)))
+    assert_close(log_support(weights).exp()[0], double(oracles.support(weights[0].tolist())))
+    response = torch.randint(4, (1, frames)).double()  # ties
+    assert_close(separation(distance, response)[0], double(oracles.separation(slow, response[0].tolist())))
+
+
+@given(st.integers(2, 7), st.integers(1, 7), st.integers(1, 3), st.integers(0, 1000))
+def test_kept_frames_equal_the_slow_formulas(frames, num_keep, num_neighbors, seed):
+    assume(num_keep < frames)
+    torch.manual_seed(seed)
+    x = torch.randn(2, frames, 2, 3, dtype=torch.float64)
+    mask = random_mask(2, 2, frames, 0.6)
+    _, kept = MGPTP(num_keep, num_neighbors)(x, mask)
+    for b in range(2):
+        weights = oracles.frame_weights(mask.keep[b].tolist())
+        salient = oracles.saliency(
+            oracles.frame_tokens(x[b].tolist()), weights, num_neighbors, beyond=lambda d: 1.001 * d
+        )
+        assert kept.index[b].tolist() == oracles.kept_frames(salient, num_keep)
+
+
+@pytest.mark.parametrize("extreme", [2.0**100, 2.0**-100])
+def test_extreme_tokens_are_pruned_as_tokens_around_one(extreme):
+    x = torch.randn(2, 7, 2, 3)
+    x = x / x.abs().amax(dim=(1, 2, 3), keepdim=True)
+    x = x.mul(2**10).round().div(2**10)  # so that both have the same bits
+    x[:, 0, 0, 0] = 1.0
+    mask = random_mask(2, 2, 7)
+    assert torch.equal(MGPTP(3)(x * extreme, mask)[1].index, MGPTP(3)(x, mask)[1].index)
+
+
+# --- properties
+
+
+@given(tokens(), num_keeps, st.integers(1, 4))
+def test_kept_frames_keep_their_invariants(x, num_keep, num_neighbors):
+    batch, frames, joints, _ = x.shape
+    x_kept, kept = MGPTP(num_keep, num_neighbors)(x, mask_of(x))
+    expected = max(1, int(num_keep * frames + 0.5)) if isinstance(num_keep, float) else min(num_keep, frames)
+    assert kept.index.shape == (batch, expected)
+    assert kept.num_frames == frames
+    for b, row in enumerate(kept.index.tolist()):
+        assert row == sorted(set(row))
+        assert row[0] >= 0
+        assert row[-1] < frames
+        for place, frame in enumerate(row):
+            for joint in range(joints):
+                assert torch.equal(x_kept[b, place, joint], x[b, frame, joint])
+    assert kept.validate() is kept
+
+
+@given(tokens(), st.integers(0, 1000))
+def test_masked_pairs_are_strictly_farther_than_valid_pairs(x, seed):
+    torch.manual_seed(seed)
+    x = x.to(torch.promote_types(x.dtype, torch.float32)).mean(dim=2)
+    valid = random_mask(x.shape[0], 1, x.shape[1]).keep[:, 0]
+    assume(x.abs().max() < 1e20)  # larger ones are scaled first, their squares being infinite
+    for d, v in zip(guided_distance(x, valid), valid, strict=True):
+        assert bool(d.isfinite().all())
+        if not bool(v.all()):
+            assert d[~v].min() > d[v].max()
+
+
+@given(tokens(), num_keeps)
+def test_same_input_same_frames(x, num_keep):
+    mask = mask_of(x)
+    prune = MGPTP(num_keep)
+    first = prune(x, mask)[1].index
+    assert torch.equal(prune(x, mask)[1].index, first)
+    copies = prune(torch.cat([x, x]), TemporalMask(torch.cat([mask.keep, mask.keep])))[1].index
+    assert torch.equal(copies, torch.cat([first, first]))
+    for b in range(x.shape[0]):
+        alone = prune(x[b : b + 1], TemporalMask(mask.keep[b : b + 1]))[1].index
+        assert torch.equal(alone, first[b : b + 1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_a_constant_sequence_keeps_its_first_frames(dtype, extreme):
+    x = torch.ones(1, 6, 2, 3, dtype=dtype) * extreme
+    assert MGPTP(3)(x, TemporalMask.dense(1, 2, 6))[1].index.tolist() == [[0, 1, 2]]
+    assert MGPTP(3)(0 * x, TemporalMask.dense(1, 2, 6))[1].index.tolist() == [[0, 1, 2]]
+
+
+def test_density_peaks_are_kept():
+    # Two clusters of three; in each the first frame lies in the middle, so it is the densest.
+    x = torch.tensor([0.0, 0.1, -0.11, 5.0, 5.1, 4.88]).view(1, 6, 1, 1)
+    assert MGPTP(2)(x, TemporalMask.dense(1, 1, 6))[1].index.tolist() == [[0, 3]]
+
+
+@given(tokens(), st.integers(0, 3))
+def test_a_sequence_no_longer_than_f_is_left_alone(x, more):
+    x_kept, kept = MGPTP(x.shape[1] + more)(x, mask_of(x))
+    assert torch.equal(x_kept, x)
+    assert kept.is_all
+
+
+def test_selection_ignores_autocast():
+    x, mask = torch.randn(2, 9, 3, 8), random_mask(2, 3, 9)
+    expected = MGPTP(4)(x, mask)[1].index
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(MGPTP(4)(x, mask)[1].index, expected)
+
+
+def test_draws_nothing_from_the_global_generator():
+    x, mask = torch.randn(1, 6, 1, 2), random_mask(1, 1, 6)
+    before = torch.get_rng_state()
+    MGPTP(2)(x, mask)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_gradients():
+    x = torch.randn(1, 4, 3, dtype=torch.float64, requires_grad=True)
+    valid = random_mask(1, 1, 4).keep[:, 0]
+    assert torch.autograd.gradcheck(lambda x: guided_distance(x, valid), [x])
+    distance = guided_distance(x, valid).detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda d: log_density(d, 2), [distance])
+    density = torch.randn(1, 4, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda d: separation(d, density), [distance])
+    weights = torch.rand(1, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(log_support, [weights])
+
+
+def test_gradients_reach_the_kept_tokens_alone():
+    x = torch.randn(1, 6, 2, 3, requires_grad=True)
+    x_kept, kept = MGPTP(2)(x, random_mask(1, 2, 6))
+    x_kept.sum().backward()
+    expected = torch.zeros(6)
+    expected[kept.index[0]] = 1
+    assert torch.equal(x.grad, expected[None, :, None, None].expand_as(x))
