@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -35,6 +34,11 @@ def no_modules(facts: Facts) -> dict[str, nn.Module]:
     return {}
 
 
+def host_pairs(facts: Facts) -> int:
+    """The pairs of a host that adds none of its own."""
+    return facts.depth
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
     """One kind of host.
@@ -44,8 +48,8 @@ class Adapter:
     Attributes:
         name: The host's name, for messages.
         probe: Reads the sizes off a module, or raises :class:`UnrecognisedHostError` listing what it lacks.
-        run: The forward pass through ``model.htp``; takes the model, then the arguments of the host's own forward
-            in their order. It replaces no block: it calls the host's.
+        run: The forward pass through ``model.htp``; takes the model, then the arguments of the host's own
+            forward in their order. It replaces no block: it calls the host's.
         inputs: Random arguments of the forward for one clip of so many frames.
         places: Where HTP's modules go under a config, one sentence each.
         embedding: Name of the host's joint embedding, which a Spatial GCN stands beside or replaces.
@@ -58,10 +62,10 @@ class Adapter:
     name: str
     probe: Callable[[nn.Module], Facts]
     run: Callable[..., Tensor]
-    inputs: Callable[[nn.Module, Facts, int], tuple[Any, ...]]
+    inputs: Callable[[nn.Module, Facts, int], tuple[Tensor, ...]]
     places: Callable[[HTPConfig], tuple[str, ...]]
     embedding: str
     position: str
     modules: Callable[[Facts], dict[str, nn.Module]] = no_modules
-    num_pairs: Callable[[Facts], int] = field(default=lambda facts: facts.depth)
+    num_pairs: Callable[[Facts], int] = host_pairs
     defaults: HTPConfig = field(default_factory=HTPConfig)

@@ -1,7 +1,8 @@
 """A host's own attention blocks under a temporal mask.
 
-The public blocks take no mask. Under one, their submodules are called here in the block's own order; without one
-the block itself is called. Forward hooks on a masked block or its attention do not fire, those on its layers do.
+The public blocks take no mask. Under one, their submodules are called here in the block's own order; without
+one the block itself is called. Forward hooks on a masked block or its attention do not fire, those on its
+layers do.
 
 Notation (paper, Section III-C):
     y = x + proj(softmax(Q Kᵀ scale + M⁺) V)
@@ -35,7 +36,8 @@ def masked_attention(
     """A host's self-attention, its layers, scale and dropout, under ``keep``.
 
     Args:
-        attention: Has ``qkv``, ``proj`` and ``num_heads``; may have ``scale``, ``attn_drop`` and ``proj_drop``.
+        attention: Has ``qkv``, ``proj`` and ``num_heads``; may have ``scale``, ``attn_drop`` and
+            ``proj_drop``.
         x: Normalised tokens.
         keep: True where a query may attend to a key.
         fused: Run the fused kernel, or the explicit product (for counting operations).
@@ -49,9 +51,7 @@ def masked_attention(
     if fused:
         drop = getattr(attention, "attn_drop", None)
         rate = drop.p if drop is not None and drop.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=keep, dropout_p=rate, scale=scale
-        )
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=rate, scale=scale)
     else:
         scores = (query @ key.transpose(-2, -1) * scale).masked_fill(~keep, -torch.inf)
         mixed = call_part(attention, "attn_drop", scores.softmax(dim=-1)) @ value
@@ -59,14 +59,16 @@ def masked_attention(
     return call_part(attention, "proj_drop", mixed)
 
 
-def spatial_block(block: nn.Module, x: Float[Tensor, "b t j d"]) -> Float[Tensor, "b t j d"]:
+def spatial_block(
+    block: nn.Module, x: Float[Tensor, "batch frames joints dim"]
+) -> Float[Tensor, "batch frames joints dim"]:
     """A host's block along the joints of each frame."""
     return block(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 def temporal_block(
-    block: Any, x: Float[Tensor, "b t j d"], mask: TemporalMask | None, *, fused: bool
-) -> Float[Tensor, "b t j d"]:
+    block: Any, x: Float[Tensor, "batch frames joints dim"], mask: TemporalMask | None, *, fused: bool
+) -> Float[Tensor, "batch frames joints dim"]:
     """A host's block along the frames of each joint, under the joint's mask if one is given."""
     if isinstance(block, SFTMHSA):
         return block(x, mask)

@@ -17,8 +17,9 @@ class HostHTP(HTP):
         facts: The host's sizes.
         config: Where and how hard to prune.
         modules: Further modules, by name.
-        from_scratch: The Spatial GCN replaces the host's embedding, as the paper trains and counts it. Else it
-            joins the embedding's output through a gain that starts at zero, so that pretrained weights survive.
+        from_scratch: The Spatial GCN replaces the host's embedding, as the paper trains and counts it. Else
+            it joins the embedding's output through a gain that starts at zero, so that pretrained weights
+            survive.
 
     Attributes:
         fused: Run masked attention by the fused kernel (default) or as the explicit product.

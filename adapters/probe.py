@@ -75,7 +75,9 @@ class Probe:
         self.module(f"{path}.qkv")
         self.module(f"{path}.proj")
         self.number(f"{path}.num_heads")
-        self.require(not self._find(f"{path}.comb"), f"{path}.comb false: attention over frames, not channels")
+        self.require(
+            not self._find(f"{path}.comb"), f"{path}.comb false: attention over frames, not channels"
+        )
         self.nothing_but(path, ATTENTION_PARTS)
 
     def block(self, path: str) -> None:

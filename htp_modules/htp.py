@@ -44,12 +44,11 @@ class HTP(nn.Module):
     ) -> None:
         super().__init__()
         config = HTPConfig() if config is None else config
-        self._built = config
+        self._config = config
         self.tcep = TCEP(dim, num_frames, config.num_neighbors)
         self.mgptp = MGPTP(config.num_keep, config.density_neighbors)
         attends = config.recovery == "cross_attention"
         self.recovery = CrossMHSA(dim, num_frames, num_heads) if attends else Interpolation()
-        self.config = config
 
     @property
     def config(self) -> HTPConfig:
@@ -58,15 +57,15 @@ class HTP(nn.Module):
         Raises:
             ConfigError: The new config asks for other modules than were built.
         """
-        return self._built
+        return self._config
 
     @config.setter
     def config(self, config: HTPConfig) -> None:
         for name in ("recovery", "spatial_gcn"):
-            built, asked = getattr(self._built, name), getattr(config, name)
+            built, asked = getattr(self._config, name), getattr(config, name)
             if built != asked:
                 raise ConfigError(f"{name} is fixed when HTP is built: expected {built!r}, got {asked!r}")
-        self._built = config
+        self._config = config
         self.tcep.num_neighbors = config.num_neighbors
         self.mgptp.num_keep = config.num_keep
         self.mgptp.num_neighbors = config.density_neighbors

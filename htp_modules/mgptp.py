@@ -58,11 +58,14 @@ def log_support(frame_weights: Float[Tensor, "batch frames frames"]) -> Float[Te
 def separation(
     distance: Float[Tensor, "batch frames frames"], density: Float[Tensor, "batch frames"]
 ) -> Float[Tensor, "batch frames"]:
-    """delta_i: the distance to the nearest denser frame; for a frame with none denser, its largest distance.
+    """delta_i: the distance to the nearest denser frame; for the densest frame, its largest distance.
 
-    ``density`` may be any increasing function of the density.
+    Of equally dense frames the earlier one counts as denser, so that exactly one is the densest and a pause is
+    kept once. ``density`` may be any increasing function of the density.
     """
-    denser = density.unsqueeze(-2) > density.unsqueeze(-1)
+    mine, other = density.unsqueeze(-1), density.unsqueeze(-2)
+    earlier = torch.ones_like(distance, dtype=torch.bool).tril(diagonal=-1)
+    denser = (other > mine) | ((other == mine) & earlier)
     nearest = distance.masked_fill(~denser, torch.inf).amin(dim=-1)
     return torch.where(denser.any(dim=-1), nearest, distance.amax(dim=-1))
 

@@ -33,7 +33,7 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Bool[Ten
     above = scores > threshold
     tied = scores == threshold
     room = count - above.sum(dim=-1, keepdim=True)
-    return above | (tied & (tied.cumsum(dim=-1) <= room))
+    return above | (tied & (tied.cumsum(dim=-1, dtype=torch.int32) <= room))
 
 
 class ScaledTokens(NamedTuple):

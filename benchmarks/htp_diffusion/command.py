@@ -1,4 +1,4 @@
-"""Command lines: options from a dataclass, and errors that end a script with one line instead of a traceback."""
+"""Command lines: options from a dataclass, and errors that end a script with one line and no traceback."""
 
 import sys
 from collections.abc import Callable, Sequence

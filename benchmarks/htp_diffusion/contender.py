@@ -74,7 +74,9 @@ def trained_contenders(
         path = folder / f"{kind}-{preset}.json"
         checkpoint, denoiser = load_denoiser(path)
         if checkpoint.denoiser.kind != kind:
-            raise BenchmarkError(f"{path} holds a denoiser of kind {checkpoint.denoiser.kind}, expected {kind}")
+            raise BenchmarkError(
+                f"{path} holds a denoiser of kind {checkpoint.denoiser.kind}, expected {kind}"
+            )
         contenders.append(
             Contender(
                 name=NAMES[kind],
@@ -86,7 +88,9 @@ def trained_contenders(
         )
     lengths = {contender.config.num_frames for contender in contenders}
     if len(lengths) > 1:
-        raise BenchmarkError(f"{folder}: the models are for clips of different lengths: {sorted(lengths)} frames")
+        raise BenchmarkError(
+            f"{folder}: the models are for clips of different lengths: {sorted(lengths)} frames"
+        )
     return contenders
 
 

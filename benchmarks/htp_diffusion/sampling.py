@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -65,7 +65,9 @@ class Sampling:
         )
 
 
-def even_max_batch(sequences: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device) -> int:
+def even_max_batch(
+    sequences: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device
+) -> int:
     """Most sequences in one call of the denoiser such that every call has the same number.
 
     One size a call: a compiled denoiser is compiled once.
@@ -73,18 +75,20 @@ def even_max_batch(sequences: int, config: DenoiserConfig, memory_budget: float 
     Args:
         sequences: Sequences in a batch.
         config: The larger of the denoisers.
-        memory_budget: GiB for the activations of one call; by default 1 on a CPU, and half of what is free on a
-            GPU.
+        memory_budget: GiB for the activations of one call; by default 1 on a CPU, and half of what is free
+            on a GPU.
         device: Where.
 
     Raises:
         BenchmarkError: A budget that is not positive.
     """
+    if memory_budget is not None and not memory_budget > 0:
+        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
     if memory_budget is None:
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * GIBIBYTE
         budget = free // 2
     else:
-        budget = int(memory_budget * GIBIBYTE)
+        budget = max(1, int(memory_budget * GIBIBYTE))
     within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M17.num_joints, config.dim))
     return max(size for size in range(1, min(within, sequences) + 1) if sequences % size == 0)
 
@@ -117,6 +121,9 @@ def first_windows(clips: Sequence[Windows], limit: int | None) -> list[Windows]:
     for clip in clips:
         if limit <= 0:
             break
-        taken.append(clip.first(limit))
+        cut = {
+            name: getattr(clip, name)[:limit] for name in ("pose_2d", "pose_3d", "root", "scored", "start")
+        }
+        taken.append(replace(clip, **cut))
         limit -= len(clip.start)
     return taken

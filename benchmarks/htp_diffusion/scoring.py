@@ -63,8 +63,8 @@ class Scores:
 def score_clip(hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows) -> ClipScore:
     """Score the hypotheses of a clip's windows.
 
-    The scored frames of the windows are joined to the clip that they were cut from, so that every frame counts
-    once and the velocity error sees a jump from one window to the next.
+    The scored frames of the windows are joined to the clip that they were cut from, so that every frame
+    counts once and the velocity error sees a jump from one window to the next.
     """
     evidence = Evidence(
         pose_2d=windows.pose_2d, root=windows.root, camera=windows.camera, target=windows.pose_3d
@@ -115,16 +115,16 @@ class Scorer:
 
 
 def _mean(errors: Sequence[Errors], frames: Sequence[int] | None = None) -> Errors:
-    """Mean errors, weighted by frames, or steps between frames, where these are given."""
-    steps = [(one.mpjve, 1 if frames is None else frames[i] - 1) for i, one in enumerate(errors)]
-    known = [(error, weight) for error, weight in steps if error is not None]
-    weights = [1] * len(errors) if frames is None else frames
+    """Mean errors: of clips that count the same, or of clips of so many frames (and one step fewer)."""
+    count = [1] * len(errors) if frames is None else list(frames)
+    steps = count if frames is None else [number - 1 for number in frames]
+    moving = [(one.mpjve, weight) for one, weight in zip(errors, steps, strict=True) if one.mpjve is not None]
     return Errors(
-        mpjpe=_weighted([one.mpjpe for one in errors], weights),
-        p_mpjpe=_weighted([one.p_mpjpe for one in errors], weights),
-        mpjve=_weighted(*map(list, zip(*known, strict=True))) if known else None,
+        mpjpe=_weighted([(one.mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
+        p_mpjpe=_weighted([(one.p_mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
+        mpjve=_weighted(moving) if moving else None,
     )
 
 
-def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
-    return math.fsum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+def _weighted(values: Sequence[tuple[float, int]]) -> float:
+    return math.fsum(value * weight for value, weight in values) / sum(weight for _, weight in values)

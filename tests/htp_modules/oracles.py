@@ -322,7 +322,7 @@ def support(weights):
 def separation(distance, response):
     delta = []
     for i, row in enumerate(distance):
-        denser = [row[j] for j in range(len(row)) if response[j] > response[i]]
+        denser = [row[j] for j in range(len(row)) if (-response[j], j) < (-response[i], i)]  # ties by order
         delta.append(min(denser) if denser else max(row))
     return delta
 

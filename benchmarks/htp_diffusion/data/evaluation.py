@@ -10,6 +10,7 @@ from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN, cmu_split
 from htp_diffusion.data.motion import Clip, Motion, view
 from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import virtual_cameras
 
 EVALUATION_SEED = 2026
@@ -49,8 +50,10 @@ def file_set(path: str | os.PathLike[str], fps: float = 60.0) -> EvaluationSet:
         fps: Its frame rate.
 
     Raises:
-        BenchmarkError: As ``read_npz``.
+        BenchmarkError: As ``read_npz``, or a frame rate that is not positive.
     """
+    if not fps > 0:
+        raise BenchmarkError(f"fps expects a frame rate above 0, got {fps:g}")
     motions = read_npz(os.fspath(path), fps)
     name = os.path.basename(path)
     if {motion.name for motion in motions} == set(CMU_TRAIN + CMU_TEST):
@@ -61,9 +64,7 @@ def file_set(path: str | os.PathLike[str], fps: float = 60.0) -> EvaluationSet:
 def _seen(motions: Sequence[Motion], source: str) -> EvaluationSet:
     generator = torch.Generator().manual_seed(EVALUATION_SEED)
     clips = tuple(
-        view(motion, camera, generator)
-        for motion in motions
-        for camera in virtual_cameras(motion.positions)
+        view(motion, camera, generator) for motion in motions for camera in virtual_cameras(motion.positions)
     )
     cameras = len(clips) // len(motions)
     return EvaluationSet(

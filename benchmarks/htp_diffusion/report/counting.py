@@ -10,6 +10,7 @@ device.
 import copy
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.skeleton import H36M17
 from htp_modules import CrossMHSA
 
 with warnings.catch_warnings():
@@ -60,6 +62,20 @@ def count(model: nn.Module, inputs: tuple[Any, ...]) -> Count:
         true_macs=true_macs(model, inputs),
         params=sum(parameter.numel() for parameter in model.parameters()),
     )
+
+
+def count_denoiser(build: Callable[[], nn.Module], num_frames: int) -> Count:
+    """Count one pass of a denoiser over one sequence, on the meta device: no memory and little time.
+
+    Args:
+        build: Makes the denoiser.
+        num_frames: T.
+    """
+    shape = (1, num_frames, H36M17.num_joints)
+    with torch.device("meta"):
+        model = build()
+        inputs = (torch.empty(*shape, 2), torch.empty(*shape, 3), torch.zeros(1, dtype=torch.int64))
+    return count(model, inputs)
 
 
 def thop_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:

@@ -44,7 +44,11 @@ class Batches:
     """
 
     def __init__(self, motions: Sequence[Motion], num_frames: int, batch_size: int) -> None:
-        short = [f"{motion.name} ({len(motion.positions)})" for motion in motions if len(motion.positions) < num_frames]
+        short = [
+            f"{motion.name} ({len(motion.positions)})"
+            for motion in motions
+            if len(motion.positions) < num_frames
+        ]
         if short or not motions:
             raise BenchmarkError(
                 f"training windows of {num_frames} frames need motions at least as long, "

@@ -52,7 +52,9 @@ class Checkpoint:
     sha256: str = ""
 
 
-def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> Checkpoint:
+def save_checkpoint(
+    path: str | os.PathLike[str], checkpoint: Checkpoint, tensors: dict[str, Tensor]
+) -> Checkpoint:
     """Write a checkpoint; a reader sees the one before or this one, never a mixture.
 
     Args:
@@ -72,13 +74,14 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, tensor
     partial = path.with_name(f".{name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
-        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-        os.replace(partial, target)
+        try:
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
+            digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise BenchmarkError(f"cannot write {target}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     written = dataclasses.replace(checkpoint, tensors=name, sha256=digest)
     write_json(path, written)
     for stale in path.parent.glob(f"{path.stem}-*.safetensors"):
@@ -95,12 +98,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str,
     """
     path = Path(path)
     checkpoint = read_json(path, Checkpoint)
-    target = path.with_name(checkpoint.tensors)
-    if target.parent != path.parent:
+    target = path.parent / checkpoint.tensors
+    if target.name != checkpoint.tensors:
         raise BenchmarkError(f"{path} names tensors outside its folder: {checkpoint.tensors}")
     try:
         if hashlib.sha256(target.read_bytes()).hexdigest() != checkpoint.sha256:
-            raise BenchmarkError(f"{target} is not the file that {path.name} was saved with (its hash differs)")
+            raise BenchmarkError(
+                f"{target} is not the file that {path.name} was saved with (its hash differs)"
+            )
         return checkpoint, load_file(target)
     except OSError as error:
         raise BenchmarkError(f"cannot read {target}: {error.strerror}") from error

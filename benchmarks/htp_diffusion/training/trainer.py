@@ -80,9 +80,7 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay
         )
-        self.average = AveragedModel(
-            model, multi_avg_fn=get_ema_multi_avg_fn(preset.ema), use_buffers=True
-        )
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(preset.ema), use_buffers=True)
         self.model = model
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.checkpoint = Checkpoint(
@@ -145,7 +143,9 @@ class Trainer:
     def _step(self, step: int) -> float:
         checkpoint = self.checkpoint
         generator = step_generator(checkpoint.seed, step)
-        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))  # stochastic depth draws globally
+        torch.manual_seed(
+            int(torch.randint(2**31, (), generator=generator))
+        )  # stochastic depth draws globally
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(checkpoint.preset, step, self.batches.steps_per_epoch)
         drawn, device = self.batches.draw(generator), self.accelerator.device

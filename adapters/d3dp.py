@@ -1,0 +1,70 @@
+"""D3DP: MixSTE's trunk on a 2D pose beside a noisy 3D pose, told the diffusion timestep.
+
+Source of the host's attribute names: Shan et al., "Diffusion-Based 3D Human Pose Estimation with
+Multi-Hypothesis Aggregation", ICCV 2023, and its public code. The timestep enters where the host has it,
+before spatial block 0, so that a fresh patch that prunes nothing computes what the host does.
+"""
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Real
+from torch import Tensor, nn
+
+from adapters.adapter import Adapter, Facts
+from adapters.mixste import TRUNK_PARTS, probe_trunk, run_trunk, trunk_places
+from adapters.probe import Probe
+
+COORDINATES = 3  # of one joint in 3D
+
+
+def probe_d3dp(host: nn.Module) -> Facts:
+    """Sizes of a D3DP denoiser.
+
+    Raises:
+        UnrecognisedHostError: It is none; the error lists what it lacks.
+    """
+    probe = Probe(host, "D3DP denoiser")
+    facts = probe_trunk(probe)
+    probe.module("time_mlp")
+    probe.nothing_but("", TRUNK_PARTS | {"time_mlp"})
+    probe.finish()
+    return facts
+
+
+def run_d3dp(
+    host: Any,
+    pose_2d: Float[Tensor, "batch frames joints channels"],
+    noisy: Float[Tensor, "*batch_hyps frames joints 3"],
+    timestep: Real[Tensor, " batch"],
+) -> Float[Tensor, "*batch_hyps frames joints 3"]:
+    """The denoiser's forward pass, pruned; an axis of hypotheses may follow the batch."""
+    time = host.time_mlp(timestep)[:, None, None]
+    hyps = noisy.shape[1] if noisy.ndim == 5 else None
+    if hyps is not None:
+        pose_2d = pose_2d.repeat_interleave(hyps, dim=0)
+        time = time.repeat_interleave(hyps, dim=0)
+        noisy = rearrange(noisy, "b h t j c -> (b h) t j c")
+    x = host.htp.embed(torch.cat((pose_2d, noisy), dim=-1), host.Spatial_patch_to_embedding)
+    clean = run_trunk(host, x + host.Spatial_pos_embed + time)
+    return clean if hyps is None else rearrange(clean, "(b h) t j c -> b h t j c", h=hyps)
+
+
+def d3dp_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """One random clip, a noisy pose in the form that the host's mode takes, and a timestep."""
+    joints = facts.num_joints
+    pose_2d = torch.randn(1, frames, joints, facts.in_channels - COORDINATES)
+    noisy = torch.randn(1, frames, joints, COORDINATES)
+    return pose_2d, noisy if getattr(host, "is_train", True) else noisy[:, None], torch.tensor([500])
+
+
+D3DP = Adapter(
+    name="D3DP denoiser",
+    probe=probe_d3dp,
+    run=run_d3dp,
+    inputs=d3dp_inputs,
+    places=trunk_places,
+    embedding="Spatial_patch_to_embedding",
+    position="Temporal_pos_embed",
+)

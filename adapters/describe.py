@@ -1,0 +1,122 @@
+"""describe(model): what a patch did, what it saves, and what has to be trained."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from adapters.errors import PatchError
+from adapters.host_htp import HostHTP
+from adapters.patching import PatchedType, find_patched, unpruned
+from adapters.verify import bare_copy
+from htp_modules import HTPConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A patched model, in words and numbers, for one clip of its full length.
+
+    Attributes:
+        host: The host's class, and what it was recognised as.
+        config: Where and how hard it prunes now.
+        places: Where HTP's modules are, one sentence each.
+        frames: T, frames of the clip.
+        frames_kept: f, frames that the pruned blocks see.
+        neighbors: k, frames that each frame may attend to.
+        tokens: Tokens of the clip, frames times joints.
+        tokens_kept: Tokens that the pruned blocks see.
+        macs_before: Multiply-accumulates of every matrix product of the host alone (PyTorch's
+            FlopCounterMode).
+        macs_after: The same of the patched model.
+        fine_tuning: What fine-tuning is needed for, one sentence each; the first is the verdict.
+    """
+
+    host: str
+    config: HTPConfig
+    places: tuple[str, ...]
+    frames: int
+    frames_kept: int
+    neighbors: int
+    tokens: int
+    tokens_kept: int
+    macs_before: int
+    macs_after: int
+    fine_tuning: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.host}, {self.frames_kept} of {self.frames} frames kept "
+            f"({self.tokens_kept} of {self.tokens} tokens), at least {self.neighbors} neighbors each",
+            *self.places,
+            f"{self.macs_before / 1e9:.3f} GMACs before, {self.macs_after / 1e9:.3f} GMACs after",
+            *self.fine_tuning,
+        ]
+        return "\n  ".join(lines)
+
+
+def describe(model: nn.Module) -> Description:
+    """Tell what was patched, where it prunes, what it saves and what needs fine-tuning.
+
+    Nothing is computed with the model's values: operations are counted on a copy without any.
+
+    Raises:
+        PatchError: The model is not patched.
+    """
+    host = find_patched(model)
+    patched = type(host)
+    if host is None or not isinstance(patched, PatchedType):
+        raise PatchError("the model is not patched" if host is None else "pruning is switched off here")
+    htp, adapter = cast(HostHTP, host.get_submodule("htp")), patched.adapter
+    config, facts = htp.config, htp.facts
+    twin = bare_copy(host).to("meta")
+    for module in twin.modules():
+        if isinstance(getattr(module, "fused", None), bool):
+            module.fused = False  # pyright: ignore[reportArgumentType]  (a fused kernel is not counted everywhere)
+    with torch.random.fork_rng([]), torch.device("cpu"):
+        inputs = [x.to("meta") for x in adapter.inputs(twin, facts, facts.num_frames)]
+    after = _count(twin, inputs)
+    with unpruned(twin):
+        before = _count(twin, inputs)
+    frames = facts.num_frames
+    kept = _frames(config.num_keep, frames)
+    return Description(
+        host=f"{patched.host.__name__}, a {adapter.name}",
+        config=config,
+        places=adapter.places(config),
+        frames=frames,
+        frames_kept=kept,
+        neighbors=min(_frames(config.num_neighbors, frames), frames - 1),
+        tokens=frames * facts.num_joints,
+        tokens_kept=kept * facts.num_joints,
+        macs_before=before,
+        macs_after=after,
+        fine_tuning=_fine_tuning(config, from_scratch=htp.from_scratch, prunes=kept < frames),
+    )
+
+
+def _frames(value: int | float, num_frames: int) -> int:
+    share = isinstance(value, float)
+    return max(1, int(value * num_frames + 0.5)) if share else min(value, num_frames)
+
+
+def _count(model: nn.Module, inputs: list[torch.Tensor]) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(*inputs)
+    return counter.get_total_flops() // 2
+
+
+def _fine_tuning(config: HTPConfig, *, from_scratch: bool, prunes: bool) -> tuple[str, ...]:
+    replaced = from_scratch and config.spatial_gcn
+    learned = config.recovery == "cross_attention"
+    if replaced:
+        verdict = "training from the beginning is needed: the Spatial GCN replaces the host's joint embedding"
+    elif prunes and learned:
+        verdict = "fine-tuning is needed: the recovery's queries and projections start at random"
+    elif prunes:
+        verdict = "no fine-tuning is needed to run: interpolation has no parameters; it wins back accuracy"
+    else:
+        verdict = "nothing is pruned: freshly patched, the output is the host's"
+    gcn = " and the Spatial GCN" if config.spatial_gcn and not replaced else ""
+    return (verdict, f"TCEP{gcn} start as the identity and learn by fine-tuning")

@@ -1,0 +1,125 @@
+"""MixSTE: where HTP goes in a stack of alternating spatial and temporal blocks (method of the paper, Section
+IV).
+
+Source of the host's attribute names: Zhang et al., "MixSTE", CVPR 2022, and its public code; HoT carries a
+variant.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from adapters.adapter import Adapter, Facts
+from adapters.blocks import call_part, spatial_block, temporal_block
+from adapters.probe import Probe
+from htp_modules import HTPConfig, Pair, TemporalMask
+
+TRUNK_PARTS = {
+    "Spatial_patch_to_embedding",
+    "Spatial_pos_embed",
+    "Temporal_pos_embed",
+    "pos_drop",
+    "STEblocks",
+    "TTEblocks",
+    "Spatial_norm",
+    "Temporal_norm",
+    "head",
+}
+
+
+def probe_trunk(probe: Probe) -> Facts:
+    """Sizes of the trunk that MixSTE and D3DP share; what is missing is noted in ``probe``."""
+    probe.module("Spatial_patch_to_embedding")
+    channels = probe.number("Spatial_patch_to_embedding.in_features")
+    _, joints, _ = probe.table("Spatial_pos_embed", 3)
+    _, frames, dim = probe.table("Temporal_pos_embed", 3)
+    spatial = probe.module("STEblocks", nn.ModuleList)
+    temporal = probe.module("TTEblocks", nn.ModuleList)
+    depth = len(temporal) if isinstance(temporal, nn.ModuleList) else 0
+    spatial_depth = len(spatial) if isinstance(spatial, nn.ModuleList) else 0
+    probe.require(depth == spatial_depth and depth > 0, "as many STEblocks as TTEblocks, at least one")
+    for number in range(depth):
+        probe.block(f"STEblocks.{number}")
+        probe.block(f"TTEblocks.{number}")
+    for part in ("Spatial_norm", "Temporal_norm", "head"):
+        probe.module(part)
+    return Facts(
+        num_frames=frames,
+        num_joints=joints,
+        in_channels=channels,
+        dim=dim,
+        num_heads=probe.number("TTEblocks.0.attn.num_heads"),
+        depth=depth,
+    )
+
+
+def probe_mixste(host: nn.Module) -> Facts:
+    """Sizes of a MixSTE.
+
+    Raises:
+        UnrecognisedHostError: It is none; the error lists what it lacks.
+    """
+    probe = Probe(host, "MixSTE")
+    facts = probe_trunk(probe)
+    probe.nothing_but("", TRUNK_PARTS)
+    probe.finish()
+    return facts
+
+
+def _spatial(host: Any, block: nn.Module, x: Tensor) -> Tensor:
+    return host.Spatial_norm(spatial_block(block, x))
+
+
+def _temporal(host: Any, block: nn.Module, x: Tensor, mask: TemporalMask | None) -> Tensor:
+    return host.Temporal_norm(temporal_block(block, x, mask, fused=host.htp.fused))
+
+
+def run_trunk(
+    host: Any, x: Float[Tensor, "batch frames joints dim"]
+) -> Float[Tensor, "batch frames joints 3"]:
+    """Embedded tokens through HTP and the host's blocks and head."""
+    pairs = [
+        Pair(partial(_spatial, host, spatial), partial(_temporal, host, temporal))
+        for spatial, temporal in zip(host.STEblocks, host.TTEblocks, strict=True)
+    ]
+    position = host.Temporal_pos_embed[:, : x.shape[1], None]
+    x = host.htp(call_part(host, "pos_drop", x), pairs, lambda x: call_part(host, "pos_drop", x + position))
+    return host.head(x)
+
+
+def run_mixste(
+    host: Any, pose: Float[Tensor, "batch frames joints channels"]
+) -> Float[Tensor, "batch frames joints 3"]:
+    """MixSTE's forward pass, pruned."""
+    return run_trunk(host, host.htp.embed(pose, host.Spatial_patch_to_embedding) + host.Spatial_pos_embed)
+
+
+def mixste_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor]:
+    """One random clip."""
+    return (torch.randn(1, frames, facts.num_joints, facts.in_channels),)
+
+
+def trunk_places(config: HTPConfig) -> tuple[str, ...]:
+    """Where the modules go in MixSTE and D3DP."""
+    n = config.num_sft_layers
+    masked = "temporal block 0" if n == 0 else f"temporal blocks 0 to {n}"
+    return (
+        "TCEP after spatial block 0",
+        f"SFT MHSA: {masked} attend under the mask, with the host's weights",
+        f"MGPTP before spatial block {n + 1}; the blocks from there on see the kept frames",
+        f"recovery ({config.recovery}) before the head",
+    )
+
+
+MIXSTE = Adapter(
+    name="MixSTE",
+    probe=probe_mixste,
+    run=run_mixste,
+    inputs=mixste_inputs,
+    places=trunk_places,
+    embedding="Spatial_patch_to_embedding",
+    position="Temporal_pos_embed",
+)

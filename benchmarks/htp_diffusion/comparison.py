@@ -1,0 +1,112 @@
+"""Comparison: models sample the same windows with the same noise, in turn, and are scored and timed."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+from htp_diffusion.contender import Contender
+from htp_diffusion.data.motion import Windows
+from htp_diffusion.device import Precision, computing_in
+from htp_diffusion.diffusion.ddim import Denoiser
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.report.counting import count_denoiser
+from htp_diffusion.report.inference import ModelResult
+from htp_diffusion.report.measure import Timing, laps, peak_memory, speed_up
+from htp_diffusion.sampling import Sampling, batches
+from htp_diffusion.scoring import Scorer, mean_scores
+
+
+def compare(
+    contenders: Sequence[Contender],
+    clips: Sequence[Windows],
+    sampling: Sampling,
+    *,
+    device: torch.device,
+    precision: Precision = "fp32",
+    compiled: bool = False,
+    advance: Callable[[], None] = lambda: None,
+) -> list[ModelResult]:
+    """Sample every window with every model, the models in turn on each batch.
+
+    Each model samples the first batch once before the clock runs.
+
+    Args:
+        contenders: The models, the baseline first; they are moved to the device.
+        clips: What to score, cut into windows.
+        sampling: How to sample.
+        device: Where.
+        precision: In which precision the denoisers compute.
+        compiled: Compile the denoisers.
+        advance: Called after each batch that a model sampled, the first ones included.
+
+    Raises:
+        BenchmarkError: The models cannot be compiled here.
+    """
+    pose_2d = batches(clips, sampling.batch_size).to(device)
+    cases = {
+        contender.name: partial(_draw, sampling, _prepared(contender.denoiser.to(device), compiled), pose_2d)
+        for contender in contenders
+    }
+    scorers = {name: Scorer(clips) for name in cases}
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    peaks: dict[str, int | None] = {}
+    with computing_in(precision, device):
+        for name, case in cases.items():
+            if compiled:
+                _compile(case)
+            peaks[name] = peak_memory(partial(case, 0), device)
+            advance()
+        for lap in laps(cases, range(len(pose_2d)), device):
+            seconds[lap.name].append(lap.seconds)
+            scorers[lap.name].add(lap.result)
+            advance()
+
+    timings = {name: Timing(tuple(samples)) for name, samples in seconds.items()}
+    baseline = timings[contenders[0].name]
+    num_frames = pose_2d.shape[2]
+    results = []
+    for contender in contenders:
+        timing, cost = timings[contender.name], count_denoiser(contender.config.build, num_frames)
+        results.append(
+            ModelResult(
+                name=contender.name,
+                denoiser=contender.config,
+                checkpoint=contender.source,
+                trained_steps=contender.checkpoint.step if contender.checkpoint else None,
+                scores=mean_scores(scorers[contender.name].clips),
+                seconds=list(timing.samples),
+                frames_per_second=sampling.batch_size * num_frames / timing.median,
+                speed_up=speed_up(baseline, timing),
+                thop_macs_per_frame=sampling.passes * cost.thop_macs / num_frames,
+                true_macs_per_frame=sampling.passes * cost.true_macs / num_frames,
+                params=cost.params,
+                peak_memory=peaks[contender.name],
+            )
+        )
+    return results
+
+
+def _prepared(denoiser: torch.nn.Module, compiled: bool) -> Denoiser:
+    return torch.compile(denoiser, dynamic=False) if compiled else denoiser
+
+
+def _draw(
+    sampling: Sampling,
+    denoise: Denoiser,
+    pose_2d: Float[Tensor, "batches windows frames joints 2"],
+    number: int,
+) -> Float[Tensor, "windows hyps frames joints 3"]:
+    return sampling.draw(denoise, pose_2d[number], number)
+
+
+def _compile(case: Callable[[int], Tensor]) -> None:
+    """Make the first call, which compiles."""
+    try:
+        case(0)
+    except TorchDynamoException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchmarkError(f"the models cannot be compiled here ({reason}); leave --compile out") from error

@@ -1,0 +1,200 @@
+"""The main job: D3DP and HTP side by side on the same motion, their errors, speed and cost."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from htp_diffusion.command import run_command
+from htp_diffusion.comparison import compare
+from htp_diffusion.contender import Contender, Pruning, trained_contenders, untrained_contenders
+from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
+from htp_diffusion.data.motion import windows
+from htp_diffusion.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.models.config import Kind
+from htp_diffusion.models.htp_denoiser import HTPDenoiser
+from htp_diffusion.report.frames import draw_frames
+from htp_diffusion.report.inference import InferenceResult, inference_table
+from htp_diffusion.report.provenance import provenance
+from htp_diffusion.report.schema import write_json
+from htp_diffusion.retention import observe_retention
+from htp_diffusion.sampling import Sampling, even_max_batch, first_windows
+from htp_diffusion.training.preset import PresetName
+
+_CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+_KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first
+_PICTURED_WINDOWS = 2
+
+
+def _by_default(text: str, metavar: str) -> object:
+    """Help for an option that is None by default: what happens then, and what to write instead."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})", metavar=metavar)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Sample 3D poses with D3DP and HTP, and compare their errors, speed and cost.
+
+    Without any option: the shipped checkpoints, on synthetic motion that needs no download. Prints one table;
+    writes result.json and kept_frames.png.
+
+    Attributes:
+        data: data_3d_*.npz of real motion, metres: the fixed test split if it holds the 28 CMU clips,
+            otherwise every clip. Seen by four virtual cameras, with seeded detector noise.
+        fps: Frame rate of DATA, frames a second.
+        preset: Size of the models.
+        checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json.
+        hypotheses: H, poses sampled for each window.
+        steps: K, denoising steps.
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        num_sft_layers: n of HTP: pairs of blocks after the first that see every frame (the paper trains
+            with 3 and samples with 1).
+        num_keep: f of HTP: frames kept in a window; a number below 1 with a point is a share.
+        num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
+        batch_size: Windows sampled in one call.
+        max_windows: Take only so many windows.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        precision: Of the denoisers: fp32, tf32 (CUDA) or bf16 (autocast).
+        compile: Compile the denoisers; takes minutes before it pays.
+        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
+        seed: Seed of the sampling noise, and of random weights.
+        out: Folder for result.json and kept_frames.png.
+    """
+
+    data: Annotated[Path | None, _by_default("embedded synthetic motion", "FILE")] = None
+    fps: float = 60.0
+    preset: PresetName = "small"
+    checkpoint_folder: Annotated[
+        Path | None, _by_default("the shipped ones for small, random weights for others", "FOLDER")
+    ] = None
+    hypotheses: int = 5
+    steps: int = 5
+    eta: float = 1.0
+    flip: bool = True
+    num_sft_layers: Annotated[int | None, _by_default("as trained", "INT")] = None
+    num_keep: Annotated[int | float | None, _by_default("as trained", "INT|FLOAT")] = None
+    num_neighbors: Annotated[int | float | None, _by_default("as trained", "INT|FLOAT")] = None
+    batch_size: int = 4
+    max_windows: Annotated[int | None, _by_default("all", "INT")] = None
+    memory_budget: Annotated[
+        float | None, _by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+    ] = None
+    precision: Precision = "fp32"
+    compile: bool = False
+    device: str = "auto"
+    seed: int = 0
+    out: Path = Path("runs/diffusion")
+
+
+def main(options: Options) -> None:
+    """Load, sample, and say what came out."""
+    device = choose_device(options.device)
+    out = _folder(options.out)
+    contenders = _contenders(options)
+    num_frames = contenders[0].config.num_frames
+    found = embedded_set(num_frames) if options.data is None else file_set(options.data, options.fps)
+    clips = first_windows([windows(clip, num_frames) for clip in found.clips], options.max_windows)
+    count = sum(len(clip.start) for clip in clips)
+    sampling = _sampling(options, contenders, count, device)
+
+    progress = Progress(
+        TextColumn("sampling {task.fields[windows]} windows with each model"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("batches"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    with progress:
+        rounds = 1 + -(-count // sampling.batch_size)  # the first warms up
+        task = progress.add_task("", total=len(contenders) * rounds, windows=count)
+        models = compare(
+            contenders,
+            clips,
+            sampling,
+            device=device,
+            precision=options.precision,
+            compiled=options.compile,
+            advance=lambda: progress.advance(task),
+        )
+    result = InferenceResult(
+        data=found.description,
+        trained_on=_trained_on(contenders, found),
+        clips=len(clips),
+        windows=count,
+        frames=sum(clip.frames for clip in models[0].scores.clips),
+        window_frames=num_frames,
+        device=device_name(device),
+        precision=options.precision,
+        compiled=options.compile,
+        sampling=sampling,
+        models=models,
+        provenance=provenance(),
+    )
+    console = Console()
+    console.print(inference_table(result).to_rich())
+    write_json(out / "result.json", result)
+    console.print(f"written: {out / 'result.json'}", soft_wrap=True, highlight=False)
+    for contender in contenders:
+        if isinstance(contender.denoiser, HTPDenoiser):
+            [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
+            with computing_in(options.precision, device):
+                retention = observe_retention(contender.denoiser, pictured, sampling)
+            draw_frames(out / "kept_frames.png", found.clips[0], retention, contender.name)
+            console.print(f"written: {out / 'kept_frames.png'}", soft_wrap=True, highlight=False)
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchmarkError(f"cannot make the folder {path}: {error.strerror}") from error
+    return path
+
+
+def _contenders(options: Options) -> list[Contender]:
+    pruning = Pruning(
+        num_sft_layers=options.num_sft_layers,
+        num_keep=options.num_keep,
+        num_neighbors=options.num_neighbors,
+    )
+    folder = options.checkpoint_folder
+    if folder is None and options.preset != "small":
+        return untrained_contenders(options.preset, _KINDS, pruning, options.seed)
+    return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, pruning)
+
+
+def _sampling(options: Options, contenders: list[Contender], count: int, device: torch.device) -> Sampling:
+    if min(options.batch_size, options.hypotheses) < 1:
+        raise BenchmarkError(
+            f"batch size and hypotheses expect at least 1, got {options.batch_size} and {options.hypotheses}"
+        )
+    batch_size = min(options.batch_size, count)
+    sequences = batch_size * options.hypotheses * (2 if options.flip else 1)
+    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
+    return Sampling(
+        hypotheses=options.hypotheses,
+        steps=options.steps,
+        eta=options.eta,
+        flip=options.flip,
+        seed=options.seed,
+        batch_size=batch_size,
+        max_batch=even_max_batch(sequences, widest, options.memory_budget, device),
+    )
+
+
+def _trained_on(contenders: list[Contender], found: EvaluationSet) -> list[str]:
+    """Motions that are to be scored and were trained on."""
+    records = [contender.checkpoint for contender in contenders if contender.checkpoint is not None]
+    trained = {name for record in records for name in record.motions}
+    return [name for name in found.motions if name in trained]
+
+
+if __name__ == "__main__":
+    run_command(main, Options)
