@@ -78,9 +78,9 @@ PRESETS: dict[PresetName, Preset] = {
         num_heads=4,
         drop_path=0.0,
         batch_size=8,
-        epochs=64,
+        epochs=48,
         learning_rate=1e-3,
-        decay=0.94,
+        decay=0.92,
         warmup_steps=100,
     ),
     # Section IV-A; the learning rate, lost from the paper's text, is D3DP's at the same batch.
