@@ -77,10 +77,10 @@ PRESETS: dict[PresetName, Preset] = {
         depth=8,
         num_heads=4,
         drop_path=0.0,
-        batch_size=8,
-        epochs=48,
+        batch_size=4,
+        epochs=36,
         learning_rate=1e-3,
-        decay=0.92,
+        decay=0.9,
         warmup_steps=100,
     ),
     # Section IV-A; the learning rate, lost from the paper's text, is D3DP's at the same batch.
