@@ -1,9 +1,17 @@
 """Recovery: from the kept frames back to the full length (paper, Section III-D).
 
 Notation:
-    queries   T learnable tokens          (T, D)
-    x_kept    keys and values, per joint  (B, f, J, D)
+    queries   T learnable tokens, one a frame   (T, D)
+    x_kept    values, per joint                 (B, f, J, D)
+    keys      x_kept plus the queries of the kept frames
+
+The paper takes the pruned tokens alone as keys. They tell where in time they come from only through what the
+layers before have left of the temporal position, and the attention then takes long to find the frames around
+each query; with the kept frames' own queries added, and queries that start as positions, it looks at them from
+the first step on. Parameters and multiply-accumulates are the paper's.
 """
+
+import math
 
 import torch
 from einops import rearrange
@@ -16,7 +24,16 @@ from htp_modules.config import check_count
 from htp_modules.errors import ConfigError, ShapeError
 from htp_modules.kept import KeptFrames
 
-_QUERY_STD = 0.02  # "initialised small", the field's value for learned tokens
+_QUERY_AMPLITUDE = 0.5  # "initialised small" beside tokens of unit variance
+_INITIAL_LOGIT = 8.0  # of a query with the key of its own frame, before the tokens say anything
+
+
+def frame_positions(num_frames: int, dim: int) -> Float[Tensor, "frames dim"]:
+    """Sines and cosines of the frame number, at periods from 2 pi frames to 2 pi times the longest sequence."""
+    waves = (dim + 1) // 2
+    frequency = torch.exp(torch.arange(waves) * (-math.log(max(num_frames, 2)) / waves))
+    angle = torch.arange(num_frames)[:, None] * frequency
+    return torch.cat((angle.sin(), angle.cos()), dim=-1)[:, :dim]
 
 
 class CrossMHSA(nn.Module):
@@ -42,7 +59,7 @@ class CrossMHSA(nn.Module):
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
-        nn.init.trunc_normal_(self.queries, std=_QUERY_STD)
+        self._start_at_positions()
 
     def forward(
         self, x_kept: Float[Tensor, "batch kept joints dim"], kept: KeptFrames
@@ -71,11 +88,24 @@ class CrossMHSA(nn.Module):
         # The queries do not depend on the input: project them once, not once a joint and sample.
         query = rearrange(self.q(queries), "t (h d) -> h t d", h=self.num_heads)
         query = query.expand(batch * joints, -1, -1, -1)
-        key = rearrange(self.k(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
+        keys = x_kept + queries[kept.index].unsqueeze(2)
+        key = rearrange(self.k(keys), "b f j (h d) -> (b j) h f d", h=self.num_heads)
         value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
         attend = fused_attention if self.fused else explicit_attention
         restored = rearrange(attend(query, key, value), "(b j) h t d -> b t j (h d)", b=batch)
         return self.out(restored) + queries[:, None]
+
+    @torch.no_grad()
+    def _start_at_positions(self) -> None:
+        """Let each query look at the kept frames around its own: W_q = W_k, orthogonal, on positions."""
+        num_frames, dim = self.queries.shape
+        self.queries.copy_(_QUERY_AMPLITUDE * frame_positions(num_frames, dim))
+        # A query's squared norm in one head is amplitude² width / 2, and the scores are divided by sqrt(width).
+        gain = math.sqrt(2.0 * _INITIAL_LOGIT / math.sqrt(dim // self.num_heads)) / _QUERY_AMPLITUDE
+        nn.init.orthogonal_(self.q.weight, gain=gain)
+        self.k.weight.copy_(self.q.weight)
+        nn.init.zeros_(self.q.bias)
+        nn.init.zeros_(self.k.bias)
 
 
 def interpolate_frames(

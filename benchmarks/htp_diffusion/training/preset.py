@@ -27,6 +27,7 @@ class Preset:
         weight_decay: AdamW's.
         clip_norm: Largest norm of the gradient.
         ema: Decay per step of the averaged weights that are kept for sampling.
+        num_keep: f of HTP, frames or share.
     """
 
     num_frames: int
@@ -42,6 +43,7 @@ class Preset:
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     ema: float = 0.998
+    num_keep: int | float = HTPConfig.num_keep
 
     def denoiser(self, kind: Kind, htp: HTPConfig | None = None) -> DenoiserConfig:
         """The denoiser that this preset trains."""
@@ -52,7 +54,7 @@ class Preset:
             depth=self.depth,
             num_heads=self.num_heads,
             drop_path=self.drop_path,
-            htp=(htp or HTPConfig()) if kind == "htp" else None,
+            htp=(htp or HTPConfig(num_keep=self.num_keep)) if kind == "htp" else None,
         )
 
 
@@ -82,6 +84,7 @@ PRESETS: dict[PresetName, Preset] = {
         learning_rate=1e-3,
         decay=0.9,
         warmup_steps=100,
+        num_keep=1 / 3,  # 27 of 81, the paper's f at this length (Table XIII)
     ),
     # Section IV-A; the learning rate, lost from the paper's text, is D3DP's at the same batch.
     "paper": Preset(
