@@ -253,14 +253,15 @@ def sft(x, state, heads, keeps=None):
     return joint_unsequences(out, len(x))
 
 
-def cross_attention(x_kept, state, heads, frames):
-    """Recovery of one clip (kept, joints, dim) to (frames, joints, dim)."""
+def cross_attention(x_kept, index, state, heads, frames):
+    """Recovery of one clip (kept, joints, dim) at the frames ``index`` to (frames, joints, dim)."""
     queries = state["queries"][:frames]
     query = [linear(r, state["q.weight"], state["q.bias"]) for r in queries]
     joints = []
     for j in range(len(x_kept[0])):
         tokens = [frame[j] for frame in x_kept]
-        key = [linear(r, state["k.weight"], state["k.bias"]) for r in tokens]
+        placed = [[a + b for a, b in zip(r, queries[i], strict=True)] for r, i in zip(tokens, index, strict=True)]
+        key = [linear(r, state["k.weight"], state["k.bias"]) for r in placed]
         value = [linear(r, state["v.weight"], state["v.bias"]) for r in tokens]
         mixed = attention(query, key, value, heads)
         mixed = [linear(r, state["out.weight"], state["out.bias"]) for r in mixed]

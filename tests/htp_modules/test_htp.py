@@ -57,7 +57,8 @@ def slow_network(x, state, frames, config, depth):
         x = temporal(spatial(x, number), number)
     if config.recovery == "interpolate":
         return [oracles.interpolation(c, i, frames) for c, i in zip(x, kept, strict=True)], kept
-    return [oracles.cross_attention(c, named(state, "htp.recovery."), 2, frames) for c in x], kept
+    recovery = named(state, "htp.recovery.")
+    return [oracles.cross_attention(c, i, recovery, 2, frames) for c, i in zip(x, kept, strict=True)], kept
 
 
 @pytest.mark.parametrize("recovery", ["cross_attention", "interpolate"])

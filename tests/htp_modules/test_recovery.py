@@ -1,3 +1,5 @@
+import math
+
 import oracles
 import pytest
 import torch
@@ -7,7 +9,7 @@ from networks import DTYPES, lists, shake
 from torch.testing import assert_close
 
 from htp_modules import CrossMHSA, Interpolation, KeptFrames
-from htp_modules.recovery import interpolate_frames
+from htp_modules.recovery import frame_positions, interpolate_frames
 
 
 def kept_frames(batch, frames, num_keep):
@@ -24,8 +26,12 @@ def test_cross_attention_equals_the_slow_formula(fused, frames, num_keep):
     recover = shake(CrossMHSA(4, 5, 2).double())
     recover.fused = fused
     x = torch.randn(2, num_keep, 3, 4, dtype=torch.float64)
-    expected = [oracles.cross_attention(clip, lists(recover), 2, frames) for clip in x.tolist()]
-    out = recover(x, kept_frames(2, frames, num_keep))
+    kept = kept_frames(2, frames, num_keep)
+    expected = [
+        oracles.cross_attention(clip, index, lists(recover), 2, frames)
+        for clip, index in zip(x.tolist(), kept.index.tolist(), strict=True)
+    ]
+    out = recover(x, kept)
     assert_close(out, torch.tensor(expected, dtype=torch.float64))
 
 
@@ -59,10 +65,32 @@ def test_interpolation_restores_a_straight_line():
     assert_close(interpolate_frames(kept.gather(line), kept), line)
 
 
-def test_the_order_of_the_kept_tokens_does_not_matter_to_attention():
-    recover = CrossMHSA(4, 6, 2).double()
-    x, kept = torch.randn(1, 4, 2, 4).double(), kept_frames(1, 6, 4)
-    assert_close(recover(x.flip(1), kept), recover(x, kept))
+def test_frame_positions_are_waves_of_the_frame_number():
+    """Six channels are three frequencies: 1, 8 ** (-1 / 3) = 1/2 and 8 ** (-2 / 3) = 1/4, sines before cosines."""
+    expected = [
+        [f(t * w) for f in (math.sin, math.cos) for w in (1.0, 0.5, 0.25)] for t in range(8)
+    ]
+    assert_close(frame_positions(8, 6), torch.tensor(expected))
+    assert frame_positions(8, 5).shape == (8, 5)
+
+
+@pytest.mark.parametrize(("dim", "heads", "frames"), [(64, 4, 81), (32, 1, 27), (8, 2, 2)])
+def test_a_fresh_query_scores_8_at_its_own_frame_and_less_elsewhere(dim, heads, frames):
+    """Mean over heads; positions have one norm, so by Cauchy and Schwarz no other frame can score higher."""
+    recover = CrossMHSA(dim, frames, heads)
+    query, key = (
+        projection(recover.queries).detach().view(frames, heads, -1) for projection in (recover.q, recover.k)
+    )
+    scores = torch.einsum("thd,shd->ts", query, key) / math.sqrt(dim // heads) / heads
+    assert_close(scores.diagonal(), torch.full((frames,), 8.0))
+    assert bool((scores.fill_diagonal_(0.0) < 7.99).all())
+
+
+def test_recovered_frames_depend_on_where_the_kept_frames_are():
+    recover = CrossMHSA(8, 9, 2)
+    x = torch.randn(1, 2, 3, 8)
+    early, late = (KeptFrames(torch.tensor([index]), 9) for index in ([0, 1], [7, 8]))
+    assert not torch.allclose(recover(x, early), recover(x, late))
 
 
 def test_gradients():
