@@ -2,13 +2,16 @@
 
 Notation:
     queries   T learnable tokens, one a frame   (T, D)
-    x_kept    values, per joint                 (B, f, J, D)
-    keys      x_kept plus the queries of the kept frames
+    x_kept    the tokens of the kept frames     (B, f, J, D)
+    query     W_q queries
+    key       W_k x_kept + W_q queries at the kept frames
+    value     W_v x_kept
 
 The paper takes the pruned tokens alone as keys. They tell where in time they come from only through what the
-layers before have left of the temporal position, and the attention then takes long to find the frames around
-each query; with the kept frames' own queries added, and queries that start as positions, it looks at them from
-the first step on. Parameters and multiply-accumulates are the paper's.
+layers before have left of the temporal position, and the attention takes long to find the frames around each
+query. Here a key also carries the query of its own frame, queries start as positions, W_k at zero, W_v and W_out
+at the identity: a fresh recovery blends the kept tokens around each frame, and learns from there. Parameters and
+multiply-accumulates are the paper's.
 """
 
 import math
@@ -86,26 +89,34 @@ class CrossMHSA(nn.Module):
         batch, _, joints, _ = x_kept.shape
         queries = self.queries[: kept.num_frames]
         # The queries do not depend on the input: project them once, not once a joint and sample.
-        query = rearrange(self.q(queries), "t (h d) -> h t d", h=self.num_heads)
+        projected = self.q(queries)
+        query = rearrange(projected, "t (h d) -> h t d", h=self.num_heads)
         query = query.expand(batch * joints, -1, -1, -1)
-        keys = x_kept + queries[kept.index].unsqueeze(2)
-        key = rearrange(self.k(keys), "b f j (h d) -> (b j) h f d", h=self.num_heads)
+        keys = self.place(self.k(x_kept), projected[kept.index].unsqueeze(2))
+        key = rearrange(keys, "b f j (h d) -> (b j) h f d", h=self.num_heads)
         value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
         attend = fused_attention if self.fused else explicit_attention
         restored = rearrange(attend(query, key, value), "(b j) h t d -> b t j (h d)", b=batch)
         return self.out(restored) + queries[:, None]
 
+    def place(
+        self, keys: Float[Tensor, "batch kept joints dim"], positions: Float[Tensor, "batch kept 1 dim"]
+    ) -> Float[Tensor, "batch kept joints dim"]:
+        """Tell the keys where in time they are."""
+        return keys + positions
+
     @torch.no_grad()
     def _start_at_positions(self) -> None:
-        """Let each query look at the kept frames around its own: W_q = W_k, orthogonal, on positions."""
         num_frames, dim = self.queries.shape
         self.queries.copy_(_QUERY_AMPLITUDE * frame_positions(num_frames, dim))
         # A query's squared norm in one head is amplitude² width / 2, and the scores are divided by sqrt(width).
         gain = math.sqrt(2.0 * _INITIAL_LOGIT / math.sqrt(dim // self.num_heads)) / _QUERY_AMPLITUDE
         nn.init.orthogonal_(self.q.weight, gain=gain)
-        self.k.weight.copy_(self.q.weight)
-        nn.init.zeros_(self.q.bias)
-        nn.init.zeros_(self.k.bias)
+        nn.init.zeros_(self.k.weight)
+        nn.init.eye_(self.v.weight)
+        nn.init.eye_(self.out.weight)
+        for projection in (self.q, self.k, self.v, self.out):
+            nn.init.zeros_(projection.bias)
 
 
 def interpolate_frames(
