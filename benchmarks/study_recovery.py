@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import Column, Table, show
 from htp_diffusion.training.batches import Batches, step_generator
 from htp_modules import CrossMHSA, Interpolation, KeptFrames
+from htp_modules.attention import explicit_attention
 
 _FRAMES, _KEEP, _DIM, _HEADS = 81, 27, 64, 4  # of the small preset
 _BATCH, _RATE, _WARMUP = 4, 2e-3, 50
@@ -60,21 +62,29 @@ class Study:
     rows: list[Row]
 
 
-class TokenKeys(CrossMHSA):
-    """Keys as in the paper's text: the pruned tokens alone."""
+class PaperRecovery(nn.Module):
+    """The paper's text to the letter: the pruned tokens alone are keys and values, everything starts random."""
 
-    def __init__(self, dim: int, num_frames: int, num_heads: int) -> None:
-        super().__init__(dim, num_frames, num_heads)
-        self.k.reset_parameters()
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.empty(_FRAMES, _DIM))
+        nn.init.trunc_normal_(self.queries, std=0.02)
+        self.q, self.k, self.v, self.out = (nn.Linear(_DIM, _DIM) for _ in range(4))
 
-    def place(
-        self, keys: Float[Tensor, "batch kept joints dim"], _: Float[Tensor, "batch kept 1 dim"]
-    ) -> Float[Tensor, "batch kept joints dim"]:
-        return keys
+    def forward(
+        self, x_kept: Float[Tensor, "batch kept joints dim"], kept: KeptFrames
+    ) -> Float[Tensor, "batch frames joints dim"]:
+        heads = "... l (h d) -> ... h l d"
+        tokens = x_kept.transpose(1, 2)
+        query = rearrange(self.q(self.queries), heads, h=_HEADS)
+        key, value = (rearrange(project(tokens), heads, h=_HEADS) for project in (self.k, self.v))
+        mixed = rearrange(explicit_attention(query, key, value), "b j h t d -> b t j (h d)")
+        return self.out(mixed) + self.queries[:, None]
 
 
-def from_random(recovery: CrossMHSA) -> CrossMHSA:
-    """The recovery with small random queries and PyTorch's initial projections."""
+def random_start() -> CrossMHSA:
+    """Keys that know their frame, from small random queries and PyTorch's initial projections."""
+    recovery = CrossMHSA(_DIM, _FRAMES, _HEADS)
     nn.init.trunc_normal_(recovery.queries, std=0.02)
     for projection in (recovery.q, recovery.k, recovery.v, recovery.out):
         projection.reset_parameters()
@@ -100,9 +110,8 @@ class Restorer(nn.Module):
 
 
 RECOVERIES: dict[str, Callable[[], nn.Module]] = {
-    "keys are the tokens alone, random start": lambda: from_random(TokenKeys(_DIM, _FRAMES, _HEADS)),
-    "keys know their frame, random start": lambda: from_random(CrossMHSA(_DIM, _FRAMES, _HEADS)),
-    "keys are the tokens alone, start at positions": lambda: TokenKeys(_DIM, _FRAMES, _HEADS),
+    "keys are the tokens alone, random start (the text)": PaperRecovery,
+    "keys know their frame, random start": random_start,
     "keys know their frame, start at positions (ours)": lambda: CrossMHSA(_DIM, _FRAMES, _HEADS),
     "linear interpolation, no parameters": Interpolation,
 }

@@ -92,18 +92,12 @@ class CrossMHSA(nn.Module):
         projected = self.q(queries)
         query = rearrange(projected, "t (h d) -> h t d", h=self.num_heads)
         query = query.expand(batch * joints, -1, -1, -1)
-        keys = self.place(self.k(x_kept), projected[kept.index].unsqueeze(2))
+        keys = self.k(x_kept) + projected[kept.index].unsqueeze(2)
         key = rearrange(keys, "b f j (h d) -> (b j) h f d", h=self.num_heads)
         value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
         attend = fused_attention if self.fused else explicit_attention
         restored = rearrange(attend(query, key, value), "(b j) h t d -> b t j (h d)", b=batch)
         return self.out(restored) + queries[:, None]
-
-    def place(
-        self, keys: Float[Tensor, "batch kept joints dim"], positions: Float[Tensor, "batch kept 1 dim"]
-    ) -> Float[Tensor, "batch kept joints dim"]:
-        """Tell the keys where in time they are."""
-        return keys + positions
 
     @torch.no_grad()
     def _start_at_positions(self) -> None:

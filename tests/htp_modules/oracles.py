@@ -260,8 +260,10 @@ def cross_attention(x_kept, index, state, heads, frames):
     joints = []
     for j in range(len(x_kept[0])):
         tokens = [frame[j] for frame in x_kept]
-        placed = [[a + b for a, b in zip(r, queries[i], strict=True)] for r, i in zip(tokens, index, strict=True)]
-        key = [linear(r, state["k.weight"], state["k.bias"]) for r in placed]
+        key = [
+            [a + b for a, b in zip(linear(r, state["k.weight"], state["k.bias"]), query[i], strict=True)]
+            for r, i in zip(tokens, index, strict=True)
+        ]
         value = [linear(r, state["v.weight"], state["v.bias"]) for r in tokens]
         mixed = attention(query, key, value, heads)
         mixed = [linear(r, state["out.weight"], state["out.bias"]) for r in mixed]
