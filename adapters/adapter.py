@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from htp_modules import HTPConfig
@@ -34,6 +35,23 @@ def no_modules(facts: Facts) -> dict[str, nn.Module]:
     return {}
 
 
+def clip_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, ...]:
+    """One random clip, for a host that takes nothing else."""
+    return (torch.randn(1, frames, facts.num_joints, facts.in_channels),)
+
+
+def block_places(config: HTPConfig) -> tuple[str, ...]:
+    """Where the modules go in a stack of alternating spatial and temporal blocks."""
+    n = config.num_sft_layers
+    masked = "temporal block 0" if n == 0 else f"temporal blocks 0 to {n}"
+    return (
+        "TCEP after spatial block 0",
+        f"SFT MHSA: {masked} attend under the mask, with the host's weights",
+        f"MGPTP before spatial block {n + 1}; the blocks from there on see the kept frames",
+        f"recovery ({config.recovery}) before the head",
+    )
+
+
 def host_pairs(facts: Facts) -> int:
     """The pairs of a host that adds none of its own."""
     return facts.depth
@@ -50,10 +68,10 @@ class Adapter:
         probe: Reads the sizes off a module, or raises :class:`UnrecognisedHostError` listing what it lacks.
         run: The forward pass through ``model.htp``; takes the model, then the arguments of the host's own
             forward in their order. It replaces no block: it calls the host's.
-        inputs: Random arguments of the forward for one clip of so many frames.
-        places: Where HTP's modules go under a config, one sentence each.
         embedding: Name of the host's joint embedding, which a Spatial GCN stands beside or replaces.
         position: Name of the host's temporal position table, frames on its second axis.
+        inputs: Random arguments of the forward for one clip of so many frames.
+        places: Where HTP's modules go under a config, one sentence each.
         modules: Modules that the host needs beside HTP's own; they join ``model.htp`` under their names.
         num_pairs: Pairs of blocks that ``run`` hands to HTP, given the host's sizes.
         defaults: The config of a patch that is given none.
@@ -62,10 +80,10 @@ class Adapter:
     name: str
     probe: Callable[[nn.Module], Facts]
     run: Callable[..., Tensor]
-    inputs: Callable[[nn.Module, Facts, int], tuple[Tensor, ...]]
-    places: Callable[[HTPConfig], tuple[str, ...]]
     embedding: str
     position: str
+    inputs: Callable[[nn.Module, Facts, int], tuple[Tensor, ...]] = clip_inputs
+    places: Callable[[HTPConfig], tuple[str, ...]] = block_places
     modules: Callable[[Facts], dict[str, nn.Module]] = no_modules
     num_pairs: Callable[[Facts], int] = host_pairs
     defaults: HTPConfig = field(default_factory=HTPConfig)

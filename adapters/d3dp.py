@@ -13,7 +13,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts
-from adapters.mixste import TRUNK_PARTS, probe_trunk, run_trunk, trunk_places
+from adapters.mixste import TRUNK_PARTS, probe_trunk, run_trunk
 from adapters.probe import Probe
 
 COORDINATES = 3  # of one joint in 3D
@@ -64,7 +64,6 @@ D3DP = Adapter(
     probe=probe_d3dp,
     run=run_d3dp,
     inputs=d3dp_inputs,
-    places=trunk_places,
     embedding="Spatial_patch_to_embedding",
     position="Temporal_pos_embed",
 )

@@ -92,7 +92,7 @@ def describe(model: nn.Module) -> Description:
         tokens_kept=kept * facts.num_joints,
         macs_before=before,
         macs_after=after,
-        fine_tuning=_fine_tuning(config, from_scratch=htp.from_scratch, prunes=kept < frames),
+        fine_tuning=_fine_tuning(htp, prunes=kept < frames),
     )
 
 
@@ -107,16 +107,17 @@ def _count(model: nn.Module, inputs: list[torch.Tensor]) -> int:
     return counter.get_total_flops() // 2
 
 
-def _fine_tuning(config: HTPConfig, *, from_scratch: bool, prunes: bool) -> tuple[str, ...]:
-    replaced = from_scratch and config.spatial_gcn
-    learned = config.recovery == "cross_attention"
+def _fine_tuning(htp: HostHTP, *, prunes: bool) -> tuple[str, ...]:
+    replaced = htp.from_scratch and htp.config.spatial_gcn
+    learned = htp.config.recovery == "cross_attention"
+    passive = {"mgptp", "recovery"} | ({"spatial_gcn"} if replaced else set())
+    added = [name for name, _ in htp.named_children() if name not in passive]
     if replaced:
         verdict = "training from the beginning is needed: the Spatial GCN replaces the host's joint embedding"
     elif prunes and learned:
         verdict = "fine-tuning is needed: the recovery's queries and projections start at random"
     elif prunes:
-        verdict = "no fine-tuning is needed to run: interpolation has no parameters; it wins back accuracy"
+        verdict = "no fine-tuning is needed to run, interpolation has no parameters; it wins back accuracy"
     else:
         verdict = "nothing is pruned: freshly patched, the output is the host's"
-    gcn = " and the Spatial GCN" if config.spatial_gcn and not replaced else ""
-    return (verdict, f"TCEP{gcn} start as the identity and learn by fine-tuning")
+    return (verdict, f"{', '.join(added)}: the identity at first; fine-tuning teaches them")

@@ -8,14 +8,13 @@ variant.
 from functools import partial
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts
 from adapters.blocks import call_part, spatial_block, temporal_block
 from adapters.probe import Probe
-from htp_modules import HTPConfig, Pair, TemporalMask
+from htp_modules import Pair, TemporalMask
 
 TRUNK_PARTS = {
     "Spatial_patch_to_embedding",
@@ -97,29 +96,10 @@ def run_mixste(
     return run_trunk(host, host.htp.embed(pose, host.Spatial_patch_to_embedding) + host.Spatial_pos_embed)
 
 
-def mixste_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor]:
-    """One random clip."""
-    return (torch.randn(1, frames, facts.num_joints, facts.in_channels),)
-
-
-def trunk_places(config: HTPConfig) -> tuple[str, ...]:
-    """Where the modules go in MixSTE and D3DP."""
-    n = config.num_sft_layers
-    masked = "temporal block 0" if n == 0 else f"temporal blocks 0 to {n}"
-    return (
-        "TCEP after spatial block 0",
-        f"SFT MHSA: {masked} attend under the mask, with the host's weights",
-        f"MGPTP before spatial block {n + 1}; the blocks from there on see the kept frames",
-        f"recovery ({config.recovery}) before the head",
-    )
-
-
 MIXSTE = Adapter(
     name="MixSTE",
     probe=probe_mixste,
     run=run_mixste,
-    inputs=mixste_inputs,
-    places=trunk_places,
     embedding="Spatial_patch_to_embedding",
     position="Temporal_pos_embed",
 )

@@ -156,11 +156,6 @@ def run_motionbert(
     return x if return_rep else host.head(x)
 
 
-def motionbert_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor]:
-    """One random clip."""
-    return (torch.randn(1, frames, facts.num_joints, facts.in_channels),)
-
-
 def motionbert_places(config: HTPConfig) -> tuple[str, ...]:
     """Where the modules go in a DSTformer."""
     n = config.num_sft_layers
@@ -182,7 +177,6 @@ MOTIONBERT = Adapter(
     name="MotionBERT DSTformer",
     probe=probe_motionbert,
     run=run_motionbert,
-    inputs=motionbert_inputs,
     places=motionbert_places,
     embedding="joints_embed",
     position="temp_embed",

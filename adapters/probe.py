@@ -65,10 +65,8 @@ class Probe:
             return
         names = [name for name, _ in found.named_children()]
         names += [name for name, _ in found.named_parameters(recurse=False)]
-        at = f"{path}." if path else ""
-        self.missing += [
-            f"no {at}{name}, which {self.name} does not have" for name in names if name not in set(known)
-        ]
+        unknown = [f"{path}.{name}" if path else name for name in names if name not in set(known)]
+        self.require(not unknown, f"no parts of unknown use (it has {', '.join(unknown)})")
 
     def attention(self, path: str) -> None:
         """Check a plain attention over one axis, as every host names its parts."""

@@ -22,6 +22,7 @@ from htp_diffusion.report.frames import draw_frames
 from htp_diffusion.report.inference import InferenceResult, inference_table
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
+from htp_diffusion.report.tables import show
 from htp_diffusion.retention import observe_retention
 from htp_diffusion.sampling import Sampling, even_max_batch, first_windows
 from htp_diffusion.training.preset import PresetName
@@ -80,7 +81,7 @@ class Options:
     num_sft_layers: Annotated[int | None, _by_default("as trained", "INT")] = None
     num_keep: Annotated[int | float | None, _by_default("as trained", "INT|FLOAT")] = None
     num_neighbors: Annotated[int | float | None, _by_default("as trained", "INT|FLOAT")] = None
-    batch_size: int = 4
+    batch_size: int = 2
     max_windows: Annotated[int | None, _by_default("all", "INT")] = None
     memory_budget: Annotated[
         float | None, _by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
@@ -125,7 +126,7 @@ def main(options: Options) -> None:
         )
     result = InferenceResult(
         data=found.description,
-        trained_on=_trained_on(contenders, found),
+        trained_on=[] if options.data is None else _trained_on(contenders, found),
         clips=len(clips),
         windows=count,
         frames=sum(clip.frames for clip in models[0].scores.clips),
@@ -137,17 +138,16 @@ def main(options: Options) -> None:
         models=models,
         provenance=provenance(),
     )
-    console = Console()
-    console.print(inference_table(result).to_rich())
+    show(inference_table(result))
     write_json(out / "result.json", result)
-    console.print(f"written: {out / 'result.json'}", soft_wrap=True, highlight=False)
+    print(f"written: {out / 'result.json'}")
     for contender in contenders:
         if isinstance(contender.denoiser, HTPDenoiser):
             [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
             with computing_in(options.precision, device):
                 retention = observe_retention(contender.denoiser, pictured, sampling)
             draw_frames(out / "kept_frames.png", found.clips[0], retention, contender.name)
-            console.print(f"written: {out / 'kept_frames.png'}", soft_wrap=True, highlight=False)
+            print(f"written: {out / 'kept_frames.png'}")
 
 
 def _folder(path: Path) -> Path:
@@ -190,7 +190,7 @@ def _sampling(options: Options, contenders: list[Contender], count: int, device:
 
 
 def _trained_on(contenders: list[Contender], found: EvaluationSet) -> list[str]:
-    """Motions that are to be scored and were trained on."""
+    """Motions of a file that are to be scored and were trained on."""
     records = [contender.checkpoint for contender in contenders if contender.checkpoint is not None]
     trained = {name for record in records for name in record.motions}
     return [name for name in found.motions if name in trained]

@@ -1,7 +1,7 @@
-"""Why the recovery's keys know their frame: restore poses from a third of their frames, each way from the start.
+"""Why the recovery's keys know their frame: poses restored from a third of their frames, learnt anew.
 
-An embedding, the recovery and a head are trained on synthetic motion; every other part of the system is left out,
-so that what is seen is how fast the recovery learns to find the frames around a query.
+An embedding, the recovery and a head are trained on synthetic motion; every other part of the system is left
+out, so that what is seen is how fast the recovery learns to find the frames around a query.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class Study:
 
 
 class PaperRecovery(nn.Module):
-    """The paper's text to the letter: the pruned tokens alone are keys and values, everything starts random."""
+    """The paper's text to the letter: the pruned tokens alone are keys and values; a random start."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,6 +136,21 @@ def learn(recovery: nn.Module, batches: Batches, steps: int, seed: int) -> list[
     return losses
 
 
+def study_table(study: Study) -> Table:
+    """One row a recovery."""
+    columns = (
+        Column("recovery"),
+        Column("first third, mm", ".1f"),
+        Column("middle, mm", ".1f"),
+        Column("last, mm", ".1f"),
+    )
+    return Table(
+        title=f"Restoring {_FRAMES} frames from {_KEEP} random ones: error over {study.steps} training steps",
+        columns=columns,
+        rows=tuple((row.recovery, row.first_mm, row.middle_mm, row.last_mm) for row in study.rows),
+    )
+
+
 def main(options: Options) -> None:
     """Train each, print the table, write the JSON."""
     if options.steps < 3:
@@ -149,20 +164,9 @@ def main(options: Options) -> None:
         thirds = (losses[:third], losses[third:-third], losses[-third:])
         first, middle, last = (sum(part) / len(part) for part in thirds)
         rows.append(Row(recovery=name, first_mm=first, middle_mm=middle, last_mm=last))
-    columns = (
-        Column("recovery"),
-        Column("first third (mm)", ".1f"),
-        Column("middle (mm)", ".1f"),
-        Column("last (mm)", ".1f"),
-    )
-    table = Table(
-        title=f"Restoring {_FRAMES} frames from {_KEEP} random ones: error while training {options.steps} steps",
-        columns=columns,
-        rows=tuple((row.recovery, row.first_mm, row.middle_mm, row.last_mm) for row in rows),
-    )
-    show(table)
+    study = Study(provenance=provenance(), steps=options.steps, seed=options.seed, rows=rows)
+    show(study_table(study))
     if options.json is not None:
-        study = Study(provenance=provenance(), steps=options.steps, seed=options.seed, rows=rows)
         write_json(options.json, study)
 
 

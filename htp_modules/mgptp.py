@@ -60,8 +60,8 @@ def separation(
 ) -> Float[Tensor, "batch frames"]:
     """delta_i: the distance to the nearest denser frame; for the densest frame, its largest distance.
 
-    Of equally dense frames the earlier one counts as denser, so that exactly one is the densest and a pause is
-    kept once. ``density`` may be any increasing function of the density.
+    Of equally dense frames the earlier one counts as denser, so that exactly one is the densest and a pause
+    is kept once. ``density`` may be any increasing function of the density.
     """
     mine, other = density.unsqueeze(-1), density.unsqueeze(-2)
     earlier = torch.ones_like(distance, dtype=torch.bool).tril(diagonal=-1)

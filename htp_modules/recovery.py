@@ -9,9 +9,9 @@ Notation:
 
 The paper takes the pruned tokens alone as keys. They tell where in time they come from only through what the
 layers before have left of the temporal position, and the attention takes long to find the frames around each
-query. Here a key also carries the query of its own frame, queries start as positions, W_k at zero, W_v and W_out
-at the identity: a fresh recovery blends the kept tokens around each frame, and learns from there. Parameters and
-multiply-accumulates are the paper's.
+query. Here a key also carries the query of its own frame, queries start as positions, W_k at zero, W_v and
+W_out at the identity: a fresh recovery blends the kept tokens around each frame, and learns from there.
+Parameters and multiply-accumulates are the paper's.
 """
 
 import math
@@ -32,7 +32,7 @@ _INITIAL_LOGIT = 8.0  # of a query with the key of its own frame, before the tok
 
 
 def frame_positions(num_frames: int, dim: int) -> Float[Tensor, "frames dim"]:
-    """Sines and cosines of the frame number, at periods from 2 pi frames to 2 pi times the longest sequence."""
+    """Sines and cosines of the frame number, at periods from 2 pi to about 2 pi num_frames frames."""
     waves = (dim + 1) // 2
     frequency = torch.exp(torch.arange(waves) * (-math.log(max(num_frames, 2)) / waves))
     angle = torch.arange(num_frames)[:, None] * frequency
@@ -103,7 +103,7 @@ class CrossMHSA(nn.Module):
     def _start_at_positions(self) -> None:
         num_frames, dim = self.queries.shape
         self.queries.copy_(_QUERY_AMPLITUDE * frame_positions(num_frames, dim))
-        # A query's squared norm in one head is amplitude² width / 2, and the scores are divided by sqrt(width).
+        # A query's squared norm in one head is amplitude² width / 2; scores are divided by sqrt(width).
         gain = math.sqrt(2.0 * _INITIAL_LOGIT / math.sqrt(dim // self.num_heads)) / _QUERY_AMPLITUDE
         nn.init.orthogonal_(self.q.weight, gain=gain)
         nn.init.zeros_(self.k.weight)

@@ -6,7 +6,6 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from htp_diffusion.contender import Contender
 from htp_diffusion.data.motion import Windows
@@ -105,6 +104,8 @@ def _draw(
 
 def _compile(case: Callable[[int], Tensor]) -> None:
     """Make the first call, which compiles."""
+    from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
+
     try:
         case(0)
     except TorchDynamoException as error:

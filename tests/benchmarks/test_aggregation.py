@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from htp_diffusion.pose.aggregation import AGGREGATIONS, Evidence, j_best, jpma, mean, p_best
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.metrics import mpjpe
-from hypothesis import given
-from hypothesis import strategies as st
 
 CAMERA = camera_at(torch.zeros(3), 30.0)
 

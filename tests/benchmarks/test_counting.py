@@ -3,10 +3,10 @@ import warnings
 
 import pytest
 import torch
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.counting import Count, count
 from torch import nn
 
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.report.counting import Count, count
 from htp_modules import CrossMHSA, KeptFrames
 from htp_modules.attention import MultiHeadAttention
 

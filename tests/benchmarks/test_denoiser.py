@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
-from htp_diffusion.models.denoiser import D3DPDenoiser, TimestepMLP, sinusoidal_embedding
-from htp_diffusion.models.mixste import MixSTE
 from torch import nn
 
+from htp_diffusion.models.denoiser import D3DPDenoiser, TimestepMLP, sinusoidal_embedding
+from htp_diffusion.models.mixste import MixSTE
 from htp_modules.errors import ConfigError, ShapeError
 
 FRAMES, JOINTS, DIM, DEPTH, HEADS = 6, 5, 8, 2, 2

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from htp_diffusion.models.dstformer import DSTformer
 from torch import nn
 
+from htp_diffusion.models.dstformer import DSTformer
 from htp_modules.errors import ShapeError
 
 FRAMES, JOINTS, DIM, REP, DEPTH, HEADS = 5, 4, 8, 6, 2, 2

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.flip import flip_pose, flip_root
-from hypothesis import given
-from hypothesis import strategies as st
 
 LEFT, RIGHT = [4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]
 

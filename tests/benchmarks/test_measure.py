@@ -1,11 +1,12 @@
 import numpy
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report import measure
 from htp_diffusion.report.measure import Timing
-from hypothesis import given
-from hypothesis import strategies as st
 
 SECONDS = st.floats(1e-6, 1e3)
 

@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from htp_diffusion.pose.metrics import auc, joint_error, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck, procrustes
 from hypothesis import given
 from hypothesis import strategies as st
+
+from htp_diffusion.pose.metrics import auc, joint_error, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck, procrustes
 
 seeds = st.integers(0, 10**6)
 

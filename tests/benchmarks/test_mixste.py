@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from htp_diffusion.models.mixste import MixSTE
 from torch import nn
 
+from htp_diffusion.models.mixste import MixSTE
 from htp_modules.errors import ConfigError, ShapeError
 
 FRAMES, JOINTS, DIM, DEPTH, HEADS = 6, 5, 8, 3, 2

@@ -5,6 +5,7 @@ import sys
 import numpy
 import pytest
 import torch
+
 from htp_diffusion.report.provenance import command_line, git_state, provenance
 
 

@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from htp_diffusion.diffusion.schedule import cosine_schedule
+from htp_diffusion.errors import BenchmarkError
 
 
 def product_of_alphas(num_timesteps, s):

@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report.measure import Timing
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.tables import Column, Figure, Table
-from hypothesis import given
-from hypothesis import strategies as st
-from rich.console import Console
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import MIN_DEPTH, Camera, camera_at, detector_noise, look_at, virtual_cameras
 from htp_diffusion.pose.skeleton import H36M17, Skeleton
-from hypothesis import given
-from hypothesis import strategies as st
 
 AXIS = Camera(
     rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),  # looks along the world's y, level

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.synthetic import forward_kinematics, synthetic_motions
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.skeleton import H36M17
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CMU = Path(__file__).parents[3] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError

@@ -66,10 +66,8 @@ def test_interpolation_restores_a_straight_line():
 
 
 def test_frame_positions_are_waves_of_the_frame_number():
-    """Six channels are three frequencies: 1, 8 ** (-1 / 3) = 1/2 and 8 ** (-2 / 3) = 1/4, sines before cosines."""
-    expected = [
-        [f(t * w) for f in (math.sin, math.cos) for w in (1.0, 0.5, 0.25)] for t in range(8)
-    ]
+    """Six channels are three frequencies, 1, 1/2 and 1/4 (powers of 8 ** (-1 / 3)); sines before cosines."""
+    expected = [[f(t * w) for f in (math.sin, math.cos) for w in (1.0, 0.5, 0.25)] for t in range(8)]
     assert_close(frame_positions(8, 6), torch.tensor(expected))
     assert frame_positions(8, 5).shape == (8, 5)
 

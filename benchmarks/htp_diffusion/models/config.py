@@ -1,4 +1,4 @@
-"""DenoiserConfig: what is needed to build a denoiser again, and what a checkpoint carries beside its weights."""
+"""DenoiserConfig: what it takes to build a denoiser again; a checkpoint carries it beside the weights."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal

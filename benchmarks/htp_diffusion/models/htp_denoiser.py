@@ -1,7 +1,7 @@
 """The HTP denoiser: D3DP's denoiser with its time axis pruned (paper, Section III-E).
 
-What differs from D3DP: a Spatial GCN embeds the joints; the timestep enters with the temporal positions, after
-TCEP has read the tokens; the flow from there on is :class:`htp_modules.HTP`.
+What differs from D3DP: a Spatial GCN embeds the joints; the timestep enters with the temporal positions,
+after TCEP has read the tokens; the flow from there on is :class:`htp_modules.HTP`.
 """
 
 from jaxtyping import Float, Real

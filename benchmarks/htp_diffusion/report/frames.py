@@ -55,7 +55,7 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
         title=f"{source} keeps {retention.share}: {clip.name}",
         xlabel="time, s",
         ylabel="speed, m/s",
-        xlim=(0, float(seconds[-1]) or 1.0),
+        xlim=(-0.01 * float(seconds[-1]), 1.01 * float(seconds[-1]) or 1.0),
         ylim=(0, 1.12 * float(speed.max()) or 1.0),
     )
     axes.spines[["top", "right"]].set_visible(False)

@@ -89,13 +89,15 @@ def inference_table(result: InferenceResult) -> Table:
     rows: list[tuple[str, list[str]]] = []
     for label, name in (("MPJPE, mm", "mpjpe"), ("P-MPJPE, mm", "p_mpjpe")):
         for way in AGGREGATIONS:
-            mark = " (oracle)" if way.oracle else ""
+            mark = (
+                "" if way.needs == "nothing" else " (oracle)" if way.oracle else " (not free of ground truth)"
+            )
             rows.append((f"{label}: {way.name}{mark}", [_error(model, way.name, name) for model in models]))
     default = AGGREGATIONS[0].name
     rows += [
         (f"velocity error, mm/frame: {default}", [_error(model, default, "mpjve") for model in models]),
         ("frames/s", [f"{model.frames_per_second:,.1f}" for model in models]),
-        (f"speed-up over {models[0].name}, times", [_speed_up(model.speed_up) for model in models]),
+        (f"times as fast as {models[0].name}", ["1", *(_speed_up(model.speed_up) for model in models[1:])]),
         ("GMACs/frame, THOP", [_giga(model.thop_macs_per_frame) for model in models]),
         ("GMACs/frame, in full", [_giga(model.true_macs_per_frame) for model in models]),
         ("parameters, M", [f"{model.params / _MEGA:.3f}" for model in models]),
@@ -104,7 +106,8 @@ def inference_table(result: InferenceResult) -> Table:
     return Table(
         title=", ".join(
             (
-                f"T={result.window_frames}, H={sampling.hypotheses}, K={sampling.steps}, eta {sampling.eta:g}",
+                f"T={result.window_frames}, H={sampling.hypotheses}, K={sampling.steps}",
+                f"eta {sampling.eta:g}",
                 "flip" if sampling.flip else "no flip",
                 result.precision,
                 *(("compiled",) if result.compiled else ()),
@@ -125,8 +128,8 @@ def _notes(result: InferenceResult) -> list[str]:
     if result.trained_on:
         notes.append(f"Not a test: {len(result.trained_on)} of the motions were trained on.")
     notes += [_describe(model, result.window_frames) for model in models]
-    notes += [f"{way.name} needs {way.needs}." for way in AGGREGATIONS if way.needs != "nothing"]
     notes += [
+        " ".join(f"{way.name} needs {way.needs}." for way in AGGREGATIONS if way.needs != "nothing"),
         f"eta {sampling.eta:g}: {_ETA.get(sampling.eta, 'between the two')} (D3DP's code 1, the paper 0).",
         f"Speed: sampling alone, models in turn on each of {len(models[0].seconds)} batches of "
         f"{sampling.batch_size} windows; medians [quartiles].",

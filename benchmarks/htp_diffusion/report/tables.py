@@ -5,11 +5,13 @@ from typing import Literal
 
 from rich import table as rich_table
 from rich import text as rich_text
+from rich.console import Console
 
 from htp_diffusion.errors import BenchmarkError
 
 Source = Literal["measured", "quoted"]
 
+_UNBOUNDED = 10_000  # characters, wider than any table
 _MARKS: dict[Source, str] = {"measured": "*", "quoted": "†"}
 _LEGEND: dict[Source, str] = {"measured": "measured here", "quoted": "quoted from the paper"}
 
@@ -105,6 +107,15 @@ class Table:
         sources = {column.source for column in self.columns}
         sources |= {cell.source for row in self.rows for cell in row if isinstance(cell, Figure)}
         return [*self.notes, *(f"{_MARKS[key]} {_LEGEND[key]}" for key in _MARKS if key in sources)]
+
+
+def show(table: Table) -> None:
+    """Print a table; into a file or a pipe, which has no width, as wide as its rows are."""
+    console, laid_out = Console(), table.to_rich()
+    if not console.is_terminal:
+        unbounded = console.options.update(width=_UNBOUNDED)
+        console.width = max(console.width, console.measure(laid_out, options=unbounded).maximum)
+    console.print(laid_out)
 
 
 def _head(column: Column) -> str:

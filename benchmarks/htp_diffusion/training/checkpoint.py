@@ -1,7 +1,7 @@
 """Checkpoints: tensors as safetensors, everything else as JSON, whole after a kill at any moment.
 
-The JSON file is the commit point. It names the tensor file that belongs to it, whose name is new with every save;
-it is replaced in one step once that file is complete, and only then is the file before it deleted.
+The JSON file is the commit point. It names the tensor file that belongs to it, whose name is new with every
+save; it is replaced in one step once that file is complete, and only then is the file before it deleted.
 """
 
 import dataclasses

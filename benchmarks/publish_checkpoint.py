@@ -1,0 +1,35 @@
+"""Cut a training run down to what sampling needs: the averaged weights and the JSON that describes them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from htp_diffusion.command import run_command
+from htp_diffusion.training.checkpoint import load_checkpoint, save_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Cut a training run down to what sampling needs.
+
+    Attributes:
+        run: Folder of the run, or its last.json.
+        target: JSON file to write; the weights go beside it.
+    """
+
+    run: tyro.conf.Positional[Path]
+    target: tyro.conf.Positional[Path]
+
+
+def main(options: Options) -> None:
+    """Read the run, write its averaged weights."""
+    source = options.run / "last.json" if options.run.is_dir() else options.run
+    checkpoint, tensors = load_checkpoint(source)
+    averaged = {key: value for key, value in tensors.items() if key.startswith("ema.")}
+    written = save_checkpoint(options.target, checkpoint, averaged)
+    print(f"written: {options.target}, {options.target.with_name(written.tensors)} (sha256 {written.sha256})")
+
+
+if __name__ == "__main__":
+    run_command(main, Options)

@@ -1,0 +1,112 @@
+"""Write the tables of the documentation from the committed results, so that no figure is typed.
+
+A page marks where a table goes: an HTML comment `table: NAME` and another `end` after it. What stands between
+them is replaced.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from count_macs import MacsRow, macs_table
+from htp_diffusion.command import run_command
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.report.inference import InferenceResult, inference_table
+from htp_diffusion.report.provenance import Provenance
+from htp_diffusion.report.schema import read_json
+from htp_diffusion.report.tables import Table
+from htp_diffusion.report.throughput import ThroughputResult, throughput_table
+from study_recovery import Study, study_table
+
+_ROOT = Path(__file__).resolve().parents[1]
+_RESULTS = _ROOT / "benchmarks" / "results"
+_PAGES = ("README.md", "docs/reproduction.md", "docs/benchmarks.md", "benchmarks/checkpoints/README.md")
+_PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Rewrite the tables of the documentation from benchmarks/results.
+
+    Attributes:
+        check: Write nothing; fail if a page is out of date.
+    """
+
+    check: bool = False
+
+
+def _source(made: Provenance) -> str:
+    machine = f"{made.gpu or made.cpu}, {made.cores} cores, {made.threads} threads, torch {made.torch}"
+    commit = (made.commit or "unknown")[:12] + (" with changes" if made.dirty else "")
+    return f"`python {made.command}` on {machine}; commit {commit}, {made.date[:10]}."
+
+
+def _inference(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", InferenceResult)
+    return _page_table(inference_table(result), _source(result.provenance))
+
+
+def _throughput(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", ThroughputResult)
+    return _page_table(throughput_table(result), _source(result.provenance))
+
+
+def _study(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", Study)
+    return _page_table(study_table(result), _source(result.provenance))
+
+
+def _macs(name: str) -> str:
+    rows = read_json(_RESULTS / f"{name}.json", list[MacsRow])
+    return _page_table(
+        macs_table(rows), "`python benchmarks/count_macs.py`; a count, the same on every machine."
+    )
+
+
+def _page_table(table: Table, source: str) -> str:
+    return f"{table.to_markdown()}\n\n{source}\n"
+
+
+READERS: dict[str, Callable[[str], str]] = {
+    "cmu": _inference,
+    "cmu-deterministic": _inference,
+    "synthetic": _inference,
+    "throughput": _throughput,
+    "study-recovery": _study,
+    "macs": _macs,
+}
+
+
+def with_tables(text: str) -> str:
+    """The page with every marked table made anew.
+
+    Raises:
+        BenchmarkError: A table that no result is read for, or a result that is missing or damaged.
+    """
+
+    def made(match: re.Match[str]) -> str:
+        start, name, end = match.groups()
+        if name not in READERS:
+            raise BenchmarkError(f"no table is called {name}; there are {', '.join(READERS)}")
+        return start + READERS[name](name) + end
+
+    return _PLACE.sub(made, text)
+
+
+def main(options: Options) -> None:
+    """Rewrite, or check, every page."""
+    for page in _PAGES:
+        path = _ROOT / page
+        before = path.read_text(encoding="utf-8")
+        after = with_tables(before)
+        if after == before:
+            continue
+        if options.check:
+            raise BenchmarkError(f"{page} is out of date: run python benchmarks/write_tables.py")
+        path.write_text(after, encoding="utf-8")
+        print(f"written: {page}")
+
+
+if __name__ == "__main__":
+    run_command(main, Options)

@@ -1,0 +1,59 @@
+"""Compiling, exporting, ONNX. Oracle: the patched model run eagerly."""
+
+import hosts
+import pytest
+import torch
+from torch.testing import assert_close
+
+PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1}
+
+pytestmark = [
+    pytest.mark.unhooked,
+    # PyTorch's own compiler, about its own internals.
+    pytest.mark.filterwarnings("ignore::FutureWarning:torch"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+]
+
+
+def test_compiles_as_one_graph(graph_host):
+    torch._dynamo.reset()
+    model, inputs = graph_host.patch(graph_host.make(), **PRUNED), graph_host.inputs()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_trains_as_one_graph():
+    torch._dynamo.reset()
+    host = hosts.PUBLIC[0]
+    model, inputs = host.patch(host.make(), **PRUNED), host.inputs()
+    gradients = []
+    for run in (model, torch.compile(model, fullgraph=True, backend="aot_eager")):
+        model.zero_grad()
+        run(*inputs).square().mean().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for eager, compiled in zip(*gradients, strict=True):
+        assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
+
+
+def test_exports(graph_host):
+    model = graph_host.patch(graph_host.make(), recovery="interpolate", **PRUNED)
+    inputs = graph_host.inputs()
+    program = torch.export.export(model, inputs)
+    with torch.no_grad():
+        assert_close(program.module()(*inputs), model(*inputs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter and its libraries, about themselves
+def test_runs_in_onnxruntime(graph_host, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    model, inputs = graph_host.patch(graph_host.make(), **PRUNED), graph_host.inputs()
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(model, inputs, path, dynamo=True, verbose=False)
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    named = zip(session.get_inputs(), inputs, strict=True)
+    (output,) = session.run(None, {slot.name: value.numpy() for slot, value in named})
+    with torch.no_grad():
+        assert_close(torch.from_numpy(output), model(*inputs), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,113 @@
+"""The hosts that the contract runs over: our own models, stand-ins for the public ones, real checkouts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import checkouts
+import standins
+import torch
+from torch import Tensor, nn
+
+import adapters
+from htp_diffusion.models.denoiser import D3DPDenoiser
+from htp_diffusion.models.dstformer import DSTformer
+from htp_diffusion.models.mixste import MixSTE
+
+FRAMES, JOINTS, DIM, DEPTH, HEADS = 9, 5, 8, 3, 2
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host in small.
+
+    Attributes:
+        name: For the test's id.
+        build: Makes it for (frames, joints); further options where the class has them.
+        patch: The function that patches it.
+        kind: What its forward takes.
+        any_length: Whether the host alone takes clips shorter than it was built for.
+        joints: The joints that it is built for; None if any number.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    patch: Callable[..., nn.Module]
+    kind: str
+    any_length: bool = False
+    joints: int | None = None
+
+    def make(self, frames: int = FRAMES, joints: int = JOINTS, **options: Any) -> nn.Module:
+        """With random weights, in evaluation mode."""
+        model = self.build(frames, self.joints or joints, **options)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.normal_(0.0, 0.25)
+                if parameter.ndim == 1 and name.endswith("weight"):  # of a norm
+                    parameter += 1.0
+        return model.eval()
+
+    def inputs(self, batch: int = 2, frames: int = FRAMES, joints: int = JOINTS) -> tuple[Tensor, ...]:
+        """Random arguments of the forward."""
+        shape = (batch, frames, self.joints or joints)
+        if self.kind == "mixste":
+            return (torch.randn(*shape, 2),)
+        if self.kind == "motionbert":
+            return (torch.randn(*shape, 3),)
+        noisy = torch.randn(*shape, 3) if self.kind == "d3dp" else torch.randn(batch, 2, *shape[1:], 3)
+        return torch.randn(*shape, 2), noisy, torch.randint(1000, (batch,))
+
+
+def _ours(cls: type[nn.Module], frames: int, joints: int, drop_path: float = 0.0) -> nn.Module:
+    return cls(
+        num_frames=frames, num_joints=joints, dim=DIM, depth=DEPTH, num_heads=HEADS, drop_path=drop_path
+    )
+
+
+def _our_dstformer(frames: int, joints: int, drop_path: float = 0.0) -> nn.Module:
+    return DSTformer(3, 3, DIM, 12, DEPTH, HEADS, 2, frames, joints)
+
+
+def _trunk(cls: type[nn.Module], frames: int, joints: int, **options: Any) -> nn.Module:
+    return cls(frames, joints, DIM, DEPTH, HEADS, **options)
+
+
+def _dstformer(frames: int, joints: int, **options: Any) -> nn.Module:
+    return standins.DSTformer(maxlen=frames, joints=joints, **options)
+
+
+_MIXSTE, _D3DP, _MOTIONBERT = adapters.patch_mixste, adapters.patch_d3dp, adapters.patch_motionbert
+
+OURS = (
+    Host("our-mixste", partial(_ours, MixSTE), _MIXSTE, "mixste", any_length=True),
+    Host("our-d3dp", partial(_ours, D3DPDenoiser), _D3DP, "d3dp", any_length=True),
+    Host("our-motionbert", _our_dstformer, _MOTIONBERT, "motionbert", any_length=True),
+)
+PUBLIC = (
+    Host("mixste", partial(_trunk, standins.MixSTE2), _MIXSTE, "mixste"),
+    Host("d3dp", partial(_trunk, standins.Denoiser), _D3DP, "d3dp"),
+    Host("d3dp-hyps", partial(_trunk, standins.Denoiser, is_train=False), _D3DP, "d3dp-hyps"),
+    Host("motionbert", _dstformer, _MOTIONBERT, "motionbert", any_length=True),
+)
+PLAIN = Host(
+    "plain", partial(_dstformer, att_fuse=False, mlp_ratio=4), _MOTIONBERT, "motionbert", any_length=True
+)
+
+_REAL = {
+    "MixSTE": (_MIXSTE, "mixste", False, None),
+    "HoT MixSTE": (_MIXSTE, "mixste", False, None),
+    "D3DP": (_D3DP, "d3dp", False, None),
+    "D3DP hypotheses": (_D3DP, "d3dp-hyps", False, None),
+    "MotionBERT": (_MOTIONBERT, "motionbert", True, None),
+    "MotionBERT lite": (_MOTIONBERT, "motionbert", True, None),
+    "MotionBERT without fusion": (_MOTIONBERT, "motionbert", True, None),
+    "HoT MotionBERT": (_MOTIONBERT, "motionbert", False, 17),
+}
+REAL = tuple(
+    Host(f"real {name}", checkouts.BUILDERS[name], *rest)
+    for name, rest in (_REAL.items() if checkouts.ROOT else ())
+)
+ALL = (*OURS, *PUBLIC, PLAIN, *REAL)
+# For the slow tests: ours share their structure with the stand-ins, and D3DP's two modes most of their code.
+GRAPHS = (PUBLIC[0], *PUBLIC[2:], *REAL)

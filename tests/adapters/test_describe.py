@@ -1,0 +1,103 @@
+"""describe, and the counts of patched models. Oracles: closed forms, and the paper's figures."""
+
+from dataclasses import replace
+from functools import partial
+
+import hosts
+import pytest
+import torch
+
+import adapters
+from htp_diffusion.models.dstformer import DSTformer
+from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.report.counting import count
+
+MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
+
+
+def block_macs(sequences, length, dim, ratio=2):
+    """Projections, scores and mix, and the MLP of one block."""
+    return sequences * (length * dim * dim * (4 + 2 * ratio) + 2 * length * length * dim)
+
+
+def test_macs_by_hand():
+    frames, joints, dim, depth, kept, n = 9, 5, 8, 3, 4, 1
+    model = MIXSTE.patch(
+        MIXSTE.make(), num_keep=kept, num_sft_layers=n, recovery="interpolate", spatial_gcn=False
+    )
+    found = adapters.describe(model)
+
+    def pair(length):
+        return block_macs(length, joints, dim) + block_macs(joints, length, dim)
+
+    ends = frames * joints * dim * (2 + 3)
+    assert found.macs_before == depth * pair(frames) + ends
+    # TCEP: the correlation; per layer both projections at once and the neighbours' sum.
+    tcep = joints * frames * frames * dim + 2 * (
+        joints * frames * 2 * dim * dim + joints * frames * frames * dim
+    )
+    assert found.macs_after == (1 + n) * pair(frames) + (depth - 1 - n) * pair(kept) + ends + tcep
+
+
+@pytest.mark.parametrize("host", [*hosts.PUBLIC, hosts.PLAIN], ids=lambda host: host.name)
+def test_what_it_says(host):
+    model = host.make()
+    with pytest.raises(adapters.PatchError, match="not patched"):
+        adapters.describe(model)
+    host.patch(model, num_keep=3, num_neighbors=4, num_sft_layers=1)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    torch.manual_seed(5)
+    found = adapters.describe(model)
+    assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(5)))
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert (found.frames, found.frames_kept, found.neighbors) == (9, 3, 4)
+    assert (found.tokens, found.tokens_kept) == (45, 15)
+    assert found.config == model.htp.config
+    assert found.macs_after < found.macs_before * 1.5
+    assert found.fine_tuning[0].startswith("fine-tuning is needed: the recovery")
+    assert len(str(found).splitlines()) == 1 + len(found.places) + 1 + len(found.fine_tuning)
+
+    model.htp.config = replace(model.htp.config, num_keep=1.0, num_sft_layers=0)
+    assert adapters.describe(model).fine_tuning[0].startswith("nothing is pruned")
+    with adapters.unpruned(model), pytest.raises(adapters.PatchError, match="switched off"):
+        adapters.describe(model)
+
+
+def test_what_needs_training():
+    model = MIXSTE.patch(MIXSTE.make(), num_keep=3, num_sft_layers=1, recovery="interpolate")
+    assert adapters.describe(model).fine_tuning[0].startswith("no fine-tuning is needed")
+    assert adapters.describe(model).fine_tuning[1].startswith("tcep, spatial_gcn: the identity at first")
+    model = MIXSTE.patch(MIXSTE.make(), num_keep=3, num_sft_layers=1, from_scratch=True)
+    assert adapters.describe(model).fine_tuning[0].startswith("training from the beginning")
+    model = MOTIONBERT.patch(MOTIONBERT.make(), num_keep=3)
+    assert adapters.describe(model).fine_tuning[1].startswith("tcep, initial: the identity at first")
+
+
+def test_hypotheses_are_counted_one_at_a_time():
+    counts = [adapters.describe(host.patch(host.make(), num_sft_layers=1)) for host in (D3DP, HYPS)]
+    assert counts[0].macs_before == counts[1].macs_before
+    assert counts[0].macs_after == counts[1].macs_after
+
+
+def patched_on_meta(build, patch, channels):
+    with torch.device("meta"):
+        model = build()
+        clip = torch.empty(1, 243, 17, channels)
+    return count(patch(model), (clip,))
+
+
+def test_the_papers_row_for_mixste():
+    # 87.6 G and 36.4 M in print, 87.647 G with THOP. The Spatial GCN replaces the embedding there.
+    found = patched_on_meta(MixSTE, partial(adapters.patch_mixste, from_scratch=True), 2)
+    assert round(found.thop_macs / 1e9, 3) == 87.647
+    assert 36.39e6 <= found.params <= 36.41e6
+    # Beside a pretrained embedding: its 2 x 512 products a token more.
+    beside = patched_on_meta(MixSTE, adapters.patch_mixste, 2)
+    assert beside.thop_macs - found.thop_macs == 243 * 17 * 2 * 512
+    assert 36.39e6 <= beside.params <= 36.41e6
+
+
+def test_the_papers_row_for_motionbert():
+    found = patched_on_meta(DSTformer, adapters.patch_motionbert, 3)
+    assert abs(found.thop_macs / 101.7e9 - 1) < 0.04
+    assert abs(found.params / 47.6e6 - 1) < 0.02

@@ -1,0 +1,142 @@
+"""What only the real checkouts can show; the contract in the folder beside this one runs over them too."""
+
+from argparse import Namespace
+
+import checkouts
+import hosts
+import pytest
+import torch
+from torch.testing import assert_close
+
+import adapters
+
+pytestmark = pytest.mark.skipif(not checkouts.ROOT, reason="HTP_UPSTREAM names no folder of checkouts")
+
+PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1}
+
+
+def test_the_contract_runs_over_every_checkout():
+    assert {host.name.removeprefix("real ") for host in hosts.REAL} == set(checkouts.BUILDERS)
+
+
+@pytest.mark.parametrize("cls", ["MixSTE_seperate", "Cross_Linformer", "MixSTERELA", "MixSTEPooling"])
+def test_the_other_classes_of_mixste_are_refused(cls):
+    try:
+        model = checkouts.mixste(9, 5, cls=cls)
+    except Exception as error:
+        pytest.skip(f"{cls} cannot be built: {error}")
+    keys = list(model.state_dict())
+    with pytest.raises(adapters.UnrecognisedHostError):
+        adapters.patch(model, **PRUNED)
+    assert list(model.state_dict()) == keys
+    assert type(model).__name__ == cls
+
+
+def test_a_mixste_that_hot_has_pruned_is_refused():
+    model = checkouts.hot_pruned_mixste(9, 5)
+    with pytest.raises(adapters.UnrecognisedHostError, match="it has pool"):
+        adapters.patch(model, **PRUNED)
+
+
+def test_ktpformer_is_refused():
+    model = checkouts.load("KTPFormer").KTPFormer(
+        adj=torch.eye(5),
+        adj_temporal=torch.eye(9),
+        num_frame=9,
+        num_joints=5,
+        embed_dim_ratio=8,
+        depth=3,
+        num_heads=2,
+    )
+    with pytest.raises(adapters.UnrecognisedHostError, match="kpattention"):
+        adapters.patch(model, **PRUNED)
+
+
+def sampler(is_train=False):
+    args = Namespace(number_of_frames=9, test_time_augmentation=False, timestep=1000, scale=1.0, cs=16, dep=3)
+    model = checkouts.load("D3DP sampler").D3DP(
+        args, [4], [1], is_train, num_proposals=2, sampling_timesteps=2
+    )
+    model.device = "cpu"  # the class reads it without setting it
+    return model.eval()
+
+
+def test_the_sampler_of_d3dp_draws_pruned_poses():
+    model = sampler()
+    clip = torch.randn(1, 9, 17, 2), torch.zeros(1, 9, 17, 3)
+
+    def draw():
+        torch.manual_seed(3)
+        with torch.no_grad():
+            return torch.stack(model(*clip))
+
+    expected = draw()
+    assert expected.shape == (1, 1, 2, 9, 17, 3)
+    adapters.patch(model, num_keep=1.0, num_neighbors=1.0, num_sft_layers=1)
+    assert_close(draw(), expected, rtol=1e-4, atol=1e-4)
+    model.pose_estimator.htp.config = adapters.D3DP.defaults.__class__(**PRUNED)
+    pruned = draw()
+    assert pruned.shape == expected.shape
+    assert not torch.allclose(pruned, expected)
+    adapters.unpatch(model)
+    assert torch.equal(draw(), expected)
+
+
+def test_weights_trained_in_one_mode_of_d3dp_sample_in_the_other():
+    training, sampling = sampler(is_train=True), sampler()
+    adapters.patch(training, **PRUNED)
+    adapters.patch(sampling, **PRUNED)
+    sampling.load_state_dict(training.state_dict())
+    pose, noisy, time = torch.randn(2, 9, 17, 2), torch.randn(2, 9, 17, 3), torch.tensor([3, 700])
+    one = training.pose_estimator(pose, noisy, time)
+    assert_close(sampling.pose_estimator(pose, noisy[:, None], time)[:, 0], one)
+
+
+def test_a_checkpoint_as_main_saves_it(tmp_path):
+    np = pytest.importorskip("numpy")
+    source, target = sampler(), sampler()
+    content = {
+        "epoch": 1,
+        "random_state": np.random.RandomState(1234),
+        "model_pos": torch.nn.DataParallel(source).state_dict(),
+    }
+    torch.save(content, tmp_path / "best_epoch.bin")
+    report = adapters.load_checkpoint(target, tmp_path / "best_epoch.bin")
+    assert report.missing == report.unexpected == report.resized == ()
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in target.state_dict().items())
+
+
+def test_motionbert_inside_its_action_network():
+    model = (
+        checkouts.load("MotionBERT action")
+        .ActionNet(checkouts.motionbert(9, 5), dim_rep=8, num_joints=5)
+        .eval()
+    )
+    clips = torch.randn(2, 2, 9, 5, 3)
+    expected = model(clips)
+    adapters.patch(model, num_keep=1.0, num_neighbors=1.0)
+    assert_close(model(clips), expected, rtol=1e-4, atol=1e-5)
+    adapters.unpatch(model)
+    assert torch.equal(model(clips), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "adapter"),
+    [
+        ("MixSTE", lambda m: m.MixSTE2(243, 17, 2, 512, 8, 8, 2.0, True), adapters.MIXSTE),
+        ("D3DP", lambda m: m.MixSTE2(243, 17, 2, 512, 8, 8, 2.0, True), adapters.D3DP),
+        ("MotionBERT", lambda m: m.DSTformer(3, 3, 512, 512, 5, 8, 2, 17, 243), adapters.MOTIONBERT),
+    ],
+)
+def test_sizes_of_the_papers(name, build, adapter):
+    module = checkouts.load(name)
+    try:
+        with torch.device("meta"):
+            model = build(module)
+    except RuntimeError:  # drop path rates are read off a tensor
+        model = build(module).to("meta")
+    adapters.patch(model)
+    assert type(model).adapter is adapter
+    found = adapters.describe(model)
+    assert (found.frames, found.frames_kept) == (243, 54)
+    assert found.macs_after < 0.7 * found.macs_before

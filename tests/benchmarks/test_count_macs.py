@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+import count_macs
+from htp_diffusion.command import run_command
+
+KEYS = ["model", "setting", "thop_gmacs", "true_gmacs", "params_m", "paper_gmacs", "paper_params_m"]
+# THOP's count and the parameters of calibration models built from the paper's tables alone.
+EXPECTED = {
+    ("MixSTE", "one pass"): (139.038, 33.784),
+    ("D3DP", "one pass"): (139.046, 34.835),
+    ("MotionBERT", "one pass"): (174.751, 42.466),
+    ("baseline: D3DP + Spatial GCN", "one pass, Cross MHSA on all frames"): (143.375, None),
+    ("baseline + TCEP", "one pass, Cross MHSA on all frames"): (143.392, 37.45),
+    ("HTP", "one pass, n=3, f=54"): (87.648, 37.45),
+    ("HTP", "one pass, n=1, f=54"): (60.616, 37.45),
+    ("HTP", "one pass, n=2, f=54"): (74.132, 37.45),
+    ("HTP", "one pass, n=4, f=54"): (101.164, 37.45),
+}
+PER_FRAME = {
+    ("D3DP", "training, one pass"): 0.572,
+    ("HTP n=3", "training, one pass"): 0.361,
+    ("D3DP", "H=1, K=1, flip"): 1.144,
+    ("HTP n=1", "H=1, K=1, flip"): 0.499,
+    ("HTP n=3", "H=1, K=1, flip"): 0.721,
+    ("D3DP", "HxK=20, flip"): 22.9,
+    ("HTP n=1", "HxK=20, flip"): 9.98,
+    ("D3DP", "H=20, K=10, flip"): 228.9,
+    ("HTP n=1", "H=20, K=10, flip"): 99.8,
+    ("HTP n=1", "T=81, f=27, H=20, K=10, flip"): 119.25,
+    ("HTP n=1", "T=162, f=54, H=20, K=10, flip"): 119.25,
+}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("macs") / "macs.json"
+    run_command(count_macs.main, count_macs.Options, ["--json", str(path)])
+    return json.loads(path.read_text())
+
+
+def test_rows_are_those_of_the_paper(written):
+    rows = {(row["model"], row["setting"]): row for row in written}
+    assert len(rows) == len(written) == len(EXPECTED) + len(PER_FRAME)
+    assert all(list(row) == KEYS for row in written)
+    for key, (macs, params) in EXPECTED.items():
+        assert rows[key]["thop_gmacs"] == pytest.approx(macs, abs=1e-3), key
+        if params is not None:
+            assert rows[key]["params_m"] == pytest.approx(params, abs=0.01), key
+    for (model, setting), macs in PER_FRAME.items():
+        row = rows[model, f"G/frame: {setting}"]
+        assert row["thop_gmacs"] == pytest.approx(macs, rel=2e-3), (model, setting)
+        assert row["paper_gmacs"] == pytest.approx(row["thop_gmacs"], rel=1.5e-2)
+
+
+def test_true_count_is_thop_without_norms_and_with_attention(written):
+    # D3DP by hand: blocks' linear layers, then scores and mix of both attentions, the ends and the time MLP.
+    frames, joints, dim, depth = 243, 17, 512, 8
+    tokens = frames * joints
+    linear = 2 * depth * tokens * (3 + 1 + 4) * dim * dim
+    attention = 2 * depth * tokens * (joints + frames) * dim
+    ends = tokens * (5 + 3) * dim + 2 * 2 * dim * dim
+    [d3dp] = [row for row in written if (row["model"], row["setting"]) == ("D3DP", "one pass")]
+    assert d3dp["true_gmacs"] == pytest.approx((linear + attention + ends) / 1e9, rel=1e-9)
+
+
+def test_the_table_shows_every_row_and_the_difference(written):
+    rows = [count_macs.MacsRow(**row) for row in written]
+    text = count_macs.macs_table(rows).to_markdown()
+    assert "| HTP | one pass, n=3, f=54 | 87.648 | 87.648 | -0.000 |" in text
+    assert "| D3DP | one pass | 139.046 | 139.1 | -0.054 |" in text
+    assert text.count("\n| ") == len(rows) + 2  # the head and its rule
