@@ -9,7 +9,7 @@ from adapters.describe import Description, describe
 from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
-from adapters.patching import ADAPTERS, Model, is_patched, patch_with, unpatch, unpruned
+from adapters.patching import ADAPTERS, Model, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
 from htp_modules import HTPConfig
 
@@ -26,6 +26,7 @@ __all__ = [
     "Probe",
     "UnrecognisedHostError",
     "describe",
+    "htp_of",
     "is_patched",
     "load_checkpoint",
     "patch",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.verify import check_computation
 from adapters.wrappers import check_distributed, refresh_distributed, unwrap
-from htp_modules import ConfigError, HTPConfig
+from htp_modules import HTP, ConfigError, HTPConfig
 
 ADAPTERS = (MIXSTE, D3DP, MOTIONBERT)
 
@@ -90,6 +90,22 @@ def find_patched(model: nn.Module) -> nn.Module | None:
     return next((m for m in unwrap(model) if isinstance(m._modules.get("htp"), HostHTP)), None)
 
 
+def htp_of(model: nn.Module) -> HTP:
+    """The HTP that a patch added, wherever ``model`` holds it; assign its ``config`` to change k, f and n.
+
+    Raises:
+        PatchError: The model is not patched.
+    """
+    return cast(HTP, _patched_host(model).get_submodule("htp"))
+
+
+def _patched_host(model: nn.Module) -> nn.Module:
+    host = find_patched(model)
+    if host is None:
+        raise PatchError("the model is not patched; call patch(model) first")
+    return host
+
+
 def is_patched(model: nn.Module) -> bool:
     """Whether ``model``, or what it wraps, is patched."""
     return find_patched(model) is not None
@@ -129,7 +145,7 @@ def patch_with(
     """
     if is_patched(model):
         raise PatchError(
-            "the model is patched already; call unpatch(model) first, or assign model.htp.config"
+            "the model is patched already; call unpatch(model) first, or assign htp_of(model).config"
         )
     host, adapter, facts = recognise(model, adapter if isinstance(adapter, tuple) else (adapter,))
     config = _merge(adapter.defaults if config is None else config, config_fields)
@@ -213,12 +229,9 @@ def unpatch(model: Model) -> Model:
     Raises:
         PatchError: The model is not patched.
     """
-    host = find_patched(model)
-    if host is None:
-        raise PatchError("the model is not patched")
+    host = _patched_host(model)
     check_distributed(model)
-    patched, htp = type(host), host._modules["htp"]
-    assert isinstance(htp, HostHTP)  # noqa: S101  (by find_patched)
+    patched, htp = type(host), cast(HostHTP, host.get_submodule("htp"))
     _remove(host, htp, patched.host if isinstance(patched, PatchedType) else patched)
     try:
         refresh_distributed(model)
@@ -238,9 +251,7 @@ def unpruned(model: Model) -> Iterator[Model]:
     Raises:
         PatchError: The model is not patched.
     """
-    host = find_patched(model)
-    if host is None:
-        raise PatchError("the model is not patched")
+    host = _patched_host(model)
     patched = type(host)
     if not isinstance(patched, PatchedType):  # an unpruned block inside another
         yield model
@@ -250,7 +261,7 @@ def unpruned(model: Model) -> Iterator[Model]:
         yield model
     finally:
         if "htp" in host._modules:  # unless unpatched inside the block
-            host.__class__ = patched
+            host.__class__ = patched  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _merge(config: HTPConfig, config_fields: dict[str, Any]) -> HTPConfig:

@@ -38,7 +38,8 @@ def main() -> None:
         print(f"the first frames kept: {seen.kept[0].index[0, :5].tolist()}")
         print(f"poses {tuple(pruned.shape)}, {float((pruned - before).norm() / before.norm()):.1%} off")
 
-        model.htp.config = replace(model.htp.config, num_keep=1 / 3, num_sft_layers=1)
+        htp = adapters.htp_of(model)
+        htp.config = replace(htp.config, num_keep=1 / 3, num_sft_layers=1)
         print(f"one third of the frames: {adapters.describe(model).macs_after / 1e9:.2f} GMACs")
 
         with adapters.unpruned(model):

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from htp_diffusion.models.mixste import MixSTE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_blocks_run_one_after_the_other(capsys):
-    names = {}
+    names = {"model": MixSTE(num_frames=9, dim=32, depth=5, num_heads=2)}
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len(blocks) >= 2
     for block in blocks:

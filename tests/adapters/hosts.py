@@ -43,7 +43,7 @@ class Host:
         model = self.build(frames, self.joints or joints, **options)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.normal_(0.0, 0.25)
+                parameter.normal_(0.0, min(0.25, 0.7 * parameter.shape[-1] ** -0.5))
                 if parameter.ndim == 1 and name.endswith("weight"):  # of a norm
                     parameter += 1.0
         return model.eval()

@@ -298,7 +298,7 @@ def test_precision_is_that_of_the_block_alone():
     assert (x @ x).dtype == torch.float32
 
 
-def test_the_table_fits_eighty_columns(small, tmp_path):
+def test_the_table_is_narrow(small, tmp_path):
     run(*small, "--hypotheses", 1, "--steps", 1, "--max-windows", 1)
     table = inference_table(read_json(tmp_path / "out" / "result.json", InferenceResult)).to_markdown()
     assert max(len(line) for line in table.splitlines() if line.startswith("|")) < 90

@@ -30,8 +30,10 @@ def test_keeping_all_is_the_host(host, recovery, spatial_gcn, n):
 def test_keeping_all_is_the_host_in_training(host):
     # Batch norms of a fresh patch weigh nothing in either mode.
     model, inputs = host.make().train(), host.inputs()
+    torch.manual_seed(0)  # for a host with stochastic depth: the patched one draws as it does
     expected = model(*inputs)
     host.patch(model, num_sft_layers=1, **KEEP_ALL)
+    torch.manual_seed(0)
     assert_close(model(*inputs), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -83,6 +83,8 @@ def test_patching_twice_and_unpatching_nothing(host):
         adapters.unpatch(model)
     with pytest.raises(adapters.PatchError, match="not patched"), adapters.unpruned(model):
         pass
+    with pytest.raises(adapters.PatchError, match="not patched"):
+        adapters.htp_of(model)
     host.patch(model, **PRUNED)
     with pytest.raises(adapters.PatchError, match="patched already"):
         host.patch(model, **PRUNED)

@@ -24,6 +24,7 @@ def test_data_parallel(host):
     assert model.module is inner
     assert adapters.is_patched(model)
     assert adapters.is_patched(inner)
+    assert adapters.htp_of(model) is inner.htp
     pruned = model(*inputs)
     assert torch.equal(pruned, inner(*inputs))
     assert not torch.equal(pruned, expected)

@@ -55,7 +55,7 @@ def test_ktpformer_is_refused():
 def sampler(is_train=False):
     args = Namespace(number_of_frames=9, test_time_augmentation=False, timestep=1000, scale=1.0, cs=16, dep=3)
     model = checkouts.load("D3DP sampler").D3DP(
-        args, [4], [1], is_train, num_proposals=2, sampling_timesteps=2
+        args, [4], [1], is_train, num_proposals=2, sampling_timesteps=1
     )
     model.device = "cpu"  # the class reads it without setting it
     return model.eval()
