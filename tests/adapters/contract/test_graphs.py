@@ -5,7 +5,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1}
+
+def prune(host, **options):
+    """A patched host with a masked and a pruned block."""
+    n = 1 if host.kind == "motionbert" else 0
+    return host.patch(host.make(), num_neighbors=4, num_keep=3, num_sft_layers=n, **options)
+
 
 pytestmark = [
     pytest.mark.unhooked,
@@ -17,7 +22,7 @@ pytestmark = [
 
 def test_compiles_as_one_graph(graph_host):
     torch._dynamo.reset()
-    model, inputs = graph_host.patch(graph_host.make(), **PRUNED), graph_host.inputs()
+    model, inputs = prune(graph_host), graph_host.inputs()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     with torch.no_grad():
         assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-4)
@@ -25,8 +30,8 @@ def test_compiles_as_one_graph(graph_host):
 
 def test_trains_as_one_graph():
     torch._dynamo.reset()
-    host = hosts.PUBLIC[0]
-    model, inputs = host.patch(host.make(), **PRUNED), host.inputs()
+    host = hosts.GRAPHS[0]
+    model, inputs = prune(host), host.inputs()
     gradients = []
     for run in (model, torch.compile(model, fullgraph=True, backend="aot_eager")):
         model.zero_grad()
@@ -37,7 +42,7 @@ def test_trains_as_one_graph():
 
 
 def test_exports(graph_host):
-    model = graph_host.patch(graph_host.make(), recovery="interpolate", **PRUNED)
+    model = prune(graph_host, recovery="interpolate")
     inputs = graph_host.inputs()
     program = torch.export.export(model, inputs)
     with torch.no_grad():
@@ -49,7 +54,7 @@ def test_runs_in_onnxruntime(graph_host, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    model, inputs = graph_host.patch(graph_host.make(), **PRUNED), graph_host.inputs()
+    model, inputs = prune(graph_host), graph_host.inputs()
     path = tmp_path / "model.onnx"
     torch.onnx.export(model, inputs, path, dynamo=True, verbose=False)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])

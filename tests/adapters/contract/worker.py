@@ -20,7 +20,7 @@ from torch.testing import assert_close  # noqa: E402
 import adapters  # noqa: E402
 
 # Batch norms see half the batch in each process, so that the gradients are compared in evaluation mode.
-PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1, "spatial_gcn": True}
+PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 0, "spatial_gcn": True}
 
 
 def backward(model, inputs):
