@@ -115,7 +115,7 @@ def _fine_tuning(htp: HostHTP, *, prunes: bool) -> tuple[str, ...]:
     if replaced:
         verdict = "training from the beginning is needed: the Spatial GCN replaces the host's joint embedding"
     elif prunes and learned:
-        verdict = "fine-tuning is needed: the recovery's queries and projections start at random"
+        verdict = "fine-tuning is needed: the recovery only blends kept tokens until it has learned"
     elif prunes:
         verdict = "no fine-tuning is needed to run, interpolation has no parameters; it wins back accuracy"
     else:

@@ -72,7 +72,7 @@ PRESETS: dict[PresetName, Preset] = {
         decay=1.0,
         warmup_steps=10,
     ),
-    # The shipped checkpoints: about an hour on one core.
+    # The shipped checkpoints: under an hour on one core.
     "small": Preset(
         num_frames=81,
         dim=64,
