@@ -177,6 +177,7 @@ class Failing(standins.MixSTE2):
         raise OSError("no licence")
 
 
+@pytest.mark.unhooked
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
