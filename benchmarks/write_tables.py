@@ -70,7 +70,7 @@ def _page_table(table: Table, source: str) -> str:
 
 READERS: dict[str, Callable[[str], str]] = {
     "cmu": _inference,
-    "cmu-deterministic": _inference,
+    "cmu-one-step": _inference,
     "synthetic": _inference,
     "throughput": _throughput,
     "study-recovery": _study,
