@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from htp_diffusion.models.mixste import MixSTE
 
 ROOT = Path(__file__).resolve().parents[1]

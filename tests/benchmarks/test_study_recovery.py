@@ -1,10 +1,10 @@
 """The recovery study, small."""
 
 import pytest
-import study_recovery
 import torch
-from htp_diffusion.report.schema import read_json
 
+import study_recovery
+from htp_diffusion.report.schema import read_json
 from htp_modules import KeptFrames
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 import write_tables
 from htp_diffusion.errors import BenchmarkError
 
