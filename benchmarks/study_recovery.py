@@ -74,11 +74,15 @@ class PaperRecovery(nn.Module):
     def forward(
         self, x_kept: Float[Tensor, "batch kept joints dim"], kept: KeptFrames
     ) -> Float[Tensor, "batch frames joints dim"]:
-        heads = "... l (h d) -> ... h l d"
-        tokens = x_kept.transpose(1, 2)
-        query = rearrange(self.q(self.queries), heads, h=_HEADS)
-        key, value = (rearrange(project(tokens), heads, h=_HEADS) for project in (self.k, self.v))
-        mixed = rearrange(explicit_attention(query, key, value), "b j h t d -> b t j (h d)")
+        tokens = rearrange(x_kept, "b f j d -> (b j) f d")
+        query = rearrange(self.q(self.queries), "t (h d) -> 1 h t d", h=_HEADS).expand(
+            len(tokens), -1, -1, -1
+        )
+        key, value = (
+            rearrange(project(tokens), "n f (h d) -> n h f d", h=_HEADS) for project in (self.k, self.v)
+        )
+        mixed = explicit_attention(query, key, value)
+        mixed = rearrange(mixed, "(b j) h t d -> b t j (h d)", b=len(x_kept))
         return self.out(mixed) + self.queries[:, None]
 
 
