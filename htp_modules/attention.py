@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from htp_modules.errors import ConfigError
+from htp_modules.config import check_heads
 
 Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
@@ -41,9 +41,7 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int = 8, qkv_bias: bool = True) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ConfigError(f"dim expects a multiple of num_heads, got dim={dim}, num_heads={num_heads}")
-        self.num_heads = num_heads
+        self.num_heads = check_heads(dim, num_heads)
         self.fused = True
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)

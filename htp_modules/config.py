@@ -64,6 +64,20 @@ def check_count(value: int, name: str, least: int = 1) -> int:
     return count
 
 
+def check_heads(dim: int, num_heads: int) -> int:
+    """Check that the channels of a token divide among the attention heads.
+
+    Returns:
+        The number of heads.
+
+    Raises:
+        ConfigError: No head, or channels left over.
+    """
+    if num_heads < 1 or dim % num_heads:
+        raise ConfigError(f"dim expects a multiple of num_heads, got dim={dim}, num_heads={num_heads}")
+    return num_heads
+
+
 def resolve_frames(value: int | float, num_frames: int) -> int:
     """Frames out of ``num_frames``: an int is cut to it, a float is a share, rounded half up, at least 1."""
     if isinstance(value, float):

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from htp_modules.attention import explicit_attention, fused_attention
 from htp_modules.checks import check_tokens, check_type
-from htp_modules.config import check_count
-from htp_modules.errors import ConfigError, ShapeError
+from htp_modules.config import check_count, check_heads
+from htp_modules.errors import ShapeError
 from htp_modules.kept import KeptFrames
 
 _QUERY_AMPLITUDE = 0.5  # "initialised small" beside tokens of unit variance
@@ -53,9 +53,7 @@ class CrossMHSA(nn.Module):
 
     def __init__(self, dim: int, num_frames: int, num_heads: int = 8) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ConfigError(f"dim expects a multiple of num_heads, got dim={dim}, num_heads={num_heads}")
-        self.num_heads = num_heads
+        self.num_heads = check_heads(dim, num_heads)
         self.fused = True
         self.queries = nn.Parameter(torch.empty(check_count(num_frames, "num_frames"), dim))
         self.q = nn.Linear(dim, dim)

@@ -16,7 +16,7 @@ from htp_diffusion.diffusion.ddim import POSE_LIMIT
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.report.provenance import git_state
+from htp_diffusion.report.provenance import provenance
 from htp_diffusion.training.batches import Batch, Batches, step_generator
 from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from htp_diffusion.training.preset import Preset
@@ -92,7 +92,7 @@ class Trainer:
             steps=steps,
             losses=[],
             loss_every=max(1, min(50, steps // 20)),
-            commit=git_state(Path(__file__).resolve().parents[3])[0],
+            commit=provenance().commit,
         )
         self._stretch: list[float] = []
         if self.path.exists():
