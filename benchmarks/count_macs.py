@@ -8,6 +8,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from adapters import patch_mixste, patch_motionbert
 from htp_diffusion.command import run_command
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
@@ -83,6 +84,8 @@ def count_rows() -> list[MacsRow]:
     """
     with torch.device("meta"):
         mixste, motionbert = MixSTE(), DSTformer(dim_feat=DIM, maxlen=FRAMES)
+        htp_mixste = patch_mixste(MixSTE(), from_scratch=True)
+        htp_motionbert = patch_motionbert(DSTformer(dim_feat=DIM, maxlen=FRAMES), from_scratch=True)
         pose_2d = torch.empty(1, FRAMES, H36M17.num_joints, 2)
         confident = torch.empty(1, FRAMES, H36M17.num_joints, 3)
     d3dp = count_denoiser(D3DPDenoiser, FRAMES)
@@ -104,6 +107,8 @@ def count_rows() -> list[MacsRow]:
         _row("HTP", "one pass, n=1, f=54", htp[1], 60.6, None),
         _row("HTP", "one pass, n=2, f=54", htp[2], 74.2, None),
         _row("HTP", "one pass, n=4, f=54", htp[4], 101.2, None),
+        _row("HTP w/ MixSTE", "one pass, patched", count(htp_mixste, (pose_2d,)), 87.6, 36.4),
+        _row("HTP w/ MotionBERT", "one pass, patched", count(htp_motionbert, (confident,)), 101.7, 47.6),
         _per_frame("D3DP", "training, one pass", d3dp, 1, 0.58),
         _per_frame("HTP n=3", "training, one pass", htp[3], 1, 0.36),
         _per_frame("D3DP", "H=1, K=1, flip", d3dp, 2, 1.14),
@@ -153,6 +158,8 @@ def macs_table(rows: list[MacsRow]) -> Table:
             "THOP: linear layers, norms and poolings; attention and bare products are invisible to it.",
             "The query projection of Cross MHSA is computed once; THOP's column charges it for every joint, "
             "as the paper's does.",
+            "HTP w/: the model above patched by adapters, with the Spatial GCN in place of its embedding "
+            "(from_scratch=True).",
             "true: every matrix product and pairwise distance computed, attention included.",
             "G/frame: passes x one pass / T; flip doubles the passes. Parameters are the model's.",
             "Parameters in the paper's Table XI: + TCEP's 36.3 leaves out the Cross MHSA (1.17) that its "

@@ -25,13 +25,19 @@ from htp_modules.selection import scale_tokens, select_highest
 _MASKED_MARGIN = 1e-3  # share of the largest distance by which a masked pair is farther than every other
 
 
+def pairwise_distance(x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames frames"]:
+    """||x_i - x_j|| from the differences themselves: exactly 0 for equal frames, unlike by way of products."""
+    if torch.onnx.is_in_onnx_export():  # ONNX has no cdist; the differences take D times the memory
+        return (x.unsqueeze(2) - x.unsqueeze(1)).square().sum(dim=-1).sqrt()
+    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def guided_distance(
     frame_tokens: Float[Tensor, "batch frames dim"],
     valid: Bool[Tensor, "batch frames frames"],
 ) -> Float[Tensor, "batch frames frames"]:
     """d(i, j) = ||X̄_i - X̄_j|| / sqrt(D) for valid pairs; beyond the sample's largest distance for others."""
-    spread = torch.cdist(frame_tokens, frame_tokens, compute_mode="donot_use_mm_for_euclid_dist")
-    distance = spread * (frame_tokens.shape[-1] ** -0.5)
+    distance = pairwise_distance(frame_tokens) * frame_tokens.shape[-1] ** -0.5
     largest = distance.amax(dim=(-2, -1), keepdim=True)
     beyond = largest * (1.0 + _MASKED_MARGIN) + torch.finfo(distance.dtype).tiny
     return torch.where(valid, distance, beyond)

@@ -5,6 +5,7 @@ every run, batch and device, so they are broken by frame order. ``torch.topk`` l
 of its last pick is unambiguous: all above that threshold are in, and ties at it fill up from the first frame.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -65,5 +66,7 @@ def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str)
     check_finite(largest, name=name)
     extreme = (largest > _MOST_AMPLITUDE) | ((largest < _LEAST_AMPLITUDE) & (largest > 0))
     one = torch.ones_like(largest)
-    scale = torch.where(extreme, torch.ldexp(one, largest.frexp().exponent - 1), one)
+    # By log2 and ldexp, not frexp, which has no form in ONNX. Rounded up, the largest exponent would overflow.
+    exponent = largest.log2().floor().clamp(max=math.frexp(torch.finfo(wide.dtype).max)[1] - 1)
+    scale = torch.where(extreme, torch.ldexp(one, exponent), one)
     return ScaledTokens(wide / scale, scale)
