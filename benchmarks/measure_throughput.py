@@ -1,4 +1,4 @@
-"""Time of one denoiser pass: D3DP, HTP with n=1 and HTP with n=3, in turn in one process."""
+"""Time of one denoiser pass: D3DP, HTP with n=1 and n=3, and the public D3DP, in turn in one process."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -20,12 +20,14 @@ from htp_diffusion.report.measure import interleaved, peak_memory, speed_up
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
-from htp_diffusion.report.throughput import BASELINE, PassResult, ThroughputResult, throughput_table
+from htp_diffusion.report.throughput import BASELINE, PUBLIC, PassResult, ThroughputResult, throughput_table
+from htp_diffusion.upstream import load_public
 from htp_modules import HTPConfig
 
 _SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)
 _CHECKED_FRAMES = 27  # of the check of the attention paths, which float64 makes slow
 _TOLERANCE = 1e-9  # of the largest output, in float64
+_PUBLIC_TOLERANCE = 1e-4  # in float32, in which the public code computes its timestep embedding
 _GIGA = 1e9
 
 
@@ -46,6 +48,7 @@ class Options:
         threads: CPU threads of an operation.
         repeats: Timed rounds; a round runs every model once.
         warmup: Rounds before them, not timed.
+        public: Folder of checkouts called owner+name; the D3DP denoiser of paTRICK-swk+D3DP joins in.
         json: Write the result as JSON here, too.
     """
 
@@ -61,6 +64,9 @@ class Options:
     ] = None
     repeats: int = 7
     warmup: int = 1
+    public: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: none)", metavar="FOLDER")] = (
+        None
+    )
     json: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: none)", metavar="FILE")] = None
 
 
@@ -115,6 +121,37 @@ def fused_difference(model: nn.Module, device: torch.device, frames: int) -> flo
     return difference
 
 
+def public_denoiser(options: Options, ours: nn.Module) -> nn.Module:
+    """The public D3DP code's denoiser, of the sizes asked for and with the weights of ours.
+
+    Raises:
+        BenchmarkError: No checkout, one that does not import, or outputs that differ from ours.
+    """
+    public = load_public(options.public or "", "D3DP").MixSTE2(
+        num_frame=options.frames,
+        num_joints=H36M17.num_joints,
+        in_chans=2,
+        embed_dim_ratio=options.dim,
+        depth=options.depth,
+        num_heads=options.heads,
+        mlp_ratio=2.0,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+        is_train=True,
+    )
+    public.load_state_dict(ours.state_dict())
+    inputs = random_inputs(1, options.frames)
+    with torch.inference_mode():
+        expected = copy.deepcopy(ours).cpu()(*inputs)
+        difference = float((public.eval()(*inputs) - expected).abs().max() / expected.abs().max())
+    if not difference <= _PUBLIC_TOLERANCE:
+        raise BenchmarkError(
+            f"the public D3DP and ours, with the same weights, differ by {difference:.1e} of the largest "
+            f"output, expected at most {_PUBLIC_TOLERANCE:.0e}: nothing is timed"
+        )
+    return public
+
+
 def measure(options: Options) -> ThroughputResult:
     """Build, check, warm up and time the models.
 
@@ -132,6 +169,13 @@ def measure(options: Options) -> ThroughputResult:
     torch.manual_seed(0)
     models = {name: config.build().eval().to(device) for name, config in configs.items()}
     differences = {name: fused_difference(model, device, options.frames) for name, model in models.items()}
+    gmacs = {
+        name: count_denoiser(config.build, options.frames).true_macs * options.batch / _GIGA
+        for name, config in configs.items()
+    }
+    if options.public is not None:
+        models[PUBLIC] = public_denoiser(options, models[BASELINE]).to(device)
+        gmacs[PUBLIC] = gmacs[BASELINE]
     inputs = tuple(part.to(device) for part in random_inputs(options.batch, options.frames))
     cases = {name: partial(model, *inputs) for name, model in models.items()}
     with torch.inference_mode(), computing_in(options.precision, device):
@@ -152,11 +196,9 @@ def measure(options: Options) -> ThroughputResult:
                 median=timing.median,
                 iqr=timing.iqr,
                 speed_up=speed_up(timings[BASELINE], timing),
-                true_gmacs=count_denoiser(configs[name].build, options.frames).true_macs
-                * options.batch
-                / _GIGA,
+                true_gmacs=gmacs[name],
                 peak_memory=peaks[name],
-                fused_difference=differences[name],
+                fused_difference=differences.get(name),
             )
             for name, timing in timings.items()
         ],

@@ -20,11 +20,12 @@ from htp_diffusion.report.provenance import Provenance, provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import Column, Table, show
 from htp_diffusion.training.batches import Batches, step_generator
+from htp_diffusion.training.fit import fit
 from htp_modules import CrossMHSA, Interpolation, KeptFrames
 from htp_modules.attention import explicit_attention
 
-_FRAMES, _KEEP, _DIM, _HEADS = 81, 27, 64, 4  # of the small preset
-_BATCH, _RATE, _WARMUP = 4, 2e-3, 50
+_FRAMES, _KEEP, _DIM, _HEADS = 81, 27, 64, 4  # the paper's T and f of Table XIII, at a CPU's width
+_BATCH, _RATE = 4, 2e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,20 +125,14 @@ RECOVERIES: dict[str, Callable[[], nn.Module]] = {
 def learn(recovery: nn.Module, batches: Batches, steps: int, seed: int) -> list[float]:
     """The error of each training step in mm."""
     restorer = Restorer(recovery)
-    optimizer = torch.optim.AdamW(restorer.parameters())
-    losses = []
-    for step in range(steps):
+
+    def loss(step: int) -> Float[Tensor, ""]:
         generator = step_generator(seed, step)
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * 0.03 ** (step / steps)
         pose = batches.draw(generator).pose_3d
         index = torch.rand(len(pose), _FRAMES, generator=generator).argsort(-1)[:, :_KEEP].sort(-1).values
-        loss = (restorer(pose, KeptFrames(index, _FRAMES)) - pose).norm(dim=-1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(1000.0 * loss.item())
-    return losses
+        return (restorer(pose, KeptFrames(index, _FRAMES)) - pose).norm(dim=-1).mean()
+
+    return list(fit(restorer, loss, steps, _RATE))
 
 
 def study_table(study: Study) -> Table:

@@ -6,13 +6,14 @@ them is replaced.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from count_macs import MacsRow, macs_table
 from htp_diffusion.command import run_command
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report.inference import InferenceResult, inference_table
+from htp_diffusion.report.patched import PatchedStudy, patched_table
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.report.tables import Table
@@ -21,7 +22,14 @@ from study_recovery import Study, study_table
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RESULTS = _ROOT / "benchmarks" / "results"
-_PAGES = ("README.md", "docs/reproduction.md", "docs/benchmarks.md", "benchmarks/checkpoints/README.md")
+_PAGES = (
+    "README.md",
+    "docs/adapters.md",
+    "docs/benchmarks.md",
+    "docs/reproduction.md",
+    "benchmarks/checkpoints/README.md",
+)
+_STUDY_ADAPTERS = "study-adapters"
 _PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -57,6 +65,17 @@ def _study(name: str) -> str:
     return _page_table(study_table(result), _source(result.provenance))
 
 
+def _patched(name: str) -> str:
+    """The study whole, or of one host, whose name then ends the table's."""
+    result = read_json(_RESULTS / f"{_STUDY_ADAPTERS}.json", PatchedStudy)
+    host = name.removeprefix(_STUDY_ADAPTERS).removeprefix("-")
+    if host:
+        rows = [row for row in result.rows if row.host.lower() == host]
+        told = [story for story in result.hosts if story.lower().startswith(host)]
+        result = replace(result, rows=rows, hosts=told)
+    return _page_table(patched_table(result), _source(result.provenance))
+
+
 def _macs(name: str) -> str:
     rows = read_json(_RESULTS / f"{name}.json", list[MacsRow])
     return _page_table(
@@ -73,6 +92,8 @@ READERS: dict[str, Callable[[str], str]] = {
     "cmu-one-step": _inference,
     "synthetic": _inference,
     "throughput": _throughput,
+    _STUDY_ADAPTERS: _patched,
+    f"{_STUDY_ADAPTERS}-mixste": _patched,
     "study-recovery": _study,
     "macs": _macs,
 }

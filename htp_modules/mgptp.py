@@ -26,7 +26,7 @@ _MASKED_MARGIN = 1e-3  # share of the largest distance by which a masked pair is
 
 
 def pairwise_distance(x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames frames"]:
-    """||x_i - x_j|| from the differences themselves: exactly 0 for equal frames, unlike by way of products."""
+    """||x_i - x_j|| from the differences themselves: exactly 0 for equal frames, unlike from products."""
     if torch.onnx.is_in_onnx_export():  # ONNX has no cdist; the differences take D times the memory
         return (x.unsqueeze(2) - x.unsqueeze(1)).square().sum(dim=-1).sqrt()
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")

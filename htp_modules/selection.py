@@ -66,7 +66,7 @@ def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str)
     check_finite(largest, name=name)
     extreme = (largest > _MOST_AMPLITUDE) | ((largest < _LEAST_AMPLITUDE) & (largest > 0))
     one = torch.ones_like(largest)
-    # By log2 and ldexp, not frexp, which has no form in ONNX. Rounded up, the largest exponent would overflow.
+    # By log2 and ldexp: frexp has no form in ONNX. Rounded up, the largest exponent would overflow.
     exponent = largest.log2().floor().clamp(max=math.frexp(torch.finfo(wide.dtype).max)[1] - 1)
     scale = torch.where(extreme, torch.ldexp(one, exponent), one)
     return ScaledTokens(wide / scale, scale)

@@ -7,6 +7,7 @@ from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.tables import Column, Table
 
 BASELINE = "D3DP"
+PUBLIC = "D3DP, public code"
 _MEBIBYTE = 2**20
 
 
@@ -24,7 +25,8 @@ class PassResult:
         peak_memory: Most bytes in use during a pass, over what was in use before (the weights); None where
             the system does not tell.
         fused_difference: Largest difference between the fused and the written-out attention, in float64, as a
-            share of the largest output.
+            share of the largest output; None for the public code, which has one path and is compared with
+            D3DP instead.
     """
 
     model: str
@@ -34,7 +36,7 @@ class PassResult:
     speed_up: SpeedUp
     true_gmacs: float
     peak_memory: int | None
-    fused_difference: float
+    fused_difference: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def throughput_table(result: ThroughputResult) -> Table:
         )
         for model in result.models
     ]
-    worst = max(model.fused_difference for model in result.models)
+    worst = max(model.fused_difference or 0.0 for model in result.models)
     return Table(
         title=f"One denoiser pass: T={result.frames}, D={result.dim}, batch {result.batch}, "
         f"{result.precision}, {result.device}, {result.provenance.threads} threads",

@@ -1,78 +1,20 @@
-"""The public classes, from checkouts in the folder that HTP_UPSTREAM names (owner+name, as cloned).
+"""The public classes, from checkouts in the folder that HTP_UPSTREAM names (owner+name, as cloned)."""
 
-They import timm for a handful of names; where it is not installed, those names are lent for the import.
-"""
-
-import importlib.util
 import os
-import sys
 import types
 from argparse import Namespace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 from torch import nn
 
-from htp_modules.block import DropPath
+from htp_diffusion.upstream import load_public
 
 ROOT = os.environ.get("HTP_UPSTREAM")
 
-FILES = {
-    "MixSTE": ("JinluZhang1126+MixSTE", "common/model_cross.py"),
-    "HoT MixSTE": ("NationalGAILab+HoT", "model/mixste/mixste.py"),
-    "HoT pruned MixSTE": ("NationalGAILab+HoT", "model/mixste/tpc_mixste.py"),
-    "D3DP": ("paTRICK-swk+D3DP", "common/mixste.py"),
-    "D3DP sampler": ("paTRICK-swk+D3DP", "common/diffusionpose.py"),
-    "MotionBERT": ("Walter0807+MotionBERT", "lib/model/DSTformer.py"),
-    "MotionBERT action": ("Walter0807+MotionBERT", "lib/model/model_action.py"),
-    "HoT MotionBERT": ("NationalGAILab+HoT", "model/motionbert/motionbert.py"),
-    "KTPFormer": ("JihuaPeng+KTPFormer", "common/model_ktpformer.py"),
-}
 
-
-def _lent() -> dict[str, types.ModuleType]:
-    """Modules that the checkouts import and that may not be installed."""
-    names = {
-        "timm": {},
-        "timm.data": {"IMAGENET_DEFAULT_MEAN": (), "IMAGENET_DEFAULT_STD": ()},
-        "timm.models": {},
-        "timm.models.helpers": {"load_pretrained": None},
-        "timm.models.layers": {
-            "DropPath": DropPath,
-            "to_2tuple": lambda x: (x, x),
-            "trunc_normal_": nn.init.trunc_normal_,
-        },
-        "timm.models.registry": {"register_model": lambda function: function},
-        "local_attention": {"LocalAttention": None},
-    }
-    made = {}
-    for name, content in names.items():
-        if importlib.util.find_spec(name.partition(".")[0]) is None:
-            made[name] = types.ModuleType(name)
-            vars(made[name]).update(content)
-    return made
-
-
-@cache
 def load(name: str) -> types.ModuleType:
-    """The module of a checkout; its own packages (``common``, ``lib``) are forgotten again afterwards."""
-    folder, file = FILES[name]
-    root = Path(ROOT or "") / folder
-    before = dict(sys.modules)
-    sys.modules.update(_lent())
-    sys.path.insert(0, str(root))
-    try:
-        # Registered under the name, so that the classes pickle.
-        spec = importlib.util.spec_from_file_location(f"upstream_{name.replace(' ', '_')}", root / file)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(root))
-        for key in set(sys.modules) - set(before):
-            if key.partition(".")[0] in ("common", "lib", "model", "timm", "local_attention"):
-                del sys.modules[key]
-    return module
+    """The module of a checkout."""
+    return load_public(ROOT or "", name)
 
 
 def _norm(dim: int) -> nn.LayerNorm:
