@@ -55,7 +55,7 @@ _TUNE_SEED = 1  # the hosts were trained with 0
 class Options:
     """Patch a trained MixSTE and D3DP, keeping 1, 1/2, 1/3 and 2/9 of the frames: error against speed.
 
-    Without training (interpolated), and after a short fine-tuning with either recovery. Half an hour on one core.
+    Without training (interpolated), and after a short fine-tuning with either recovery. Half an hour.
 
     Attributes:
         data: An npz file with positions_3d: its training clips train, its test clips are scored; without it,

@@ -26,14 +26,15 @@ class Keypoints2D:
 
     Attributes:
         poses: By motion name ("S1/Walking"), one pose sequence a camera, pixels.
-        layout_name: The joint layout that the file names, such as "h36m".
+        layout_name: The joint layout that the file names, such as "h36m"; None if it names none, as
+            VideoPose3D's data_2d_h36m_gt.npz.
         num_joints: Number of joints.
         left: Indices of the left joints.
         right: Indices of the right joints, paired with ``left``.
     """
 
     poses: dict[str, tuple[Float[Tensor, "_ joints 2"], ...]]
-    layout_name: str
+    layout_name: str | None
     num_joints: int
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -55,10 +56,10 @@ def read_npz(path: str | Path, fps: float = 60.0) -> list[Motion]:
         BenchmarkError: No such file, not this layout, a shape that is not a pose sequence, a value that is
             not finite, or a pickle that holds anything but arrays and plain containers.
     """
-    tree = _read_object(Path(path), "positions_3d")
+    tree = read_object(Path(path), "positions_3d")
     motions = []
-    for name, value in _leaves(tree, path, "positions_3d"):
-        positions = _pose_array(value, 3, f"{path}: positions_3d of {name}")
+    for name, value in leaves(tree, path, "positions_3d"):
+        positions = pose_array(value, 3, f"{path}: positions_3d of {name}")
         joints = positions.shape[1]
         if joints == 32:
             positions = positions[:, list(_H36M_32_TO_17)]
@@ -79,21 +80,21 @@ def read_npz_2d(path: str | Path) -> Keypoints2D:
         BenchmarkError: As ``read_npz``; or the metadata do not describe the poses.
     """
     path = Path(path)
-    metadata = _read_object(path, "metadata")
+    metadata = read_object(path, "metadata")
     try:
-        layout_name, num_joints = str(metadata["layout_name"]), int(metadata["num_joints"])
+        num_joints = int(metadata["num_joints"])
         left, right = (tuple(int(joint) for joint in side) for side in metadata["keypoints_symmetry"])
     except (KeyError, TypeError, ValueError) as error:
         raise BenchmarkError(
-            f"{path}: metadata must hold layout_name, num_joints and keypoints_symmetry (left, right): "
+            f"{path}: metadata must hold num_joints and keypoints_symmetry (left, right): "
             f"{type(error).__name__} {error}"
         ) from None
     poses = {}
-    for name, value in _leaves(_read_object(path, "positions_2d"), path, "positions_2d"):
+    for name, value in leaves(read_object(path, "positions_2d"), path, "positions_2d"):
         if not isinstance(value, (list, tuple, np.ndarray)) or not len(value):
             raise BenchmarkError(f"{path}: positions_2d of {name} must be a list with one array a camera")
         views = tuple(
-            _pose_array(v, 2, f"{path}: positions_2d of {name}, camera {i}") for i, v in enumerate(value)
+            pose_array(v, 2, f"{path}: positions_2d of {name}, camera {i}") for i, v in enumerate(value)
         )
         for pose in views:
             if pose.shape[1] != num_joints:
@@ -101,10 +102,12 @@ def read_npz_2d(path: str | Path) -> Keypoints2D:
                     f"{path}: positions_2d of {name} has {pose.shape[1]} joints, the metadata {num_joints}"
                 )
         poses[name] = views
+    name = metadata.get("layout_name")
+    layout_name = None if name is None else str(name)
     return Keypoints2D(poses=poses, layout_name=layout_name, num_joints=num_joints, left=left, right=right)
 
 
-def _read_object(path: Path, key: str) -> dict[Any, Any]:
+def read_object(path: Path, key: str) -> dict[Any, Any]:
     """The dictionary that one key of an npz file wraps in an object array."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -136,7 +139,7 @@ def _read_object(path: Path, key: str) -> dict[Any, Any]:
     return value
 
 
-def _leaves(tree: dict[Any, Any], path: str | Path, key: str) -> Iterator[tuple[str, Any]]:
+def leaves(tree: dict[Any, Any], path: str | Path, key: str) -> Iterator[tuple[str, Any]]:
     """The entries of a {subject: {action: value}} dictionary, named "subject/action"."""
     if not tree:
         raise BenchmarkError(f"{path}: {key} is empty")
@@ -149,7 +152,7 @@ def _leaves(tree: dict[Any, Any], path: str | Path, key: str) -> Iterator[tuple[
             yield f"{subject}/{action}", value
 
 
-def _pose_array(value: Any, dim: int, what: str) -> Float[Tensor, "frames joints dim"]:
+def pose_array(value: Any, dim: int, what: str) -> Float[Tensor, "frames joints dim"]:
     """A numpy array as float32 poses, or an error that begins with ``what``."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
         raise BenchmarkError(f"{what} is not an array of numbers")

@@ -85,7 +85,7 @@ PRESETS: dict[PresetName, Preset] = {
         learning_rate=2e-3,
         decay=0.92,
         warmup_steps=100,
-        num_keep=1 / 2,  # the paper keeps 2/9 of 243 frames and 1/3 of 81: the shorter, the more
+        num_keep=1 / 3,  # the paper's share at T = 81 (Table XIII)
     ),
     # Section IV-A; the learning rate, lost from the paper's text, is D3DP's at the same batch.
     "paper": Preset(

@@ -1,0 +1,183 @@
+"""Human3.6M as MotionBERT prepared it: one pickle of all frames, or one pickle a window.
+
+The 2D poses are stacked-hourglass detections with confidences. The 3D poses live in the image: x and y are
+pixels, depth is relative to the root and in the scale that a pixel has at the root. The 2.5D factor, in
+millimetres a pixel, turns them into the poses that MotionBERT scores.
+"""
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.data.h36m_cameras import H36M_FPS, H36M_LENSES, h36m_cameras
+from htp_diffusion.data.motion import Clip
+from htp_diffusion.data.table import load_table, numbers, texts, to_tensor
+from htp_diffusion.data.units import require_unit
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.layout import H36M_17
+
+MOTIONBERT_EXCLUDED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
+"""Test recordings that MotionBERT does not score, by their source without the camera."""
+
+_SOURCE = re.compile(r"s_(?P<subject>\d+)_act_\d+_.*_?cam?_0(?P<camera>[1-4])")
+_JOINTS = H36M_17.num_joints
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MotionBertSequence:
+    """One recording of one camera, all its frames.
+
+    Attributes:
+        source: Such as "s_09_act_02_subact_01_ca_01": subject, action, trial and camera.
+        pose_2d: Screen-normalised, as ``Camera.normalise_screen`` does it.
+        confidence: The detector's, in [0, 1].
+        target: What MotionBERT predicts: x and y screen-normalised, depth relative to the root, all in half
+            image widths.
+        width: Image width of each frame, pixels.
+        action: The action's name; None in the training part, whose file has none.
+        factor: The 2.5D factor of each frame, millimetres a pixel; None in the training part.
+        scored_pose: What MotionBERT scores predictions against: the 2.5D pose, metres, relative to the root;
+            None in the training part.
+    """
+
+    source: str
+    pose_2d: Float[Tensor, "frames joints 2"]
+    confidence: Float[Tensor, "frames joints"]
+    target: Float[Tensor, "frames joints 3"]
+    width: Float[Tensor, " frames"]
+    action: str | None
+    factor: Float[Tensor, " frames"] | None
+    scored_pose: Float[Tensor, "frames joints 3"] | None
+
+    @property
+    def excluded(self) -> bool:
+        """Whether MotionBERT leaves the recording out of its scores."""
+        return self.source.startswith(MOTIONBERT_EXCLUDED)
+
+    def to_metres(self, predicted: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:
+        """Turn predictions in the space of ``target`` into that of ``scored_pose``.
+
+        Raises:
+            BenchmarkError: The training part, which has no 2.5D factor.
+        """
+        if self.factor is None:
+            raise BenchmarkError(f"{self.source}: the training part of MotionBERT's file has no 2.5d_factor")
+        # Relative to the root, the shift of the normalisation drops out and its scale alone is undone.
+        millimetres = (predicted - predicted[:, :1]) * (self.width / 2 * self.factor)[:, None, None]
+        return millimetres / 1000.0
+
+    def to_clip(self) -> Clip:
+        """The recording as a clip, its 3D pose the one that MotionBERT scores.
+
+        That pose is a weak-perspective one: it differs from the pose in the camera frame by what depth does
+        to the limbs' size in the image. The camera is the one that the source counts (cameras 1 to 4 in the
+        order of ``H36M_LENSES``), as camera_name need not be the same in all frames of a source. The root
+        stands where a pixel is as many millimetres wide as the factor says.
+
+        Raises:
+            BenchmarkError: The training part, which has no metric pose; or a source of another form.
+        """
+        if self.scored_pose is None or self.factor is None:
+            raise BenchmarkError(f"{self.source}: the training part of MotionBERT's file has no metric poses")
+        match = _SOURCE.fullmatch(self.source)
+        if match is None:
+            raise BenchmarkError(
+                f"source {self.source!r}, expected a form such as s_09_act_02_subact_01_ca_01"
+            )
+        camera = h36m_cameras(f"S{int(match['subject'])}")[int(match["camera"]) - 1]
+        shift = torch.stack(
+            [torch.ones_like(self.width), self.target.new_tensor(camera.image_size[1]) / self.width], -1
+        )
+        pixel = (self.target[:, 0, :2] + shift) * self.width[:, None] / 2
+        depth = self.factor[:, None] * camera.focal[:1] / 1000.0
+        root = torch.cat([(pixel - camera.centre) / camera.focal * depth, depth], dim=-1)
+        return Clip(
+            name=self.source,
+            pose_2d=self.pose_2d,
+            pose_3d=self.scored_pose,
+            root=root,
+            camera=camera,
+            fps=H36M_FPS,
+        )
+
+
+def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
+    """Read h36m_sh_conf_cam_source_final.pkl, or another file of its layout.
+
+    Frames of one source, which stand together, become one sequence. Each frame is normalised by the image
+    size of its own camera_name, as MotionBERT does it. Excluded recordings are returned too, marked.
+
+    Args:
+        path: The file; with its arrays it takes about twice its size in memory.
+        part: "train" or "test".
+
+    Raises:
+        BenchmarkError: No such file, a pickle that holds anything but arrays and plain containers, a missing
+            key, a shape that is not (frames, 17, ...), frames that are not as many in every key, an unknown
+            camera, or a 2.5D pose that is not in millimetres or not the image's times the factor.
+    """
+    parts = load_table(Path(path))
+    if part not in ("train", "test") or not isinstance(parts.get(part), dict):
+        raise BenchmarkError(f"{path}: no part {part!r}; the file has {', '.join(map(str, parts))}")
+    table, what = parts[part], f"{path}: {part}"
+    source = texts(table, "source", what)
+    frames = len(source)
+    pixels = numbers(table, "joint_2d", what, (frames, _JOINTS), (2, 3))[..., :2]
+    image = numbers(table, "joint3d_image", what, (frames, _JOINTS), (3,))
+    confidence = np.ones((frames, _JOINTS), dtype="float32")
+    if "confidence" in table:
+        confidence = numbers(table, "confidence", what, (frames, _JOINTS), (None, 1)).reshape(frames, -1)
+    sizes = _image_sizes(texts(table, "camera_name", what, frames), what)
+    width, shift = sizes[:, 0], np.stack([np.ones(frames), sizes[:, 1] / sizes[:, 0]], axis=-1)
+    pose_2d = pixels / width[:, None, None] * 2 - shift[:, None]
+    target = image / width[:, None, None] * 2
+    target[..., :2] -= shift[:, None]
+    actions = factor = scored = None
+    if part == "test":
+        actions = texts(table, "action", what, frames)
+        factor = numbers(table, "2.5d_factor", what, (frames,), (None, 1)).reshape(frames)
+        scored = numbers(table, "joints_2.5d_image", what, (frames, _JOINTS), (3,))
+        _check_factor(image, factor, scored, what)
+        require_unit(to_tensor(scored), H36M_17, "millimetres", f"{what}: joints_2.5d_image")
+        scored = (scored - scored[:, :1]) / 1000.0
+    bounds = [0, *(t for t in range(1, frames) if source[t] != source[t - 1]), frames]
+    return [
+        MotionBertSequence(
+            source=source[start],
+            pose_2d=to_tensor(pose_2d[start:end]),
+            confidence=to_tensor(confidence[start:end]),
+            target=to_tensor(target[start:end]),
+            width=to_tensor(width[start:end]),
+            action=None if actions is None else actions[start],
+            factor=None if factor is None else to_tensor(factor[start:end]),
+            scored_pose=None if scored is None else to_tensor(scored[start:end]),
+        )
+        for start, end in itertools.pairwise(bounds)
+    ]
+
+
+def _image_sizes(names: list[str], what: str) -> Any:
+    """Width and height of each frame."""
+    unknown = sorted(set(names) - set(H36M_LENSES))
+    if unknown:
+        raise BenchmarkError(
+            f"{what}: camera_name expects one of {', '.join(H36M_LENSES)}, unknown {', '.join(unknown)}"
+        )
+    return np.array([H36M_LENSES[name].image_size for name in names], dtype="float64")
+
+
+def _check_factor(image: Any, factor: Any, scored: Any, what: str) -> None:
+    """The 2.5D pose must be the pose in the image times the factor, relative to the root."""
+    expected = (image - image[:, :1]) * factor[:, None, None]
+    difference = float(np.median(np.abs(expected - (scored - scored[:, :1]))))
+    if difference > 5.0:
+        raise BenchmarkError(
+            f"{what}: joints_2.5d_image is not joint3d_image times 2.5d_factor: off by {difference:.0f} mm"
+        )

@@ -1,0 +1,206 @@
+"""Joint layouts: which joint stands at which index, and how they hang together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.skeleton import H36M17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """An order of joints. Two layouts are the same only if every field is.
+
+    Unlike a ``Skeleton``, the root may stand anywhere and a parent may follow its children: the orders are
+    those of the data sets and detectors.
+
+    Attributes:
+        name: What a file or a checkpoint calls it.
+        joints: One name a joint, in the order of the joint axis; a joint of one name is the same part of the
+            body in every layout, up to each data set's own definition of it.
+        parents: The index of each joint's parent; -1 marks the one root.
+        left: Indices of the left joints.
+        right: Indices of the right joints, in the order that pairs them with ``left``.
+
+    Raises:
+        BenchmarkError: The fields do not describe one tree with paired sides.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+    def __post_init__(self):
+        count = len(self.joints)
+        if not count or len(self.parents) != count or len(set(self.joints)) != count:
+            raise BenchmarkError(
+                f"layout {self.name}: one parent a joint and different names, got {count} joints "
+                f"({len(set(self.joints))} different) and {len(self.parents)} parents"
+            )
+        if self.parents.count(-1) != 1 or not all(self._reaches_root(joint) for joint in range(count)):
+            raise BenchmarkError(f"layout {self.name}: the parents must form one tree, -1 marking its root")
+        sides = self.left + self.right
+        paired = len(self.left) == len(self.right) and len(set(sides)) == len(sides)
+        if not paired or any(not 0 <= joint < count for joint in sides):
+            raise BenchmarkError(f"layout {self.name}: left and right must be distinct joints in pairs")
+
+    def _reaches_root(self, joint: int) -> bool:
+        for _ in self.joints:
+            if not -1 <= joint < len(self.joints):
+                return False
+            if joint == -1:
+                return True
+            joint = self.parents[joint]
+        return joint == -1
+
+    @property
+    def num_joints(self) -> int:
+        """Number of joints."""
+        return len(self.joints)
+
+    @property
+    def root(self) -> int:
+        """The index of the joint that poses are relative to."""
+        return self.parents.index(-1)
+
+    def index(self, joint: str) -> int:
+        """The index of a joint.
+
+        Raises:
+            BenchmarkError: The layout has no joint of that name.
+        """
+        try:
+            return self.joints.index(joint)
+        except ValueError:
+            raise BenchmarkError(
+                f"layout {self.name} has no joint {joint}; it has {', '.join(self.joints)}"
+            ) from None
+
+    def require(self, pose: Float[Tensor, "*batch joints dim"], what: str) -> None:
+        """Check that a pose has this layout's number of joints.
+
+        Args:
+            pose: The pose.
+            what: Where it comes from, told in the error.
+
+        Raises:
+            BenchmarkError: Another number of joints.
+        """
+        if pose.shape[-2] != self.num_joints:
+            raise BenchmarkError(
+                f"{what} has {pose.shape[-2]} joints, layout {self.name} has {self.num_joints}"
+            )
+
+
+def _layout(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) -> Layout:
+    """A layout from its joints in order and its bones as (child, parent); sides follow from the names."""
+    joints = names.split()
+    parents = {root: -1} | {child: joints.index(parent) for child, parent in bones}
+    left = [joint for joint in joints if joint.startswith("left_")]
+    return Layout(
+        name=name,
+        joints=tuple(joints),
+        parents=tuple(parents[joint] for joint in joints),
+        left=tuple(joints.index(joint) for joint in left),
+        right=tuple(joints.index(joint.replace("left_", "right_")) for joint in left),
+    )
+
+
+def _sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
+    """Each bone on the left and on the right; "*" stands for the side."""
+    return [
+        (child.replace("*", side), parent.replace("*", side))
+        for side in ("left", "right")
+        for child, parent in bones
+    ]
+
+
+_ARM = (("*_elbow", "*_shoulder"), ("*_wrist", "*_elbow"))
+_LEG = (("*_knee", "*_hip"), ("*_ankle", "*_knee"))
+_TOES = (("*_heel", "*_ankle"), ("*_big_toe", "*_ankle"), ("*_small_toe", "*_big_toe"))
+_FACE = (("*_eye", "nose"), ("*_ear", "*_eye"))
+
+H36M_17 = Layout(
+    name="h36m-17", joints=H36M17.names, parents=H36M17.parents, left=H36M17.left, right=H36M17.right
+)
+"""Human3.6M, the 17 joints that the field evaluates. Its "neck" lies where the face begins, which 2D
+detectors answer with the nose."""
+
+_COCO_JOINTS = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
+    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
+)
+
+COCO_17 = _layout(
+    "coco-17",
+    "nose",
+    _sided(*_FACE, ("*_shoulder", "*_ear"), *_ARM, ("*_hip", "*_shoulder"), *_LEG),
+    _COCO_JOINTS,
+)
+"""COCO keypoints. The data set's graph has cycles; this tree keeps bones of it and hangs on the nose."""
+
+HALPE_26 = _layout(
+    "halpe-26",
+    "pelvis",
+    [
+        ("neck", "pelvis"),
+        ("head", "neck"),
+        ("nose", "neck"),
+        *_sided(*_FACE, ("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG, *_TOES),
+    ],
+    f"{_COCO_JOINTS} head neck pelvis "
+    "left_big_toe right_big_toe left_small_toe right_small_toe left_heel right_heel",
+)
+"""Halpe full body (AlphaPose): COCO's 17, then head top, neck, pelvis and feet."""
+
+BODY_25 = _layout(
+    "openpose-body-25",
+    "pelvis",
+    [
+        ("neck", "pelvis"),
+        ("nose", "neck"),
+        *_sided(*_FACE, ("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG, *_TOES),
+    ],
+    (
+        "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist pelvis "
+        "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear "
+        "left_ear left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
+    ),
+)
+"""OpenPose BODY_25; its MidHip is called pelvis here."""
+
+MPI_INF_3DHP_17 = _layout(
+    "mpi-inf-3dhp-17",
+    "pelvis",
+    [
+        ("spine", "pelvis"),
+        ("neck", "spine"),
+        ("head", "neck"),
+        ("head_top", "neck"),
+        *_sided(("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG),
+    ],
+    (
+        "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+        "right_hip right_knee right_ankle left_hip left_knee left_ankle pelvis spine head"
+    ),
+)
+"""MPI-INF-3DHP, the 17 "relevant" joints in the order of its evaluation scripts; the root is joint 14."""
+
+LAYOUTS = (H36M_17, COCO_17, HALPE_26, BODY_25, MPI_INF_3DHP_17)
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of a name.
+
+    Raises:
+        BenchmarkError: No layout has that name; the message lists those there are.
+    """
+    for layout in LAYOUTS:
+        if layout.name == name:
+            return layout
+    raise BenchmarkError(f"no layout {name!r}; there are {', '.join(layout.name for layout in LAYOUTS)}")
