@@ -167,7 +167,9 @@ def measure(options: Options) -> ThroughputResult:
         torch.set_num_threads(options.threads)
     configs = denoiser_configs(options)
     torch.manual_seed(0)
-    models = {name: config.build().eval().to(device) for name, config in configs.items()}
+    models: dict[str, nn.Module] = {
+        name: config.build().eval().to(device) for name, config in configs.items()
+    }
     differences = {name: fused_difference(model, device, options.frames) for name, model in models.items()}
     gmacs = {
         name: count_denoiser(config.build, options.frames).true_macs * options.batch / _GIGA
