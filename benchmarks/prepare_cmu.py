@@ -1,6 +1,5 @@
 """Convert CMU motion capture, ASF/AMC or BVH, to the 17 Human3.6M joints in the field's npz layout."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +18,7 @@ from htp_diffusion.data.cmu import CMU_FPS
 from htp_diffusion.data.mocap import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import whole_file
 
 _MOTIONS = (".amc", ".bvh")
 
@@ -124,14 +124,9 @@ def write_npz(path: Path, motions: Sequence[Motion]) -> None:
     for motion in motions:
         subject, action = motion.name.split("/")
         tree.setdefault(subject, {})[action] = motion.positions.numpy()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, positions_3d=np.array(tree, dtype=object))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, positions_3d=np.array(tree, dtype=object))
     except OSError as error:
         raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
 

@@ -37,7 +37,8 @@ from htp_diffusion.training.checkpoint import load_denoiser
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
 from htp_modules import HTPConfig
-from htp_modules.config import Recovery
+from htp_modules.config import Recovery, resolve_frames
+from measure_throughput import random_inputs
 from train import training_motions
 
 console = Console(stderr=True)
@@ -144,7 +145,7 @@ def mixste_host(motions: Sequence[Motion], options: Options) -> Host:
         num_frames=_FRAMES,
         loss=lambda model, batch, _: (model(batch.pose_2d) - batch.pose_3d).norm(dim=-1).mean(),
         predict=lift,
-        inputs=lambda count: (torch.rand(count, _FRAMES, 17, 2),),
+        inputs=lambda count: random_inputs(count, _FRAMES)[:1],
     )
     if path.exists():
         host.model.load_state_dict(load_file(path))
@@ -176,11 +177,7 @@ def d3dp_host() -> Host:
         num_frames=frames,
         loss=lambda model, batch, generator: diffusion_loss(model, batch, schedule, generator),
         predict=sampling.draw,
-        inputs=lambda count: (
-            torch.rand(count, frames, 17, 2),
-            torch.randn(count, frames, 17, 3),
-            torch.full((count,), 500),
-        ),
+        inputs=lambda count: random_inputs(count, frames),
     )
 
 
@@ -262,7 +259,7 @@ def study_host(
             host=host.name,
             treatment=variant.treatment,
             keep=variant.keep,
-            frames_kept=host.num_frames if variant.keep is None else round(variant.keep * host.num_frames),
+            frames_kept=resolve_frames(1.0 if variant.keep is None else variant.keep, host.num_frames),
             mpjpe=error.mpjpe,
             p_mpjpe=error.p_mpjpe,
             mpjve=error.mpjve,

@@ -10,7 +10,7 @@ from torch import Tensor
 from htp_diffusion.data.h36m_cameras import H36M_FPS, h36m_cameras
 from htp_diffusion.data.motion import Clip, Motion
 from htp_diffusion.data.npz import Keypoints2D, read_npz, read_npz_2d
-from htp_diffusion.data.units import require_unit
+from htp_diffusion.data.units import require_pixels, require_unit
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import COCO_17, H36M_17, Layout
@@ -144,8 +144,7 @@ def _clips(
         what = f"{path}: positions_2d of {motion.name}, camera {camera.name}"
         if len(pixels) < length:
             raise BenchmarkError(f"{what}, has {len(pixels)} frames, fewer than the {length} of the 3D poses")
-        if float(pixels.abs().median()) < 10.0:
-            raise BenchmarkError(f"{what}, is normalised already, expected pixels")
+        require_pixels(pixels, f"{what},")
         pose = camera.to_camera(motion.positions)
         clips.append(
             Clip(

@@ -14,7 +14,7 @@ from htp_diffusion.data.matlab import read_mat
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.mpi_inf_3dhp_cameras import MPI_TEST, mpi_test_camera, mpi_train_camera
 from htp_diffusion.data.npz import pose_array, read_object
-from htp_diffusion.data.units import require_unit
+from htp_diffusion.data.units import require_pixels, require_unit
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import Camera
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17, Layout
@@ -225,8 +225,7 @@ def _clip(table: Any, name: str, camera: Camera, annotation: str, fps: float, wh
     # Nobody vouches for the frames that do not count, which are most of the test set.
     counts = _valid(table, len(pose), what) if "valid" in table else torch.ones(len(pose), dtype=torch.bool)
     require_unit(pose[counts], MPI_INF_3DHP_17, "millimetres", f"{what}: data_3d ({annotation})")
-    if float(pixels[counts].abs().median()) < 10.0:
-        raise BenchmarkError(f"{what}: data_2d is normalised already, expected pixels")
+    require_pixels(pixels[counts], f"{what}: data_2d")
     root = pose[:, MPI_INF_3DHP_17.root]
     if not bool((root[counts, 2] > 0).all()):
         raise BenchmarkError(

@@ -1,4 +1,4 @@
-"""The unit of a file's lengths, told by the length of a thigh."""
+"""The unit of a file's numbers: of 3D poses by the length of a thigh, of 2D poses by their size."""
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,9 @@ from htp_diffusion.pose.layout import Layout
 _SCALES = {"millimetres": 1.0, "centimetres": 10.0, "metres": 1000.0}
 _THIGH = (200.0, 1000.0)
 """Millimetres. Adults' thighs are 350 to 550; the units are too far apart for the margin to confuse them."""
+
+_LEAST_PIXELS = 10.0
+"""Half of a person's coordinates are above it in any image, and none are once normalised."""
 
 
 def unit_of(poses: Float[Tensor, "frames joints 3"], layout: Layout) -> str | None:
@@ -28,6 +31,20 @@ def unit_of(poses: Float[Tensor, "frames joints 3"], layout: Layout) -> str | No
         if _THIGH[0] <= length * millimetres <= _THIGH[1]:
             return unit
     return None
+
+
+def require_pixels(pixels: Float[Tensor, "*frames joints 2"], what: str) -> None:
+    """Check that 2D poses are pixels and not screen-normalised yet.
+
+    Args:
+        pixels: The poses.
+        what: Where they come from, told in the error.
+
+    Raises:
+        BenchmarkError: Their coordinates are too small for pixels.
+    """
+    if float(pixels.abs().median()) < _LEAST_PIXELS:
+        raise BenchmarkError(f"{what} is normalised already, expected pixels")
 
 
 def require_unit(poses: Float[Tensor, "frames joints 3"], layout: Layout, unit: str, what: str) -> None:

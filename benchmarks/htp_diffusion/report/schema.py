@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import whole_file
 
 Result = TypeVar("Result")
 
@@ -30,13 +31,9 @@ def write_json(path: str | os.PathLike[str], result: Any) -> None:
     """
     text = json.dumps(_encode(result, "result"), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        try:
+        with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import whole_file
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.report.schema import read_json, write_json
@@ -71,15 +72,11 @@ def save_checkpoint(
     path = Path(path)
     name = f"{path.stem}-{checkpoint.step:06d}.safetensors"
     target = path.with_name(name)
-    partial = path.with_name(f".{name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(target) as partial:
             save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
             digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise BenchmarkError(f"cannot write {target}: {error}") from error
     written = dataclasses.replace(checkpoint, tensors=name, sha256=digest)
