@@ -121,13 +121,13 @@ def fused_difference(model: nn.Module, device: torch.device, frames: int) -> flo
     return difference
 
 
-def public_denoiser(options: Options, ours: nn.Module) -> nn.Module:
+def public_denoiser(folder: Path, options: Options, ours: nn.Module) -> nn.Module:
     """The public D3DP code's denoiser, of the sizes asked for and with the weights of ours.
 
     Raises:
         BenchmarkError: No checkout, one that does not import, or outputs that differ from ours.
     """
-    public = load_public(options.public or "", "D3DP").MixSTE2(
+    public = load_public(folder, "D3DP").MixSTE2(
         num_frame=options.frames,
         num_joints=H36M17.num_joints,
         in_chans=2,
@@ -176,7 +176,7 @@ def measure(options: Options) -> ThroughputResult:
         for name, config in configs.items()
     }
     if options.public is not None:
-        models[PUBLIC] = public_denoiser(options, models[BASELINE]).to(device)
+        models[PUBLIC] = public_denoiser(options.public, options, models[BASELINE]).to(device)
         gmacs[PUBLIC] = gmacs[BASELINE]
     inputs = tuple(part.to(device) for part in random_inputs(options.batch, options.frames))
     cases = {name: partial(model, *inputs) for name, model in models.items()}

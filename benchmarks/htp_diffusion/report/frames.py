@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from htp_diffusion.data.motion import Clip
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.report.picture import save_png
 from htp_diffusion.retention import Retention
 
 _CURVE, _KEPT, _WINDOW = "#4c6a92", "#d1495b", "#9aa0a8"
@@ -60,7 +60,4 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, frameon=False)
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {os.fspath(path)}: {error.strerror}") from error
+    save_png(figure, path)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.report.picture import save_png
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.tables import Column, Table
 
@@ -136,7 +136,4 @@ def draw_patched(path: str | os.PathLike[str], study: PatchedStudy) -> None:
         axes.set(title=host, xlabel="times as fast as the plain host", ylabel="MPJPE, mm")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize="small")
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {os.fspath(path)}: {error.strerror}") from error
+    save_png(figure, path)

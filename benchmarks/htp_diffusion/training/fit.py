@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from htp_diffusion.pose.metrics import MILLIMETRES
+from htp_diffusion.training.trainer import falling_rate
+
 _WARMUP = 50  # steps
 _LAST_SHARE = 0.03  # of the learning rate, at the last step
 _CLIP_NORM = 1.0
@@ -30,11 +33,11 @@ def fit(
     model.train()
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, (step + 1) / _WARMUP) * _LAST_SHARE ** (step / steps)
+            group["lr"] = falling_rate(learning_rate, step, warmup=_WARMUP, factor=_LAST_SHARE, period=steps)
         value = loss(step)
         optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(parameters, _CLIP_NORM)
         optimizer.step()
-        yield 1000.0 * value.item()
+        yield MILLIMETRES * value.item()
     model.eval()

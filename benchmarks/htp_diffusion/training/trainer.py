@@ -16,12 +16,11 @@ from htp_diffusion.diffusion.ddim import POSE_LIMIT
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.pose.metrics import MILLIMETRES
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.training.batches import Batch, Batches, step_generator
 from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from htp_diffusion.training.preset import Preset
-
-_MILLIMETRES = 1000.0
 
 
 def diffusion_loss(
@@ -35,10 +34,20 @@ def diffusion_loss(
     return (denoiser(batch.pose_2d, noisy, timestep) - pose).norm(dim=-1).mean()
 
 
+def falling_rate(highest: float, step: int, *, warmup: int, factor: float, period: int) -> float:
+    """Linear warm-up over ``warmup`` steps, times a constant factor per ``period``, a step at a time."""
+    return highest * (min(1.0, (step + 1) / warmup) if warmup else 1.0) * factor ** (step / period)
+
+
 def learning_rate(preset: Preset, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up, then a constant factor per epoch, applied a step at a time."""
-    warmup = min(1.0, (step + 1) / preset.warmup_steps) if preset.warmup_steps else 1.0
-    return preset.learning_rate * warmup * preset.decay ** (step / steps_per_epoch)
+    """Of a preset: its warm-up, and its factor per epoch."""
+    return falling_rate(
+        preset.learning_rate,
+        step,
+        warmup=preset.warmup_steps,
+        factor=preset.decay,
+        period=steps_per_epoch,
+    )
 
 
 class Trainer:
@@ -152,7 +161,7 @@ class Trainer:
         batch = Batch(drawn.pose_2d.to(device), drawn.pose_3d.to(device))
         with self.accelerator.autocast():
             loss = diffusion_loss(self.wrapped, batch, self.schedule, generator)
-        value = float(loss.detach()) * _MILLIMETRES
+        value = float(loss.detach()) * MILLIMETRES
         if math.isfinite(value):
             self.optimizer.zero_grad()
             self.accelerator.backward(loss)
