@@ -19,6 +19,7 @@ from htp_diffusion.data.cmu import CMU_FPS, cmu_split
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import Kind
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.preset import PRESETS, PresetName
@@ -45,6 +46,8 @@ class Options:
     """Windows in a step, in place of the preset's."""
     learning_rate: float | None = None
     """In place of the preset's."""
+    decay: float | None = None
+    """Factor of the learning rate per epoch, in place of the preset's."""
     synthetic_clips: int = 12
     """Procedural clips (486 frames each) beside the file's."""
     seed: int = 0
@@ -53,6 +56,8 @@ class Options:
     """Steps between checkpoints."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
+    sft_layers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """n of HTP, in place of its default."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes an accelerator if there is one."""
 
@@ -70,13 +75,20 @@ def training_motions(data: Path | None, synthetic_clips: int) -> list[Motion]:
 def train(options: Options) -> None:
     """Run to the end with a progress bar; checkpoints and the curve are in the run's folder."""
     console = Console(stderr=True)
-    overrides = {"batch_size": options.batch_size, "learning_rate": options.learning_rate}
+    overrides = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "decay")}
     given = {name: value for name, value in overrides.items() if value is not None}
     preset = dataclasses.replace(PRESETS[options.preset], **given)
     folder = options.out or Path("runs") / f"{options.kind}-{options.preset}"
+    denoiser = preset.denoiser(options.kind)
+    if options.sft_layers is not None:
+        if denoiser.htp is None:
+            raise BenchmarkError("sft-layers is an option of HTP; D3DP has none")
+        denoiser = dataclasses.replace(
+            denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
+        )
     trainer = Trainer(
         folder,
-        preset.denoiser(options.kind),
+        denoiser,
         preset,
         training_motions(options.data, options.synthetic_clips),
         seed=options.seed,

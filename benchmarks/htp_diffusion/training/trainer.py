@@ -87,7 +87,7 @@ class Trainer:
         torch.manual_seed(seed)
         model = denoiser.build().to(self.accelerator.device)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay
+            model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay, fused=True
         )
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(preset.ema), use_buffers=True)
         self.model = model
