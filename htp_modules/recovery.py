@@ -21,7 +21,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_modules.attention import explicit_attention, fused_attention
+from htp_modules.attention import explicit_attention, fused_attention, fused_is_faster
 from htp_modules.checks import check_tokens, check_type
 from htp_modules.config import check_count, check_heads
 from htp_modules.errors import ShapeError
@@ -48,7 +48,7 @@ class CrossMHSA(nn.Module):
         num_heads: Attention heads.
 
     Attributes:
-        fused: Run the fused attention kernel (default) or the explicit product.
+        fused: Run the fused kernel where it is the faster path (default), or always the explicit product.
     """
 
     def __init__(self, dim: int, num_frames: int, num_heads: int = 8) -> None:
@@ -93,9 +93,10 @@ class CrossMHSA(nn.Module):
         keys = self.k(x_kept) + projected[kept.index].unsqueeze(2)
         key = rearrange(keys, "b f j (h d) -> (b j) h f d", h=self.num_heads)
         value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
-        attend = fused_attention if self.fused else explicit_attention
-        restored = rearrange(attend(query, key, value), "(b j) h t d -> b t j (h d)", b=batch)
-        return self.out(restored) + queries[:, None]
+        attend = fused_attention if self.fused and fused_is_faster(query) else explicit_attention
+        # Joint by joint, as the attention leaves them: turned before the projection, they would be copied.
+        restored = self.out(rearrange(attend(query, key, value), "s h t d -> s t (h d)")) + queries
+        return rearrange(restored, "(b j) t d -> b t j d", b=batch)
 
     @torch.no_grad()
     def _start_at_positions(self) -> None:

@@ -33,7 +33,7 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Bool[Ten
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     above = scores > threshold
     tied = scores == threshold
-    room = count - above.sum(dim=-1, keepdim=True)
+    room = count - above.sum(dim=-1, keepdim=True, dtype=torch.int32)
     return above | (tied & (tied.cumsum(dim=-1, dtype=torch.int32) <= room))
 
 

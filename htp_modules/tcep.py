@@ -109,7 +109,7 @@ class TCEP(nn.Module):
             NonFiniteError: Tokens with NaN or infinity.
         """
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
-        tokens = rearrange(x, "b t j d -> b j t d")
+        tokens = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after
         scaled = scale_tokens(tokens, (-2, -1), name="TCEP")
         correlation = temporal_correlation(scaled.tokens)
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, x.shape[1]))

@@ -29,15 +29,6 @@ def test_bare_product_is_seen_by_the_true_count_alone():
     assert count(Bare(), (torch.randn(2, 4, 3),)) == Count(thop_macs=0, true_macs=2 * 4 * 4 * 3, params=0)
 
 
-def test_pairwise_distances_are_charged_to_the_true_count():
-    class Distances(nn.Module):
-        def forward(self, x, y):
-            return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-
-    inputs = (torch.randn(2, 4, 3), torch.randn(2, 5, 3))
-    assert count(Distances(), inputs) == Count(thop_macs=0, true_macs=2 * 4 * 5 * 3, params=0)
-
-
 def test_meta_tensors_count_as_real_ones():
     def parts():
         return nn.Sequential(nn.Linear(8, 8), MultiHeadAttention(8, num_heads=2)), torch.empty(2, 5, 8)

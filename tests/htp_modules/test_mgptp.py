@@ -7,7 +7,7 @@ from networks import DTYPES, EXTREMES, random_mask, tokens
 from torch.testing import assert_close
 
 from htp_modules import MGPTP, TCEP, TemporalMask
-from htp_modules.mgptp import guided_distance, log_density, log_support, separation
+from htp_modules.mgptp import guided_distance, log_density, log_support, pairwise_distance, separation
 
 num_keeps = st.integers(1, 9) | st.floats(0, 1, exclude_min=True)
 
@@ -38,6 +38,20 @@ def test_pure_functions_equal_the_slow_formulas(x, num_neighbors):
     assert_close(log_support(weights).exp()[0], double(oracles.support(weights[0].tolist())))
     response = torch.randint(4, (1, frames)).double()  # ties
     assert_close(separation(distance, response)[0], double(oracles.separation(slow, response[0].tolist())))
+
+
+@given(st.integers(1, 9), st.integers(1, 40), st.sampled_from([0.0, 1e-5, 1e-2, 1.0]), st.integers(0, 1000))
+def test_float32_distances_are_those_of_the_differences(frames, dim, apart, seed):
+    generator = torch.Generator().manual_seed(seed)
+    frame = torch.randn(1, 1, dim, generator=generator)
+    steps = torch.randn(1, frames, dim, generator=generator)
+    x = torch.cat((frame + apart * steps, frame), dim=1)
+    x = torch.cat((x, x[:, :1]), dim=1)  # a frame that comes twice
+    distance = pairwise_distance(x)
+    exact = torch.cdist(x.double(), x.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    equal = (x.unsqueeze(2) == x.unsqueeze(1)).all(dim=-1)
+    assert bool((distance[equal] == 0).all())
+    assert_close(distance, exact.float(), rtol=1e-4, atol=1e-30)
 
 
 @given(st.integers(2, 7), st.integers(1, 7), st.integers(1, 3), st.integers(0, 1000))

@@ -55,7 +55,6 @@ class HTPDenoiser(D3DPDenoiser):
         Raises:
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.
         """
-        time = self.time_mlp(timestep)[:, None, None]
-        position = self.temporal_position(pose_2d.shape[1])
-        x = self.htp(self.embed(pose_2d, noisy), self.pairs(), inject=lambda x: x + position + time)
+        moment = self.temporal_position(pose_2d.shape[1]) + self.time_mlp(timestep)[:, None, None]
+        x = self.htp(self.embed(pose_2d, noisy), self.pairs(), inject=lambda x: x + moment)
         return self.head(x)

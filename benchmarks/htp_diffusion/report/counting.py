@@ -2,13 +2,11 @@
 
 THOP is the counter of the field and of the paper: it charges linear layers, convolutions, norms and average
 poolings by module, and does not see a bare matrix product, so neither attention scores nor graph aggregation.
-PyTorch's FlopCounterMode sees every matrix product that is computed; pairwise distances, which cost as much
-as a product, are charged beside it. Neither counter looks at values: models and inputs may live on the meta
-device.
+PyTorch's FlopCounterMode sees every matrix product that is computed. Neither counter looks at values: models
+and inputs may live on the meta device.
 """
 
 import copy
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +33,7 @@ class Count:
     Attributes:
         thop_macs: THOP's count, in the paper's convention: the query projection of the recovery is charged
             for every joint and sequence, though it does not depend on the input and is computed once.
-        true_macs: Every matrix product and pairwise distance computed, attention included, as
-            multiply-accumulates.
+        true_macs: Every matrix product computed, attention included, as multiply-accumulates.
         params: Parameters, the ones that are not trained included.
     """
 
@@ -89,23 +86,16 @@ def thop_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
 
 
 def true_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
-    """Count multiply-accumulates of every matrix product and pairwise distance that the model computes."""
+    """Count multiply-accumulates of every matrix product that the model computes."""
     # Without gradients: the counter's hooks fail on a view of a parameter that asks for one.
     counted = copy.deepcopy(model).eval().requires_grad_(False)
     for module in counted.modules():
         # FlopCounterMode counts 0 for fused attention on a CPU: take the explicit path, which is equal.
         if isinstance(getattr(module, "fused", None), bool):
             module.fused = False  # pyright: ignore[reportArgumentType]
-    distances = {torch.ops.aten._cdist_forward: _distance_flops}
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=distances) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         counted(*inputs)
     return counter.get_total_flops() // 2
-
-
-def _distance_flops(left: torch.Size, right: torch.Size, *_: Any, **__: Any) -> int:
-    """A subtraction, a square and a sum for each channel of each pair, taken as one multiply-accumulate."""
-    *batch, rows, channels = left
-    return 2 * math.prod(batch) * rows * right[-2] * channels
 
 
 class _Root(nn.Module):
