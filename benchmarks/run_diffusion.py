@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -15,26 +14,22 @@ from htp_diffusion.contender import Contender, Pruning, trained_contenders, untr
 from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
 from htp_diffusion.data.motion import windows
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import make_folder
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
+from htp_diffusion.options import by_default
 from htp_diffusion.report.frames import draw_frames
 from htp_diffusion.report.inference import InferenceResult, inference_table
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.retention import observe_retention
-from htp_diffusion.sampling import Sampling, even_max_batch, first_windows
+from htp_diffusion.sampling import Sampling, first_windows, fit_sampling
 from htp_diffusion.training.preset import PresetName
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first
 _PICTURED_WINDOWS = 2
-
-
-def _by_default(text: str, metavar: str) -> object:
-    """Help for an option that is None by default: what happens then, and what to write instead."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {text})", metavar=metavar)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +63,23 @@ class Options:
         out: Folder for result.json and kept_frames.png.
     """
 
-    data: Annotated[Path | None, _by_default("embedded synthetic motion", "FILE")] = None
+    data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
     fps: float = 60.0
     preset: PresetName = "small"
     checkpoint_folder: Annotated[
-        Path | None, _by_default("the shipped ones for small, random weights for others", "FOLDER")
+        Path | None, by_default("the shipped ones for small, random weights for others", "FOLDER")
     ] = None
     hypotheses: int = 5
     steps: int = 5
     eta: float = 1.0
     flip: bool = True
-    num_sft_layers: Annotated[int | None, _by_default("as trained", "INT")] = None
-    num_keep: Annotated[int | float | None, _by_default("as trained", "INT|FLOAT")] = None
-    num_neighbors: Annotated[int | float | None, _by_default("as trained", "INT|FLOAT")] = None
+    num_sft_layers: Annotated[int | None, by_default("as trained", "INT")] = None
+    num_keep: Annotated[int | float | None, by_default("as trained", "INT|FLOAT")] = None
+    num_neighbors: Annotated[int | float | None, by_default("as trained", "INT|FLOAT")] = None
     batch_size: int = 2
-    max_windows: Annotated[int | None, _by_default("all", "INT")] = None
+    max_windows: Annotated[int | None, by_default("all", "INT")] = None
     memory_budget: Annotated[
-        float | None, _by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
     ] = None
     precision: Precision = "fp32"
     compile: bool = False
@@ -96,7 +91,7 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, and say what came out."""
     device = choose_device(options.device)
-    out = _folder(options.out)
+    out = make_folder(options.out)
     contenders = _contenders(options)
     num_frames = contenders[0].config.num_frames
     found = embedded_set(num_frames) if options.data is None else file_set(options.data, options.fps)
@@ -150,14 +145,6 @@ def main(options: Options) -> None:
             print(f"written: {out / 'kept_frames.png'}")
 
 
-def _folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchmarkError(f"cannot make the folder {path}: {error.strerror}") from error
-    return path
-
-
 def _contenders(options: Options) -> list[Contender]:
     pruning = Pruning(
         num_sft_layers=options.num_sft_layers,
@@ -171,22 +158,16 @@ def _contenders(options: Options) -> list[Contender]:
 
 
 def _sampling(options: Options, contenders: list[Contender], count: int, device: torch.device) -> Sampling:
-    if min(options.batch_size, options.hypotheses) < 1:
-        raise BenchmarkError(
-            f"batch size and hypotheses expect at least 1, got {options.batch_size} and {options.hypotheses}"
-        )
-    batch_size = min(options.batch_size, count)
-    sequences = batch_size * options.hypotheses * (2 if options.flip else 1)
-    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
-    return Sampling(
+    sampling = Sampling(
         hypotheses=options.hypotheses,
         steps=options.steps,
         eta=options.eta,
         flip=options.flip,
         seed=options.seed,
-        batch_size=batch_size,
-        max_batch=even_max_batch(sequences, widest, options.memory_budget, device),
+        batch_size=options.batch_size,
     )
+    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
+    return fit_sampling(sampling, count, widest, options.memory_budget, device)
 
 
 def _trained_on(contenders: list[Contender], found: EvaluationSet) -> list[str]:

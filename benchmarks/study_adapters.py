@@ -31,7 +31,7 @@ from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.sampling import Sampling, batches, first_windows
-from htp_diffusion.scoring import Errors, Scorer, mean_scores
+from htp_diffusion.scoring import Errors, Scorer, mean_scores, score_clip
 from htp_diffusion.training.batches import Batch, Batches, step_generator
 from htp_diffusion.training.checkpoint import load_denoiser
 from htp_diffusion.training.fit import fit
@@ -121,7 +121,7 @@ class Host:
 
     def score(self, model: nn.Module, clips: list[Windows]) -> Errors:
         """Mean errors over all frames of the clips."""
-        scorer = Scorer(clips)
+        scorer = Scorer(clips, score_clip)
         with torch.inference_mode():
             for number, pose_2d in enumerate(batches(clips, _SCORED_AT_ONCE)):
                 scorer.add(self.predict(model.eval(), pose_2d, number))

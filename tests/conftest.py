@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 CMU = ROOT.parent / "shared" / "data" / "cmu"
 
-# The oracles and networks that the tests of the library share.
-sys.path.insert(0, str(ROOT / "tests" / "htp_modules"))
+# The oracles, networks and files that tests share.
+sys.path[:0] = [str(ROOT / "tests" / part) for part in ("htp_modules", "benchmarks")]
 
 settings.register_profile(
     "project",

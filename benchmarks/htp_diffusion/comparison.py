@@ -16,7 +16,7 @@ from htp_diffusion.report.counting import count_denoiser
 from htp_diffusion.report.inference import ModelResult
 from htp_diffusion.report.measure import Timing, laps, peak_memory, speed_up
 from htp_diffusion.sampling import Sampling, batches
-from htp_diffusion.scoring import Scorer, mean_scores
+from htp_diffusion.scoring import Scorer, mean_scores, score_clip
 
 
 def compare(
@@ -50,7 +50,7 @@ def compare(
         contender.name: partial(_draw, sampling, _prepared(contender.denoiser.to(device), compiled), pose_2d)
         for contender in contenders
     }
-    scorers = {name: Scorer(clips) for name in cases}
+    scorers = {name: Scorer(clips, score_clip) for name in cases}
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     peaks: dict[str, int | None] = {}
     with computing_in(precision, device):

@@ -72,26 +72,33 @@ def trained_contenders(
     contenders = []
     for kind in kinds:
         path = folder / f"{kind}-{preset}.json"
-        checkpoint, denoiser = load_denoiser(path)
-        if checkpoint.denoiser.kind != kind:
-            raise BenchmarkError(
-                f"{path} holds a denoiser of kind {checkpoint.denoiser.kind}, expected {kind}"
-            )
-        contenders.append(
-            Contender(
-                name=NAMES[kind],
-                config=_prune(denoiser, checkpoint.denoiser, pruning),
-                denoiser=denoiser,
-                source=path.name,
-                checkpoint=checkpoint,
-            )
-        )
+        contender = trained_contender(path, pruning)
+        if contender.config.kind != kind:
+            raise BenchmarkError(f"{path} holds a denoiser of kind {contender.config.kind}, expected {kind}")
+        contenders.append(replace(contender, name=NAMES[kind]))
     lengths = {contender.config.num_frames for contender in contenders}
     if len(lengths) > 1:
         raise BenchmarkError(
             f"{folder}: the models are for clips of different lengths: {sorted(lengths)} frames"
         )
     return contenders
+
+
+def trained_contender(path: Path, pruning: Pruning) -> Contender:
+    """Load a checkpoint; it is called after its file.
+
+    Raises:
+        BenchmarkError: A file is missing or damaged.
+        HTPError: Pruning out of range.
+    """
+    checkpoint, denoiser = load_denoiser(path)
+    return Contender(
+        name=path.stem,
+        config=_prune(denoiser, checkpoint.denoiser, pruning),
+        denoiser=denoiser,
+        source=path.name,
+        checkpoint=checkpoint,
+    )
 
 
 def untrained_contenders(

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from htp_diffusion.errors import BenchmarkError
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -19,3 +21,16 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made where it is not there.
+
+    Raises:
+        BenchmarkError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchmarkError(f"cannot make the folder {path}: {error.strerror}") from error
+    return path

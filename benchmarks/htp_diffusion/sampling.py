@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.pose.layout import H36M_17, Layout
 
 GIBIBYTE = 2**30
 _SEED_STRIDE = 2**20  # more batches than any run has, so that two seeds never share a batch's noise
@@ -31,7 +32,7 @@ class Sampling:
         flip: Average with the mirrored input inside each step.
         seed: Of the noise.
         batch_size: Windows in one call.
-        max_batch: Most sequences (windows x hypotheses x flip) in one call of the denoiser.
+        max_batch: Most sequences (windows x hypotheses x flip) in one call of the denoiser; None for all.
     """
 
     hypotheses: int
@@ -40,7 +41,13 @@ class Sampling:
     flip: bool
     seed: int
     batch_size: int
-    max_batch: int
+    max_batch: int | None = None
+
+    @property
+    def label(self) -> str:
+        """For titles."""
+        flip = "flip" if self.flip else "no flip"
+        return f"H={self.hypotheses}, K={self.steps}, eta {self.eta:g}, {flip}"
 
     @property
     def passes(self) -> int:
@@ -48,9 +55,16 @@ class Sampling:
         return self.hypotheses * self.steps * (2 if self.flip else 1)
 
     def draw(
-        self, denoise: Denoiser, pose_2d: Float[Tensor, "windows frames joints 2"], batch: int = 0
+        self,
+        denoise: Denoiser,
+        pose_2d: Float[Tensor, "windows frames joints 2"],
+        batch: int = 0,
+        layout: Layout = H36M_17,
     ) -> Float[Tensor, "windows hyps frames joints 3"]:
-        """Sample one batch; every denoiser sees the same noise for the same number of the batch."""
+        """Sample one batch; every denoiser sees the same noise for the same number of the batch.
+
+        ``layout`` says which joints change places in the mirrored input.
+        """
         generator = torch.Generator(pose_2d.device).manual_seed(self.seed * _SEED_STRIDE + batch)
         return sample(
             denoise,
@@ -59,10 +73,39 @@ class Sampling:
             steps=self.steps,
             hypotheses=self.hypotheses,
             eta=self.eta,
-            flip=flip_pose if self.flip else None,
+            flip=partial(flip_pose, skeleton=layout) if self.flip else None,
             generator=generator,
             max_batch=self.max_batch,
         )
+
+
+def fit_sampling(
+    sampling: Sampling, count: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device
+) -> Sampling:
+    """The same sampling in batches of no more windows than there are, and in calls that fit into memory.
+
+    Args:
+        sampling: How to sample.
+        count: Windows.
+        config: The larger of the denoisers.
+        memory_budget: As for ``even_max_batch``.
+        device: Where.
+
+    Raises:
+        BenchmarkError: No window or hypothesis in a batch, or a budget that is not positive.
+    """
+    if min(sampling.batch_size, sampling.hypotheses) < 1:
+        raise BenchmarkError(
+            "batch size and hypotheses expect at least 1, "
+            f"got {sampling.batch_size} and {sampling.hypotheses}"
+        )
+    batch_size = min(sampling.batch_size, count)
+    sequences = batch_size * sampling.hypotheses * (2 if sampling.flip else 1)
+    return replace(
+        sampling,
+        batch_size=batch_size,
+        max_batch=even_max_batch(sequences, config, memory_budget, device),
+    )
 
 
 def even_max_batch(
@@ -89,7 +132,7 @@ def even_max_batch(
         budget = free // 2
     else:
         budget = max(1, int(memory_budget * GIBIBYTE))
-    within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M17.num_joints, config.dim))
+    within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M_17.num_joints, config.dim))
     return max(size for size in range(1, min(within, sequences) + 1) if sequences % size == 0)
 
 
@@ -121,9 +164,6 @@ def first_windows(clips: Sequence[Windows], limit: int | None) -> list[Windows]:
     for clip in clips:
         if limit <= 0:
             break
-        cut = {
-            name: getattr(clip, name)[:limit] for name in ("pose_2d", "pose_3d", "root", "scored", "start")
-        }
-        taken.append(replace(clip, **cut))
+        taken.append(clip.take(slice(limit)))
         limit -= len(clip.start)
     return taken

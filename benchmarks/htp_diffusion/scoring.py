@@ -2,8 +2,9 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,8 @@ from torch import Tensor
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.pose.aggregation import AGGREGATIONS, Evidence
 from htp_diffusion.pose.metrics import mpjpe, mpjve, p_mpjpe
+
+Score = TypeVar("Score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,24 +63,32 @@ class Scores:
     clips: list[ClipScore]
 
 
+def scored_poses(
+    hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows
+) -> tuple[dict[str, Float[Tensor, "scored joints 3"]], Float[Tensor, "scored joints 3"]]:
+    """The poses of the scored frames, joined: predicted, by way of aggregation, and true."""
+    evidence = Evidence(
+        pose_2d=windows.pose_2d, root=windows.root, camera=windows.camera, target=windows.pose_3d
+    )
+    predicted = {way.name: way.combine(hypotheses, evidence)[windows.scored] for way in AGGREGATIONS}
+    return predicted, windows.pose_3d[windows.scored]
+
+
 def score_clip(hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows) -> ClipScore:
     """Score the hypotheses of a clip's windows.
 
     The scored frames of the windows are joined to the clip that they were cut from, so that every frame
     counts once and the velocity error sees a jump from one window to the next.
     """
-    evidence = Evidence(
-        pose_2d=windows.pose_2d, root=windows.root, camera=windows.camera, target=windows.pose_3d
-    )
-    target = windows.pose_3d[windows.scored]
-    errors = {}
-    for aggregation in AGGREGATIONS:
-        predicted = aggregation.combine(hypotheses, evidence)[windows.scored]
-        errors[aggregation.name] = Errors(
+    poses, target = scored_poses(hypotheses, windows)
+    errors = {
+        way: Errors(
             mpjpe=mpjpe(predicted, target).mean().item(),
             p_mpjpe=p_mpjpe(predicted, target).mean().item(),
             mpjve=mpjve(predicted, target).mean().item() if len(target) > 1 else None,
         )
+        for way, predicted in poses.items()
+    }
     return ClipScore(name=windows.name, frames=len(target), errors=errors)
 
 
@@ -92,15 +103,17 @@ def mean_scores(clips: Sequence[ClipScore]) -> Scores:
     )
 
 
-class Scorer:
+class Scorer(Generic[Score]):
     """Scores clips as the hypotheses of their windows come in, and forgets the hypotheses.
 
     Args:
         clips: The clips, cut into windows, in the order in which hypotheses will come.
+        score: Scores one clip.
     """
 
-    def __init__(self, clips: Iterable[Windows]) -> None:
-        self.clips: list[ClipScore] = []
+    def __init__(self, clips: Iterable[Windows], score: Callable[[Tensor, Windows], Score]) -> None:
+        self.clips: list[Score] = []
+        self._score = score
         self._left = deque(clips)
         self._waiting: list[Tensor] = []
 
@@ -110,7 +123,7 @@ class Scorer:
         while self._left and sum(map(len, self._waiting)) >= len(self._left[0].start):
             clip, waiting = self._left.popleft(), torch.cat(self._waiting)
             mine = len(clip.start)
-            self.clips.append(score_clip(waiting[:mine], clip))
+            self.clips.append(self._score(waiting[:mine], clip))
             self._waiting = [waiting[mine:]]
 
 
@@ -120,11 +133,12 @@ def _mean(errors: Sequence[Errors], frames: Sequence[int] | None = None) -> Erro
     steps = count if frames is None else [number - 1 for number in frames]
     moving = [(one.mpjve, weight) for one, weight in zip(errors, steps, strict=True) if one.mpjve is not None]
     return Errors(
-        mpjpe=_weighted([(one.mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
-        p_mpjpe=_weighted([(one.p_mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
-        mpjve=_weighted(moving) if moving else None,
+        mpjpe=weighted_mean([(one.mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
+        p_mpjpe=weighted_mean([(one.p_mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
+        mpjve=weighted_mean(moving) if moving else None,
     )
 
 
-def _weighted(values: Sequence[tuple[float, int]]) -> float:
+def weighted_mean(values: Sequence[tuple[float, int]]) -> float:
+    """The mean of values that count as often as the number beside each says."""
     return math.fsum(value * weight for value, weight in values) / sum(weight for _, weight in values)

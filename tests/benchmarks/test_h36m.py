@@ -6,6 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from written import SIDES, body, pixels
+from written import write_h36m as files
 
 from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
 from htp_diffusion.data.h36m_cameras import H36M_LENSES, h36m_cameras
@@ -15,34 +17,6 @@ from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import COCO_17, H36M_17
 
 KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
-SIDES = {
-    "h36m": [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]],
-    "coco": [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]],
-}
-
-
-def body(frames, joints=17, seed=0):
-    """Someone near the middle of the room, metres; thighs of 45 cm."""
-    rng = np.random.default_rng(seed)
-    pose = rng.normal(0, 0.25, (frames, joints, 3)) + np.array([0.2, 0.3, 0.9])
-    for hip, knee in ((1, 2), (4, 5)) if joints == 17 else ((1, 2), (6, 7)):
-        pose[:, knee] = pose[:, hip] - [0.0, 0.0, 0.45]
-    return pose.astype("float32")
-
-
-def pixels(frames, cameras=4, seed=1):
-    rng = np.random.default_rng(seed)
-    return [rng.uniform(200, 800, (frames, 17, 2)).astype("float32") for _ in range(cameras)]
-
-
-def files(folder, trials=("Walking", "Sitting 1"), subjects=("S9",), *, joints=32, layout="h36m", extra=3):
-    """The two files; 2D poses go on for ``extra`` frames."""
-    poses = {s: {t: body(5, joints, i) for i, t in enumerate(trials)} for s in subjects}
-    views = {s: {t: pixels(5 + extra, seed=i) for i, t in enumerate(trials)} for s in subjects}
-    np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=poses)
-    metadata = {"layout_name": layout, "num_joints": 17, "keypoints_symmetry": SIDES[layout]}
-    np.savez_compressed(folder / "data_2d_h36m_cpn.npz", positions_2d=views, metadata=metadata)
-    return folder / "data_3d_h36m.npz", folder / "data_2d_h36m_cpn.npz", poses, views
 
 
 def rewrite(path, **change):

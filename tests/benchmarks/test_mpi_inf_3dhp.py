@@ -6,6 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from written import mpi_poses as poses
+from written import write_mpi_test as write_test
+from written import write_mpi_train as write_train
 
 from htp_diffusion.data.matlab import read_mat
 from htp_diffusion.data.mpi_inf_3dhp import (
@@ -19,36 +22,6 @@ from htp_diffusion.errors import BenchmarkError
 
 ROOT = 14
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(128)
-
-
-def poses(camera, frames=4, seed=0):
-    """Camera-frame poses in millimetres and where a lens puts them, in MPI-INF-3DHP's order."""
-    rng = np.random.default_rng(seed)
-    pose = rng.normal(0, 250, (frames, 17, 3)) + np.array([50, 80, 3500])
-    for hip, knee in ((8, 9), (11, 12)):
-        pose[:, knee] = pose[:, hip] + [0, 430, 0]
-    focal, centre = camera.focal.numpy(), camera.centre.numpy()
-    return {
-        "data_2d": (pose[..., :2] / pose[..., 2:] * focal + centre).astype("float32"),
-        "data_3d": pose.astype("float32"),
-    }
-
-
-def write_train(path, **change):
-    views = {camera: poses(mpi_train_camera(camera), 4, int(camera)) for camera in ("0", "8")}
-    data = {"S1 Seq1": [views, 25], "S3 Seq2": [{"4": poses(mpi_train_camera("4"), 3)}, 50]} | change
-    np.savez_compressed(path, data=data)
-    return path
-
-
-def write_test(path, **change):
-    data = {}
-    for index in range(1, 7):
-        name = f"TS{index}"
-        valid = np.array([1, 0, 1, 1], dtype="float64")
-        data[name] = poses(mpi_test_camera(name), 4, index) | {"valid": valid}
-    np.savez_compressed(path, data=data | change)
-    return path
 
 
 @pytest.mark.parametrize("annotation", ["annot3", "univ_annot3"])

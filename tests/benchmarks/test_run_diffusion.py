@@ -3,6 +3,8 @@ import dataclasses
 import numpy
 import pytest
 import torch
+from written import FRAMES, TINY, write_npz
+from written import write_checkpoints as save
 
 import run_diffusion
 from htp_diffusion.command import run_command
@@ -12,43 +14,17 @@ from htp_diffusion.data.evaluation import embedded_set, file_set
 from htp_diffusion.data.motion import windows
 from htp_diffusion.device import computing_in
 from htp_diffusion.diffusion import cosine_schedule, sample
+from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.metrics import mpjpe
 from htp_diffusion.report.counting import count
 from htp_diffusion.report.inference import InferenceResult, inference_table
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.sampling import batches, even_max_batch, first_windows
-from htp_diffusion.training.checkpoint import Checkpoint, save_checkpoint
-from htp_diffusion.training.preset import PRESETS
-
-FRAMES = 12
-TINY = dataclasses.replace(PRESETS["tiny"], num_frames=FRAMES, dim=16, depth=4, num_heads=2)
 
 
 def run(*arguments) -> None:
     run_command(run_diffusion.main, run_diffusion.Options, [str(argument) for argument in arguments])
-
-
-def save(folder, motions=("synthetic/walking_000",), **changes) -> None:
-    """Checkpoints of untrained models, as a training run would leave them."""
-    for kind in ("d3dp", "htp"):
-        torch.manual_seed(0)
-        config = dataclasses.replace(TINY.denoiser(kind), **changes.get(kind, {}))
-        checkpoint = Checkpoint(
-            denoiser=config, preset=TINY, motions=list(motions), seed=0, step=7, steps=7, losses=[],
-            loss_every=1, commit=None,
-        )  # fmt: skip
-        weights = {f"ema.{key}": value for key, value in config.build().state_dict().items()}
-        save_checkpoint(folder / f"{kind}-tiny.json", checkpoint, weights)
-
-
-def write_npz(path, names, frames=FRAMES) -> None:
-    poses = {}
-    for index, name in enumerate(names):
-        subject, action = name.split("/")
-        pose = numpy.random.default_rng(index).random((frames, 17, 3)).astype("float32")
-        poses.setdefault(subject, {})[action] = pose
-    numpy.savez(path, positions_3d=numpy.array(poses, dtype=object))
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +190,11 @@ def test_what_cannot_be_done_ends_with_one_line(small, folder, tmp_path, capsys,
 
 def test_checkpoints_that_do_not_belong_together_are_refused(tmp_path):
     save(tmp_path / "longer", htp={"num_frames": 13})
-    with pytest.raises(run_diffusion.BenchmarkError, match=r"different lengths: \[12, 13\] frames"):
+    with pytest.raises(BenchmarkError, match=r"different lengths: \[12, 13\] frames"):
         trained_contenders(tmp_path / "longer", "tiny", ("d3dp", "htp"), Pruning())
     save(tmp_path / "swapped")
     (tmp_path / "swapped" / "d3dp-tiny.json").replace(tmp_path / "swapped" / "htp-tiny.json")
-    with pytest.raises(run_diffusion.BenchmarkError, match="of kind d3dp, expected htp"):
+    with pytest.raises(BenchmarkError, match="of kind d3dp, expected htp"):
         trained_contenders(tmp_path / "swapped", "tiny", ("htp",), Pruning())
 
 
@@ -227,7 +203,7 @@ def test_checkpoints_that_do_not_belong_together_are_refused(tmp_path):
     [
         (KeyboardInterrupt(), 130, "interrupted"),
         (torch.cuda.OutOfMemoryError("long"), 2, "error: out of GPU memory"),
-        (run_diffusion.BenchmarkError("two\nlines"), 2, "error: two lines"),
+        (BenchmarkError("two\nlines"), 2, "error: two lines"),
     ],
 )
 def test_a_command_turns_errors_into_one_line(raised, code, line, capsys):

@@ -85,7 +85,7 @@ def test_means_weigh_frames_or_clips():
 def test_scores_do_not_depend_on_how_the_windows_are_batched(cuts, surplus):
     clips = [clip_windows(seed, length) for seed, length in ((0, LENGTH), (1, FRAMES), (2, 3 * FRAMES))]
     hypotheses = [shifted(clip, 10.0, 20.0) for clip in clips]
-    scorer = Scorer(clips)
+    scorer = Scorer(clips, score_clip)
     # As in a last batch that repeats a window to be full.
     stacked = torch.cat([*hypotheses, hypotheses[-1][-1:].expand(surplus, -1, -1, -1, -1)])
     for batch in stacked.tensor_split(cuts):

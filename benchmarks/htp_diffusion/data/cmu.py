@@ -15,6 +15,30 @@ CMU_TRAIN = (
 """Every figure on this data is made with these names: no test clip is ever trained on."""
 
 
+_ACTIONS = {
+    "S01": "playground",
+    "S02/02_01": "walk",
+    "S02/02_02": "walk",
+    "S02/02_03": "run",
+    "S02/02_04": "jump and balance",
+    "S02/02_05": "punch",
+    "S02/02_06": "bend, scoop and lift",
+    "S02/02_07": "swordplay",
+    "S02/02_08": "swordplay",
+    "S02/02_09": "swordplay",
+    "S02/02_10": "wash self",
+    "S03": "walk on uneven terrain",
+}
+"""What the data set's index says of the clips; of a subject who does one thing, under the subject."""
+
+
+def cmu_action(name: str) -> str | None:
+    """The action of one of the 28 clips; None for other motion."""
+    if name not in CMU_TRAIN + CMU_TEST:
+        return None
+    return _ACTIONS.get(name) or _ACTIONS[name.partition("/")[0]]
+
+
 def cmu_split(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
     """Split the CMU clips into training and test clips, in the order of the name lists.
 

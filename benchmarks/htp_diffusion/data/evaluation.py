@@ -61,16 +61,19 @@ def file_set(path: str | os.PathLike[str], fps: float = 60.0) -> EvaluationSet:
     return _seen(motions, f"{name}, every clip (not the 28 CMU clips, so no fixed split)")
 
 
-def _seen(motions: Sequence[Motion], source: str, cameras: int = 4) -> EvaluationSet:
-    """See each motion through this many of the four virtual cameras, evenly spread around it."""
-    generator = torch.Generator().manual_seed(EVALUATION_SEED)
-    clips = tuple(
+def seen_around(motions: Sequence[Motion], cameras: int = 4, seed: int = EVALUATION_SEED) -> tuple[Clip, ...]:
+    """See each motion through this many of the four virtual cameras, evenly spread around it, with noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(
         view(motion, camera, generator)
         for motion in motions
         for camera in virtual_cameras(motion.positions)[:: 4 // cameras]
     )
+
+
+def _seen(motions: Sequence[Motion], source: str, cameras: int = 4) -> EvaluationSet:
     return EvaluationSet(
         description=f"{source}: {len(motions)} motions, {cameras} virtual cameras, seeded detector noise",
         motions=tuple(motion.name for motion in motions),
-        clips=clips,
+        clips=seen_around(motions, cameras),
     )

@@ -1,6 +1,7 @@
 """Motion in memory: world motion, the clip that a camera sees of it, and windows of a clip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -8,6 +9,10 @@ from torch import Tensor
 
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import Camera, detector_noise
+
+Tail = Literal["first", "last", "both", "dropped"]
+"""The frames that a clip's last window shares with the one before it are scored in the first of the two, in
+the last, or in both; or there is no such window, and the frames after the last whole one are not scored."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +60,7 @@ class Windows:
         pose_2d: Screen-normalised.
         pose_3d: Camera frame, metres, root-relative.
         root: Root trajectory in the camera frame, metres.
-        scored: True where a frame counts; every frame of the clip is True in exactly one window.
+        scored: True where a frame counts.
         start: The clip's frame that each window begins with.
         camera: The clip's camera.
     """
@@ -67,6 +72,17 @@ class Windows:
     scored: Bool[Tensor, "windows frames"]
     start: Int64[Tensor, " windows"]
     camera: Camera
+
+    def take(self, which: slice | Bool[Tensor, " windows"]) -> "Windows":
+        """Some of the windows."""
+        return replace(
+            self,
+            pose_2d=self.pose_2d[which],
+            pose_3d=self.pose_3d[which],
+            root=self.root[which],
+            scored=self.scored[which],
+            start=self.start[which],
+        )
 
 
 def view(motion: Motion, camera: Camera, generator: torch.Generator | None = None) -> Clip:
@@ -94,7 +110,8 @@ def view(motion: Motion, camera: Camera, generator: torch.Generator | None = Non
 def windows(clip: Clip, num_frames: int) -> Windows:
     """Cut a clip into consecutive windows; the last one is aligned to the clip's end.
 
-    Where the last window overlaps the one before it, its own frames are not scored again.
+    Where the last window overlaps the one before it, its own frames are not scored again: every frame counts
+    once.
 
     Raises:
         BenchmarkError: The clip is shorter than one window.
@@ -105,15 +122,37 @@ def windows(clip: Clip, num_frames: int) -> Windows:
             f"clip {clip.name} has {length} frames, windows of {num_frames} frames were asked for: "
             f"take clips of at least {max(num_frames, 1)} frames or a model of fewer frames"
         )
-    count = -(-length // num_frames)
-    start = (torch.arange(count) * num_frames).clamp(max=length - num_frames)
+    return cut(clip, num_frames)
+
+
+def cut(clip: Clip, num_frames: int, tail: Tail = "first") -> Windows:
+    """Cut a clip of any length into windows.
+
+    They are consecutive, the last one aligned to the clip's end. A clip shorter than a window becomes one,
+    its last frame repeated; the repeated frames are not scored.
+
+    Args:
+        clip: The clip.
+        num_frames: T, frames of a window, at least 1.
+        tail: What becomes of the frames that two windows share.
+    """
+    length = len(clip.pose_2d)
+    count = max(1, length // num_frames if tail == "dropped" else -(-length // num_frames))
+    aligned = torch.arange(count) * num_frames
+    start = aligned.clamp(max=max(0, length - num_frames))
     frame = start[:, None] + torch.arange(num_frames)
+    scored = frame < length
+    if tail == "first":
+        scored &= frame >= aligned[:, None]
+    elif tail == "last":
+        scored &= frame < torch.cat([start[1:], torch.tensor([length])])[:, None]
+    index = frame.clamp(max=length - 1)
     return Windows(
         name=clip.name,
-        pose_2d=clip.pose_2d[frame],
-        pose_3d=clip.pose_3d[frame],
-        root=clip.root[frame],
-        scored=frame >= (torch.arange(count) * num_frames)[:, None],
+        pose_2d=clip.pose_2d[index],
+        pose_3d=clip.pose_3d[index],
+        root=clip.root[index],
+        scored=scored,
         start=start,
         camera=clip.camera,
     )

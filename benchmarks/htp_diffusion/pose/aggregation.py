@@ -47,6 +47,14 @@ class Aggregation:
     oracle: bool
     combine: Callable[[Tensor, Evidence], Tensor]
 
+    @property
+    def label(self) -> str:
+        """The name, marked unless it needs nothing."""
+        mark = (
+            "" if self.needs == "nothing" else " (oracle)" if self.oracle else " (not free of ground truth)"
+        )
+        return f"{self.name}{mark}"
+
 
 def mean(hypotheses: Float[Tensor, "batch hyps frames joints 3"]) -> Float[Tensor, "batch frames joints 3"]:
     """The mean hypothesis (P-Agg). Needs nothing else."""
@@ -123,3 +131,7 @@ AGGREGATIONS = (
         combine=lambda hyps, known: j_best(hyps, known.target),
     ),
 )
+
+
+NEEDS = " ".join(f"{way.name} needs {way.needs}." for way in AGGREGATIONS if way.needs != "nothing")
+"""What the ways need beyond the hypotheses, for people."""

@@ -5,11 +5,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.layout import Layout
 from htp_diffusion.pose.skeleton import H36M17, Skeleton
 
 
 def flip_pose(
-    pose: Float[Tensor, "*batch joints dim"], skeleton: Skeleton = H36M17
+    pose: Float[Tensor, "*batch joints dim"], skeleton: Skeleton | Layout = H36M17
 ) -> Float[Tensor, "*batch joints dim"]:
     """Mirror a pose: x changes sign, left and right joints change places. Twice is the identity.
 

@@ -68,6 +68,12 @@ class Layout:
         """The index of the joint that poses are relative to."""
         return self.parents.index(-1)
 
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """For each joint the joint on the other side; a middle joint maps to itself."""
+        other = dict(zip(self.left + self.right, self.right + self.left, strict=True))
+        return tuple(other.get(joint, joint) for joint in range(self.num_joints))
+
     def index(self, joint: str) -> int:
         """The index of a joint.
 

@@ -8,10 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17, Layout
+
 MILLIMETRES = 1000.0
 PCK_THRESHOLD = 150.0
 AUC_THRESHOLDS = tuple(range(0, 151, 5))
 """Millimetres. PCK and AUC as MPI-INF-3DHP defines them (Mehta et al. 2017)."""
+
+_NO_PCK = {MPI_INF_3DHP_17: ("pelvis", "spine", "head"), H36M_17: ("pelvis", "spine", "neck")}
 
 
 def joint_error(
@@ -76,6 +80,17 @@ def mpjve(
     Value t belongs to the step from frame t to frame t + 1; one frame gives no value (Pavllo et al. 2019).
     """
     return mpjpe(predicted.diff(dim=-3), target.diff(dim=-3))
+
+
+def pck_joints(layout: Layout) -> tuple[int, ...]:
+    """The 14 joints of PCK and AUC: head top, neck, shoulders, elbows, wrists, hips, knees and ankles.
+
+    Those of mpii_get_pck_auc_joint_groups, MPI-INF-3DHP's own script; its MPJPE is of all 17.
+
+    Args:
+        layout: MPI-INF-3DHP's, or Human3.6M's for poses converted joint by joint ("by-place").
+    """
+    return tuple(index for index, joint in enumerate(layout.joints) if joint not in _NO_PCK[layout])
 
 
 def pck(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.pose.aggregation import AGGREGATIONS
+from htp_diffusion.pose.aggregation import AGGREGATIONS, NEEDS
 from htp_diffusion.report.measure import SpeedUp
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.tables import Column, Table
@@ -89,10 +89,7 @@ def inference_table(result: InferenceResult) -> Table:
     rows: list[tuple[str, list[str]]] = []
     for label, name in (("MPJPE, mm", "mpjpe"), ("P-MPJPE, mm", "p_mpjpe")):
         for way in AGGREGATIONS:
-            mark = (
-                "" if way.needs == "nothing" else " (oracle)" if way.oracle else " (not free of ground truth)"
-            )
-            rows.append((f"{label}: {way.name}{mark}", [_error(model, way.name, name) for model in models]))
+            rows.append((f"{label}: {way.label}", [_error(model, way.name, name) for model in models]))
     default = AGGREGATIONS[0].name
     rows += [
         (f"velocity error, mm/frame: {default}", [_error(model, default, "mpjve") for model in models]),
@@ -106,9 +103,7 @@ def inference_table(result: InferenceResult) -> Table:
     return Table(
         title=", ".join(
             (
-                f"T={result.window_frames}, H={sampling.hypotheses}, K={sampling.steps}",
-                f"eta {sampling.eta:g}",
-                "flip" if sampling.flip else "no flip",
+                f"T={result.window_frames}, {sampling.label}",
                 result.precision,
                 *(("compiled",) if result.compiled else ()),
                 result.device,
@@ -127,10 +122,15 @@ def _notes(result: InferenceResult) -> list[str]:
         notes.append("untrained: errors mean nothing (random weights); speed and MACs hold.")
     if result.trained_on:
         notes.append(f"Not a test: {len(result.trained_on)} of the motions were trained on.")
-    notes += [_describe(model, result.window_frames) for model in models]
     notes += [
-        " ".join(f"{way.name} needs {way.needs}." for way in AGGREGATIONS if way.needs != "nothing"),
-        f"eta {sampling.eta:g}: {_ETA.get(sampling.eta, 'between the two')} (D3DP's code 1, the paper 0).",
+        describe_model(
+            model.name, model.checkpoint, model.trained_steps, model.denoiser, result.window_frames
+        )
+        for model in models
+    ]
+    notes += [
+        NEEDS,
+        eta_note(sampling.eta),
         f"Speed: sampling alone, models in turn on each of {len(models[0].seconds)} batches of "
         f"{sampling.batch_size} windows; medians [quartiles].",
         f"MACs: {sampling.passes} passes a window / {result.window_frames} frames; in full: attention and "
@@ -140,14 +140,21 @@ def _notes(result: InferenceResult) -> list[str]:
     return notes
 
 
-def _describe(model: ModelResult, num_frames: int) -> str:
-    weights, htp = "random weights", model.denoiser.htp
-    if model.checkpoint is not None:
-        weights = f"{model.checkpoint}, {model.trained_steps:,} training steps"
+def describe_model(
+    name: str, checkpoint: str | None, trained_steps: int | None, denoiser: DenoiserConfig, num_frames: int
+) -> str:
+    """A model in one sentence: its weights, and how it prunes windows of so many frames."""
+    weights = "random weights" if checkpoint is None else f"{checkpoint}, {trained_steps:,} training steps"
+    htp = denoiser.htp
     if htp is None:
-        return f"{model.name}: {weights}."
+        return f"{name}: {weights}."
     keep, neighbors = (resolve_frames(value, num_frames) for value in (htp.num_keep, htp.num_neighbors))
-    return f"{model.name}: {weights}; n={htp.num_sft_layers}, f={keep}, k={neighbors}."
+    return f"{name}: {weights}; n={htp.num_sft_layers}, f={keep}, k={neighbors}."
+
+
+def eta_note(eta: float) -> str:
+    """What an eta means."""
+    return f"eta {eta:g}: {_ETA.get(eta, 'between the two')} (D3DP's code 1, the paper 0)."
 
 
 def _error(model: ModelResult, way: str, name: str) -> str:

@@ -7,7 +7,7 @@ save; it is replaced in one step once that file is complete, and only then is th
 import dataclasses
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -18,6 +18,7 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import whole_file
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
+from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.training.preset import Preset
 
@@ -38,6 +39,7 @@ class Checkpoint:
         commit: Revision of the code that the run began with, if known.
         tensors: File beside this one that holds the weights.
         sha256: Its hash.
+        space: Layout, unit and frame of reference of the poses that it predicts (``PoseSpace.to_json``).
     """
 
     denoiser: DenoiserConfig
@@ -51,6 +53,7 @@ class Checkpoint:
     commit: str | None
     tensors: str = ""
     sha256: str = ""
+    space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
 
 
 def save_checkpoint(

@@ -1,0 +1,147 @@
+"""Evaluation protocols: which windows of a clip are sampled, which frames count, and what the root is.
+
+Sources: the public D3DP (main.py and main_3dhp.py, functions evaluate and eval_data_prepare) and the public
+MotionBERT (train.py, evaluate; lib/utils/utils_data.py, split_clips).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.data.labelled import ClipSet, LabelledClip
+from htp_diffusion.data.motion import Tail, Windows, cut
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.layout import Layout
+
+ProtocolName = Literal["every-frame", "d3dp", "motionbert", "paper"]
+
+Root = Literal["as predicted", "at zero", "subtracted"]
+"""What happens to the predicted root joint, which is 0 in truth: its error counts like any joint's; it is put
+at 0; or the whole pose is moved until it is at 0."""
+
+H36M_EXCLUDED = ("S9/Greeting", "S9/SittingDown 1", "S9/Waiting 1")
+"""The trials that MotionBERT leaves out, by the names of data_3d_h36m.npz: s_09_act_05_subact_02,
+s_09_act_10_subact_02 and s_09_act_13_subact_01 of its own files. Their 3D poses are shifted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProtocol:
+    """How clips are scored.
+
+    Attributes:
+        name: On the command line.
+        tail: What becomes of the frames that a clip's last two windows share.
+        root: What becomes of the predicted root joint.
+        excluded: Motions that are not scored.
+        description: For people.
+    """
+
+    name: ProtocolName
+    tail: Tail
+    root: Root
+    excluded: tuple[str, ...] = ()
+    description: str
+
+
+EVERY_FRAME = EvaluationProtocol(
+    name="every-frame",
+    tail="first",
+    root="as predicted",
+    description="consecutive windows, the last one aligned to the clip's end; every frame scored once, the "
+    "predicted root like any joint",
+)
+
+_D3DP = EvaluationProtocol(
+    name="d3dp",
+    tail="both",
+    root="at zero",
+    description="D3DP's: consecutive windows, the last one aligned to the clip's end, all scored whole: the "
+    "frames that the last two share count twice; the predicted root put at 0",
+)
+
+_D3DP_3DHP = replace(
+    _D3DP,
+    tail="last",
+    description="D3DP's for MPI-INF-3DHP: consecutive windows, the last one aligned to the clip's end, its "
+    "frames in place of those of the window before it; valid frames scored once, the predicted root put at 0",
+)
+
+_MOTIONBERT = EvaluationProtocol(
+    name="motionbert",
+    tail="dropped",
+    root="subtracted",
+    excluded=H36M_EXCLUDED,
+    description="MotionBERT's: whole windows only, so that the frames after the last of them do not count; "
+    "predicted poses moved until their root is at 0; of Human3.6M, three trials of S9 left out",
+)
+
+
+def protocol_named(name: ProtocolName, found: ClipSet) -> EvaluationProtocol:
+    """The protocol of a name for a data set.
+
+    "paper" is D3DP's: the paper builds on D3DP, compares itself with D3DP's published figures and describes
+    no other evaluation. D3DP scores Human3.6M window by window, and MPI-INF-3DHP by the data set's script, on
+    windows joined to sequences.
+    """
+    if name == "every-frame":
+        return EVERY_FRAME
+    if name == "motionbert":
+        return _MOTIONBERT
+    return replace(_D3DP if found.pck_joints is None else _D3DP_3DHP, name=name)
+
+
+def cut_clips(
+    clips: Sequence[LabelledClip], num_frames: int, protocol: EvaluationProtocol, every: int = 1
+) -> list[tuple[LabelledClip, Windows]]:
+    """Cut clips into the windows that a protocol samples.
+
+    Clips shorter than a window are padded by their last frame, and the padding is not scored. (D3DP pads
+    alike but scores the padding; MotionBERT stretches such clips by repeating frames at random. The trials of
+    Human3.6M are far longer.) Windows in which no frame counts are left out, and so are clips without any
+    other.
+
+    Args:
+        clips: The clips.
+        num_frames: T.
+        protocol: How.
+        every: Take every so many windows of each clip, the first one included.
+
+    Raises:
+        BenchmarkError: Nothing is left to score, or ``every`` is below 1.
+    """
+    if every < 1:
+        raise BenchmarkError(f"every expects at least 1, got {every}")
+    found = []
+    for clip in clips:
+        if clip.motion in protocol.excluded:
+            continue
+        windows = cut(clip.clip, num_frames, protocol.tail)
+        if clip.valid is not None:
+            frame = windows.start[:, None] + torch.arange(num_frames)
+            valid = clip.valid[frame.clamp(max=len(clip.valid) - 1)]
+            windows = replace(windows, scored=windows.scored & valid)
+        windows = windows.take(slice(None, None, every))
+        windows = windows.take(windows.scored.any(dim=1))
+        if len(windows.start):
+            found.append((clip, windows))
+    if not found:
+        raise BenchmarkError(
+            f"no frame to score: protocol {protocol.name} counts none of the {len(clips)} clips"
+        )
+    return found
+
+
+def place_root(
+    poses: Float[Tensor, "*batch joints 3"], root: Root, layout: Layout
+) -> Float[Tensor, "*batch joints 3"]:
+    """Predicted poses with their root joint as a protocol has it."""
+    if root == "as predicted":
+        return poses
+    if root == "subtracted":
+        return poses - poses[..., layout.root : layout.root + 1, :]
+    joint = torch.arange(layout.num_joints, device=poses.device) == layout.root
+    return poses.masked_fill(joint[:, None], 0.0)

@@ -1,0 +1,213 @@
+"""From the options of a command line to labelled clips: where every script gets its motion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from htp_diffusion.data.cmu import CMU_FPS, CMU_TEST, cmu_action, cmu_split
+from htp_diffusion.data.evaluation import embedded_set, file_set, seen_around
+from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
+from htp_diffusion.data.labelled import ClipSet, LabelledClip
+from htp_diffusion.data.motion import Clip, Motion
+from htp_diffusion.data.mpi_inf_3dhp import (
+    MPIClip,
+    read_mpi_mat,
+    read_mpi_test,
+    read_mpi_train,
+)
+from htp_diffusion.data.npz import read_npz
+from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.options import by_default
+from htp_diffusion.pose.conversions import convert
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
+from htp_diffusion.pose.metrics import pck_joints
+from htp_diffusion.pose.space import CAMERA_METRES
+
+Dataset = Literal["synthetic", "npz", "h36m", "3dhp"]
+Annotation = Literal["annot3", "univ_annot3"]
+
+_TRAINING_SEED = 1  # of the embedded motion and the detector noise; the ones that are scored have others
+_SYNTHETIC_CLIPS = 12
+
+_VIRTUAL = "virtual, around the motion"
+_USES: dict[Dataset, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "synthetic": ((), ()),
+    "npz": (("data",), ()),
+    "h36m": (("data", "keypoints"), ("conversion",)),
+    "3dhp": (("data", "annotation"), ("test_data", "conversion")),
+}
+"""The options that a data set needs, and those that it can have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which motion.
+
+    Attributes:
+        dataset: What DATA is. synthetic: embedded motion, no file. npz: any data_3d_*.npz of world motion,
+            seen by virtual cameras; of the 28 CMU clips, the fixed split. h36m: data_3d_h36m.npz. 3dhp:
+            MPI-INF-3DHP, data_train_3dhp.npz or data_test_3dhp.npz, or for a test a folder of
+            TS*/annot_data.mat.
+        data: The 3D poses.
+        test_data: Of 3dhp, the file that is scored, where DATA is the one that is trained on.
+        keypoints: Of h36m, the 2D poses: data_2d_h36m_*.npz.
+        conversion: Rule that turns joints into those of Human3.6M: of h36m the 2D joints, where they are
+            COCO's; of 3dhp all joints (by-place). Without one, 3dhp keeps its own order of joints.
+        annotation: Of 3dhp, which poses the file holds, which cannot be seen in it: annot3 (D3DP's _ori
+            files) or univ_annot3 (scaled to one height, P-STMO's files).
+        fps: Frame rate of an npz file, frames a second.
+    """
+
+    dataset: Annotated[
+        Dataset | None, by_default("npz with --data, otherwise synthetic", "synthetic|npz|h36m|3dhp")
+    ] = None
+    data: Annotated[Path | None, by_default("embedded synthetic motion", "PATH")] = None
+    test_data: Annotated[Path | None, by_default("DATA", "PATH")] = None
+    keypoints: Annotated[Path | None, by_default("none", "FILE")] = None
+    conversion: Annotated[str | None, by_default("none", "RULE")] = None
+    annotation: Annotated[Annotation | None, by_default("asked for", "annot3|univ_annot3")] = None
+    fps: float = CMU_FPS
+
+    @property
+    def kind(self) -> Dataset:
+        """The data set, once the options are known to fit it.
+
+        Raises:
+            BenchmarkError: An option that the data set needs is missing, or one is given that it has not.
+        """
+        kind = self.dataset or ("synthetic" if self.data is None else "npz")
+        needed, possible = _USES[kind]
+        for name in ("data", "test_data", "keypoints", "conversion", "annotation"):
+            given, option = getattr(self, name) is not None, f"--{name.replace('_', '-')}"
+            if name in needed and not given:
+                raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is)")
+            if given and name not in needed + possible:
+                raise BenchmarkError(f"dataset {kind} has no {option}")
+        return kind
+
+
+def test_clips(source: Source, num_frames: int) -> ClipSet:
+    """What is scored.
+
+    Args:
+        source: Which motion.
+        num_frames: T; the embedded motion is as long as a few windows.
+
+    Raises:
+        BenchmarkError: Options that do not fit the data set, or a file that its reader refuses.
+    """
+    kind = source.kind
+    if kind == "synthetic":
+        found = embedded_set(num_frames)
+        return _world(found.clips, found.description)
+    path = cast(Path, source.data)  # as kind has seen
+    if kind == "npz":
+        found = file_set(path, source.fps)
+        return _world(found.clips, found.description)
+    if kind == "h36m":
+        return _h36m(source, path, H36M_TEST)
+    where = source.test_data or path
+    return _mpi(_read_mpi_test(where, cast(Annotation, source.annotation)), source, where)
+
+
+def training_clips(source: Source) -> ClipSet:
+    """What is trained on, as cameras see it: the data set's own, or virtual ones around world motion.
+
+    Raises:
+        BenchmarkError: As ``test_clips``; or a file that holds some of the CMU clips and not all.
+    """
+    kind = source.kind
+    if kind in ("synthetic", "npz"):
+        motions = training_motions(source)
+        if kind == "synthetic":
+            motions = synthetic_motions(seed=_TRAINING_SEED, count=_SYNTHETIC_CLIPS)
+        name = source.data.name if source.data else f"embedded synthetic motion (seed {_TRAINING_SEED})"
+        return _world(seen_around(motions, seed=_TRAINING_SEED), f"{name}: {len(motions)} training motions")
+    path = cast(Path, source.data)  # as kind has seen
+    if kind == "h36m":
+        return _h36m(source, path, H36M_TRAIN)
+    return _mpi(read_mpi_train(path, cast(Annotation, source.annotation)), source, path)
+
+
+def training_motions(source: Source) -> list[Motion]:
+    """The world motion that is trained on through cameras drawn at every step; none without a file.
+
+    Raises:
+        BenchmarkError: As ``training_clips``; or a data set that has cameras of its own.
+    """
+    if source.kind == "synthetic":
+        return []
+    if source.kind != "npz":
+        raise BenchmarkError(f"dataset {source.kind} has cameras of its own: train on its clips")
+    motions = read_npz(cast(Path, source.data), source.fps)
+    # Whatever else a file holds, a test clip is never trained on.
+    return cmu_split(motions)[0] if {motion.name for motion in motions} & set(CMU_TEST) else motions
+
+
+def _world(clips: Sequence[Clip], description: str) -> ClipSet:
+    """World motion through virtual cameras."""
+    labelled = []
+    for clip in clips:
+        motion = clip.name.partition("@")[0]
+        subject, _, trial = motion.partition("/")
+        # Synthetic motion is numbered: synthetic/walking_000.
+        action = trial.rpartition("_")[0] if subject == "synthetic" else cmu_action(motion) or trial
+        labelled.append(LabelledClip(clip=clip, subject=subject, action=action))
+    return ClipSet(
+        description=description,
+        camera=_VIRTUAL,
+        space=CAMERA_METRES,
+        actions=tuple(dict.fromkeys(item.action for item in labelled)),
+        clips=tuple(labelled),
+    )
+
+
+def _h36m(source: Source, path: Path, subjects: Sequence[str]) -> ClipSet:
+    """Human3.6M through its four cameras."""
+    keypoints = cast(Path, source.keypoints)
+    found = read_h36m(path, keypoints, subjects, source.conversion)
+    shown = {item.action for item in found}
+    rule = f" by the rule {source.conversion}" if source.conversion else ""
+    return ClipSet(
+        description=f"Human3.6M {', '.join(subjects)}: {path.name}, 2D from {keypoints.name}{rule}",
+        camera="the data set's four, lens distortion left out",
+        space=CAMERA_METRES,
+        actions=tuple(action for action in H36M_ACTIONS if action in shown),
+        clips=tuple(LabelledClip(clip=item.clip, subject=item.subject, action=item.action) for item in found),
+    )
+
+
+def _read_mpi_test(path: Path, annotation: Annotation) -> list[MPIClip]:
+    """The test file, or the folder of the data set's own files."""
+    if not path.is_dir():
+        return read_mpi_test(path, annotation)
+    files = sorted(path.glob("TS*/annot_data.mat"))
+    if not files:
+        raise BenchmarkError(f"{path}: no TS*/annot_data.mat in this folder")
+    return [read_mpi_mat(file, annotation) for file in files]
+
+
+def _mpi(found: Sequence[MPIClip], source: Source, path: Path) -> ClipSet:
+    """MPI-INF-3DHP; a test sequence is its own action, as tables have it."""
+    layout = H36M_17 if source.conversion else MPI_INF_3DHP_17
+    clips = []
+    for item in found:
+        clip, rule = item.clip, source.conversion
+        if rule:
+            poses = (convert(pose, item.layout, layout, rule) for pose in (clip.pose_2d, clip.pose_3d))
+            clip = replace(clip, **dict(zip(("pose_2d", "pose_3d"), poses, strict=True)))
+        action = item.sequence if item.sequence == item.subject else f"{item.subject} {item.sequence}"
+        clips.append(LabelledClip(clip=clip, subject=item.subject, action=action, valid=item.valid))
+    rule = f", joints of Human3.6M by the rule {source.conversion}" if source.conversion else ""
+    scaled = "JPMA projects poses that were scaled: the camera does not put univ_annot3 on the 2D input."
+    return ClipSet(
+        description=f"MPI-INF-3DHP {path.name} ({source.annotation}), ground-truth 2D{rule}",
+        camera="the data set's own, lens distortion left out",
+        space=replace(CAMERA_METRES, layout=layout),
+        actions=tuple(dict.fromkeys(item.action for item in clips)),
+        clips=tuple(clips),
+        pck_joints=pck_joints(layout),
+        notes=(scaled,) if source.annotation == "univ_annot3" else (),
+    )
