@@ -6,19 +6,19 @@ from typing import Annotated
 
 import torch
 import tyro
-from torch import Tensor, nn
 
 from adapters import patch_mixste, patch_motionbert
 from htp_diffusion.command import run_command
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
-from htp_diffusion.models.mixste import COORDINATES, MixSTE
+from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.pose.skeleton import H36M17
 from htp_diffusion.report.counting import Count, count, count_denoiser
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import Column, Table, show
-from htp_modules import CrossMHSA, HTPConfig, KeptFrames, SpatialGCN
+from htp_modules import HTPConfig
 
 FRAMES, DIM, DEPTH = 243, 512, 8
 _GIGA, _MEGA = 1e9, 1e6
@@ -47,35 +47,6 @@ class MacsRow:
     paper_params_m: float | None
 
 
-class RecoveredHead(nn.Module):
-    """The recovery run on every frame, then a head: what Table XI has before anything is pruned."""
-
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.recovery = CrossMHSA(DIM, FRAMES)
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The poses from tokens (batch, frames, joints, dim)."""
-        return self.head(self.recovery(x, KeptFrames.all(*x.shape[:2], device=x.device)))
-
-
-def table_xi_baseline() -> D3DPDenoiser:
-    """D3DP with the Spatial GCN, and the recovery on every frame."""
-    model = D3DPDenoiser()
-    model.Spatial_patch_to_embedding = SpatialGCN(model.in_channels + COORDINATES, DIM, H36M17.num_joints)
-    model.head = RecoveredHead(model.head)  # pyright: ignore[reportAttributeAccessIssue]
-    return model
-
-
-def table_xi_tcep() -> D3DPDenoiser:
-    """The baseline with TCEP after the first spatial block."""
-    nothing_pruned = HTPConfig(num_keep=1.0, num_sft_layers=DEPTH - 1, recovery="interpolate")
-    model = DenoiserConfig(kind="htp", htp=nothing_pruned).build()
-    model.head = RecoveredHead(model.head)  # pyright: ignore[reportAttributeAccessIssue]
-    return model
-
-
 def count_rows() -> list[MacsRow]:
     """Count every row; no weights are made, so it takes seconds.
 
@@ -98,11 +69,11 @@ def count_rows() -> list[MacsRow]:
         _row(
             "baseline: D3DP + Spatial GCN",
             recovered,
-            count_denoiser(table_xi_baseline, FRAMES),
+            _count_variant("baseline"),
             143.375,
             35.5,
         ),
-        _row("baseline + TCEP", recovered, count_denoiser(table_xi_tcep, FRAMES), 143.392, 36.3),
+        _row("baseline + TCEP", recovered, _count_variant("tcep"), 143.392, 36.3),
         _row("HTP", "one pass, n=3, f=54", htp[3], 87.648, 37.5),
         _row("HTP", "one pass, n=1, f=54", htp[1], 60.6, None),
         _row("HTP", "one pass, n=2, f=54", htp[2], 74.2, None),
@@ -166,6 +137,10 @@ def macs_table(rows: list[MacsRow]) -> Table:
             "MACs include; the baseline's 35.5 fits neither count.",
         ),
     )
+
+
+def _count_variant(variant: Variant) -> Count:
+    return count_denoiser(VariantConfig(variant=variant, denoiser=DenoiserConfig(kind="htp")).build, FRAMES)
 
 
 def _count_htp(num_sft_layers: int, frames: int = FRAMES, kept: int = 54) -> Count:

@@ -1,0 +1,139 @@
+"""Variants: the denoisers of the paper's ablations, HTP with parts of it left out.
+
+Each is made from outside, by what it puts in place of a part; the flow is that of :class:`htp_modules.HTP`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.denoiser import D3DPDenoiser
+from htp_diffusion.models.htp_denoiser import HTPDenoiser
+from htp_diffusion.models.mixste import COORDINATES
+from htp_modules import MGPTP, CrossMHSA, HTPConfig, KeptFrames, Pair, SpatialGCN, TemporalMask
+
+Variant = Literal[
+    "d3dp", "baseline", "tcep", "tcep-sft", "mask-pruner", "mask-neither", "mask-attention", "htp"
+]
+"""By name:
+
+- ``d3dp``: D3DP as it is.
+- ``baseline``: D3DP with the Spatial GCN, and the recovery on every frame (Table XI, first row).
+- ``tcep``: the baseline with TCEP; every frame attends to every frame (Table XI, + TCEP).
+- ``tcep-sft``: the same, the first 1 + n temporal blocks attending under TCEP's mask (Table XI, + SFT MHSA).
+- ``mask-pruner``: HTP whose attention sees no mask (Table XI, TCEP + MGPTP; Table XII, pruner alone).
+- ``mask-attention``: HTP whose pruner sees no mask (Table XII, attention alone).
+- ``mask-neither``: HTP where neither does (Table XII).
+- ``htp``: all of it (Table XI and XII, last row).
+"""
+
+
+class RecoveredHead(nn.Module):
+    """The recovery run on every frame, then a head: what Table XI has before anything is pruned."""
+
+    def __init__(self, head: nn.Module, dim: int, num_frames: int, num_heads: int) -> None:
+        super().__init__()
+        self.recovery = CrossMHSA(dim, num_frames, num_heads)
+        self.head = head
+
+    def forward(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames joints 3"]:
+        """The poses from tokens."""
+        return self.head(self.recovery(x, KeptFrames.all(*x.shape[:2], device=x.device)))
+
+
+class UnguidedMGPTP(MGPTP):
+    """A pruner that does not see TCEP's mask: every pair of frames is valid and equally well connected."""
+
+    def forward(
+        self, x: Float[Tensor, "batch frames joints dim"], mask: TemporalMask
+    ) -> tuple[Float[Tensor, "batch kept joints dim"], KeptFrames]:
+        """Prune as if the mask were dense."""
+        batch, joints, frames, _ = mask.keep.shape
+        return super().forward(x, TemporalMask.dense(batch, joints, frames, device=x.device))
+
+
+class UnmaskedHTPDenoiser(HTPDenoiser):
+    """An HTP denoiser in whose temporal blocks every frame attends to every frame."""
+
+    def pairs(self) -> list[Pair]:
+        """The blocks; a mask that comes with a call is left aside."""
+
+        def unmasked(pair: Pair) -> Pair:
+            return Pair(pair.spatial, lambda x, _: pair.temporal(x, None))
+
+        return [unmasked(pair) for pair in super().pairs()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantConfig:
+    """What it takes to build a variant.
+
+    Attributes:
+        variant: Which parts of HTP it has.
+        denoiser: Sizes and pruning of the whole HTP denoiser (kind "htp"). Variants that keep every frame
+            take k and n from it, d3dp and baseline the sizes alone.
+    """
+
+    variant: Variant
+    denoiser: DenoiserConfig
+
+    def build(self) -> D3DPDenoiser:
+        """The denoiser, freshly initialised."""
+        return _BUILDERS[self.variant](self.denoiser)
+
+
+def _d3dp(config: DenoiserConfig) -> D3DPDenoiser:
+    return replace(config, kind="d3dp", htp=None).build()
+
+
+def _baseline(config: DenoiserConfig) -> D3DPDenoiser:
+    model = _d3dp(config)
+    model.Spatial_patch_to_embedding = SpatialGCN(
+        model.in_channels + COORDINATES, config.dim, model.num_joints
+    )
+    return _recovered(model, config)
+
+
+def _full_length(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoiser:
+    """An HTP denoiser that prunes nothing; the recovery, which it would skip, comes before the head."""
+    htp = replace(config.htp or HTPConfig(), num_keep=1.0, recovery="interpolate")
+    return _recovered(_htp(kind, replace(config, htp=htp)), config)
+
+
+def _htp(kind: type[HTPDenoiser], config: DenoiserConfig) -> HTPDenoiser:
+    return kind(
+        num_frames=config.num_frames,
+        dim=config.dim,
+        depth=config.depth,
+        num_heads=config.num_heads,
+        drop_path=config.drop_path,
+        config=config.htp,
+    )
+
+
+def _unguided(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoiser:
+    model = _htp(kind, config)
+    model.htp.mgptp = UnguidedMGPTP(model.htp.mgptp.num_keep, model.htp.mgptp.num_neighbors)
+    return model
+
+
+def _recovered(model: D3DPDenoiser, config: DenoiserConfig) -> D3DPDenoiser:
+    model.head = RecoveredHead(model.head, config.dim, config.num_frames, config.num_heads)  # pyright: ignore[reportAttributeAccessIssue]
+    return model
+
+
+_BUILDERS: dict[Variant, Callable[[DenoiserConfig], D3DPDenoiser]] = {
+    "d3dp": _d3dp,
+    "baseline": _baseline,
+    "tcep": partial(_full_length, UnmaskedHTPDenoiser),
+    "tcep-sft": partial(_full_length, HTPDenoiser),
+    "mask-pruner": partial(_htp, UnmaskedHTPDenoiser),
+    "mask-attention": partial(_unguided, HTPDenoiser),
+    "mask-neither": partial(_unguided, UnmaskedHTPDenoiser),
+    "htp": partial(_htp, HTPDenoiser),
+}
