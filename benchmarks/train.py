@@ -2,10 +2,13 @@
 
     python benchmarks/train.py htp --preset small --data ../shared/data/cmu/data_3d_cmu.npz --out runs/htp
 
-A killed run resumes where it was when the same command is given again.
+A killed run resumes where it was when the same command is given again. Several processes share each batch:
+
+    torchrun --nproc-per-node 8 benchmarks/train.py htp --preset paper --batch-size 32 --data ...
 """
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,10 +23,13 @@ from htp_diffusion.data.motion import Motion
 from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.models.config import Kind
+from htp_diffusion.models.config import DenoiserConfig, Kind
+from htp_diffusion.training.batches import Batches, BatchSource
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS, PresetName
+from htp_diffusion.training.preset import PRESETS, Preset, PresetName
+from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
+from htp_diffusion.training.validation import Validation, hold_out, validation_clips
 
 SYNTHETIC_SEED = 1  # the main job scores on another
 
@@ -54,12 +60,33 @@ class Options:
     """Seed of the initial weights and of every draw."""
     save_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 100
     """Steps between checkpoints."""
+    accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Micro-batches (in each process) that make a step, one after the other: less memory, the same batch."""
+    evaluate_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 0
+    """Steps between evaluations (H=1, K=1) on clips then held out of the training motion; 0 for none."""
+    tensorboard: bool = False
+    """Write scalars for TensorBoard (package tensorboard) into the run's folder."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
     sft_layers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """n of HTP, in place of its default."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes an accelerator if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """What a run trains on and what it is checked with.
+
+    Attributes:
+        source: Draws its batches.
+        validation: Measures the error on the clips held out; None if none are.
+        left_out: Recordings that are shorter than a window.
+    """
+
+    source: BatchSource
+    validation: Validation | None
+    left_out: list[str]
 
 
 def training_motions(data: Path | None, synthetic_clips: int) -> list[Motion]:
@@ -72,30 +99,59 @@ def training_motions(data: Path | None, synthetic_clips: int) -> list[Motion]:
     return motions
 
 
-def train(options: Options) -> None:
-    """Run to the end with a progress bar; checkpoints and the curve are in the run's folder."""
-    console = Console(stderr=True)
+def training_data(options: Options, preset: Preset) -> TrainingData:
+    """The motion asked for; clips are held out of it only if they are evaluated on."""
+    motions, held_out = training_motions(options.data, options.synthetic_clips), []
+    if options.evaluate_every:
+        motions, held_out = hold_out(motions)
+    fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
+    return TrainingData(
+        source=Batches(fitting or motions, preset.num_frames, preset.batch_size),
+        validation=Validation(validation_clips(held_out), preset.num_frames) if held_out else None,
+        left_out=[motion.name for motion in motions if len(motion.positions) < preset.num_frames],
+    )
+
+
+def chosen_preset(options: Options) -> Preset:
+    """The preset with what is given in its place."""
     overrides = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "decay")}
     given = {name: value for name, value in overrides.items() if value is not None}
-    preset = dataclasses.replace(PRESETS[options.preset], **given)
-    folder = options.out or Path("runs") / f"{options.kind}-{options.preset}"
+    return dataclasses.replace(PRESETS[options.preset], **given)
+
+
+def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
+    """The preset's denoiser with the number of masked layers asked for."""
     denoiser = preset.denoiser(options.kind)
-    if options.sft_layers is not None:
-        if denoiser.htp is None:
-            raise BenchmarkError("sft-layers is an option of HTP; D3DP has none")
-        denoiser = dataclasses.replace(
-            denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
-        )
+    if options.sft_layers is None:
+        return denoiser
+    if denoiser.htp is None:
+        raise BenchmarkError("sft-layers is an option of HTP; D3DP has none")
+    return dataclasses.replace(
+        denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
+    )
+
+
+def train(options: Options) -> None:
+    """Run to the end with a progress bar; checkpoints and the curve are in the run's folder."""
+    preset = chosen_preset(options)
+    folder = options.out or Path("runs") / f"{options.kind}-{options.preset}"
+    data = training_data(options, preset)
     trainer = Trainer(
         folder,
-        denoiser,
+        chosen_denoiser(options, preset),
         preset,
-        training_motions(options.data, options.synthetic_clips),
+        data.source,
         seed=options.seed,
         epochs=options.epochs,
         precision="no" if options.precision == "fp32" else options.precision,
+        accumulate=options.accumulate,
+        evaluate=data.validation,
+        evaluate_every=options.evaluate_every,
         cpu=options.device == "cpu",
     )
+    console = Console(stderr=True, quiet=not trainer.is_main)
+    if data.left_out:
+        console.print(f"left out, shorter than {preset.num_frames} frames: {', '.join(data.left_out)}")
     steps, done = trainer.checkpoint.steps, trainer.checkpoint.step
     if done:
         console.print(f"resuming {folder} at step {done} of {steps}")
@@ -106,12 +162,16 @@ def train(options: Options) -> None:
         TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    log = options.tensorboard and trainer.is_main
+    scalars = tensorboard_scalars(folder / "tensorboard", done + 1) if log else nullcontext()
+    with scalars as add_scalar, Progress(*columns, console=console) as progress:
         bar = progress.add_task("training", total=steps, completed=done, loss="")
-        for step, loss in trainer.run(options.save_every):
+        for step, loss in trainer.run(options.save_every, add_scalar):
             progress.update(bar, completed=step, loss=f"{loss:.1f} mm")
-    draw_loss_curve(trainer.checkpoint, folder / "loss.png")
+    if trainer.is_main:
+        draw_loss_curve(trainer.checkpoint, folder / "loss.png")
     console.print(f"trained {steps} steps: {trainer.path}, {folder / 'loss.png'}")
+    console.print(trainer.pace.describe(), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -10,78 +10,28 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_runs import MICRO, small_motions, trainer_in
 
-from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.training import checkpoint as checkpoint_module
-from htp_diffusion.training.batches import Batch, Batches, step_generator
+from htp_diffusion.training.batches import Batch, Batches
 from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, load_denoiser
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS, Preset
+from htp_diffusion.training.preset import PRESETS
 from htp_diffusion.training.trainer import Trainer, diffusion_loss, learning_rate
 
 ROOT = Path(__file__).resolve().parents[2]
-MICRO = Preset(
-    num_frames=9,
-    dim=16,
-    depth=2,
-    num_heads=2,
-    drop_path=0.2,
-    batch_size=2,
-    epochs=1,
-    learning_rate=1e-3,
-    decay=0.5,
-    warmup_steps=2,
-    ema=0.5,
-)
 
 
 @pytest.fixture(scope="module")
 def motions():
-    return synthetic_motions(seed=3, count=2, frames=60)
-
-
-def trainer_in(folder, motions, kind="htp", **changes):
-    config = MICRO.denoiser(kind)
-    if kind == "htp":
-        config = dataclasses.replace(config, htp=dataclasses.replace(config.htp, num_sft_layers=0))
-    preset = dataclasses.replace(MICRO, **changes)
-    return Trainer(folder, config, preset, motions, seed=5, cpu=True)
+    return small_motions()
 
 
 def tensors_of(trainer):
     return load_checkpoint(trainer.path)[1]
-
-
-def test_batches_repeat_by_seed_and_step_and_differ_between_them(motions):
-    batches = Batches(motions, num_frames=9, batch_size=3)
-    first, again = (batches.draw(step_generator(0, 7)) for _ in range(2))
-    assert torch.equal(first.pose_2d, again.pose_2d)
-    assert torch.equal(first.pose_3d, again.pose_3d)
-    for other in (step_generator(0, 8), step_generator(1, 7)):
-        assert not torch.equal(first.pose_3d, batches.draw(other).pose_3d)
-
-
-def test_batches_hold_root_relative_poses_with_the_bones_of_their_motion(motions):
-    batch = Batches(motions[:1], num_frames=9, batch_size=4).draw(step_generator(0, 0))
-    assert batch.pose_2d.shape == (4, 9, 17, 2)
-    assert torch.equal(batch.pose_3d[:, :, 0], torch.zeros(4, 9, 3))
-    thigh = (batch.pose_3d[:, :, 2] - batch.pose_3d[:, :, 1]).norm(dim=-1)
-    expected = (motions[0].positions[0, 2] - motions[0].positions[0, 1]).norm()
-    torch.testing.assert_close(thigh, expected.expand_as(thigh), rtol=1e-4, atol=1e-4)
-
-
-def test_an_epoch_holds_as_many_frames_as_the_motions(motions):
-    assert Batches(motions, num_frames=10, batch_size=3).steps_per_epoch == 4  # 120 / 30
-
-
-def test_motion_shorter_than_a_window_is_named(motions):
-    with pytest.raises(BenchmarkError, match=r"windows of 61 frames.*\(60\)"):
-        Batches(motions, num_frames=61, batch_size=1)
-    with pytest.raises(BenchmarkError, match="got none"):
-        Batches([], num_frames=9, batch_size=1)
 
 
 def test_the_loss_is_the_mean_distance_in_metres_at_the_noise_of_each_window():
@@ -219,9 +169,8 @@ def test_the_sampling_weights_are_the_running_average(tmp_path, motions):
 
 
 def test_training_learns(tmp_path, motions):
-    trainer = Trainer(
-        tmp_path, MICRO.denoiser("d3dp"), dataclasses.replace(MICRO, decay=1.0), motions, epochs=12, cpu=True
-    )
+    preset, source = dataclasses.replace(MICRO, decay=1.0), Batches(motions, MICRO.num_frames, 2)
+    trainer = Trainer(tmp_path, MICRO.denoiser("d3dp"), preset, source, epochs=12, cpu=True)
     losses = [loss for _, loss in trainer.run(save_every=1000)]
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
 

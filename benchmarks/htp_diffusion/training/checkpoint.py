@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import os
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -18,9 +19,22 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import whole_file
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
-from htp_diffusion.pose.space import CAMERA_METRES
+from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.training.preset import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The error on clips held out, at some moment of a run.
+
+    Attributes:
+        step: Steps done.
+        mpjpe: Mean MPJPE of the averaged weights, mm.
+    """
+
+    step: int
+    mpjpe: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +50,11 @@ class Checkpoint:
         steps: Steps of the whole run.
         losses: Mean training loss (MPJPE, mm) over each stretch of ``loss_every`` steps so far.
         loss_every: Steps in a stretch.
+        evaluations: Errors on clips held out, in the order of the steps; empty if none were.
+        space: What the numbers of its poses mean, as ``PoseSpace.to_json`` says it.
         commit: Revision of the code that the run began with, if known.
         tensors: File beside this one that holds the weights.
         sha256: Its hash.
-        space: Layout, unit and frame of reference of the poses that it predicts (``PoseSpace.to_json``).
     """
 
     denoiser: DenoiserConfig
@@ -50,10 +65,14 @@ class Checkpoint:
     steps: int
     losses: list[float]
     loss_every: int
+    evaluations: list[Evaluation] = field(default_factory=list)
+    space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
     commit: str | None
     tensors: str = ""
     sha256: str = ""
-    space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
+
+    def __post_init__(self) -> None:
+        PoseSpace.from_json(self.space, "the checkpoint")
 
 
 def save_checkpoint(
@@ -73,8 +92,7 @@ def save_checkpoint(
         BenchmarkError: The folder cannot be written or the disk is full; the checkpoint before stays whole.
     """
     path = Path(path)
-    name = f"{path.stem}-{checkpoint.step:06d}.safetensors"
-    target = path.with_name(name)
+    target = _new_tensors(path, checkpoint.step)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(target) as partial:
@@ -82,12 +100,22 @@ def save_checkpoint(
             digest = hashlib.sha256(partial.read_bytes()).hexdigest()
     except (OSError, SafetensorError) as error:
         raise BenchmarkError(f"cannot write {target}: {error}") from error
-    written = dataclasses.replace(checkpoint, tensors=name, sha256=digest)
+    written = dataclasses.replace(checkpoint, tensors=target.name, sha256=digest)
     write_json(path, written)
     for stale in path.parent.glob(f"{path.stem}-*.safetensors"):
-        if stale.name != name:
+        if stale != target:
             stale.unlink(missing_ok=True)
+    for cut_short in path.parent.glob(f".{path.stem}-*.partial"):  # by a kill while it was written
+        cut_short.unlink(missing_ok=True)
     return written
+
+
+def _new_tensors(path: Path, step: int) -> Path:
+    """A name that no file has: a step that is saved again must not touch what the JSON file still names."""
+    names = (
+        f"{path.stem}-{step:06d}{again}.safetensors" for again in chain([""], map("-{}".format, count(1)))
+    )
+    return next(target for target in map(path.with_name, names) if not target.exists())
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str, Tensor]]:
@@ -113,13 +141,21 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str,
         raise BenchmarkError(f"{target} is not a safetensors file: {error}") from error
 
 
-def load_denoiser(path: str | os.PathLike[str]) -> tuple[Checkpoint, D3DPDenoiser]:
+def load_denoiser(
+    path: str | os.PathLike[str], space: PoseSpace = CAMERA_METRES
+) -> tuple[Checkpoint, D3DPDenoiser]:
     """The denoiser of a checkpoint with its averaged weights, ready to sample.
 
+    Args:
+        path: The JSON file.
+        space: What its poses are about to be taken for.
+
     Raises:
-        BenchmarkError: As :func:`load_checkpoint`, or weights that do not fit the model.
+        BenchmarkError: As :func:`load_checkpoint`, poses of another space, or weights that do not fit the
+            model.
     """
     checkpoint, tensors = load_checkpoint(path)
+    space.require(PoseSpace.from_json(checkpoint.space, str(path)), str(path))
     denoiser = checkpoint.denoiser.build()
     try:
         denoiser.load_state_dict(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from htp_diffusion.pose.metrics import MILLIMETRES
-from htp_diffusion.training.trainer import falling_rate
+from htp_diffusion.training.rate import falling_rate
 
 _WARMUP = 50  # steps
 _LAST_SHARE = 0.03  # of the learning rate, at the last step

@@ -2,69 +2,73 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import torch
-from accelerate import Accelerator
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from htp_diffusion.data.motion import Motion
-from htp_diffusion.diffusion.ddim import POSE_LIMIT
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.metrics import MILLIMETRES
 from htp_diffusion.report.provenance import provenance
-from htp_diffusion.training.batches import Batch, Batches, step_generator
-from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from htp_diffusion.training.batches import Batch, BatchSource, step_generator
+from htp_diffusion.training.checkpoint import Checkpoint, Evaluation, load_checkpoint, save_checkpoint
+from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
+from htp_diffusion.training.pace import Pace, drawn_ahead
 from htp_diffusion.training.preset import Preset
+from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
+from htp_diffusion.training.rate import learning_rate
+from htp_diffusion.training.scalars import AddScalar
+from htp_diffusion.training.shared_norm import share_batch_norms
+from htp_diffusion.training.state import average_state, restore_run, run_state
 
 
 def diffusion_loss(
     denoiser: nn.Module, batch: Batch, schedule: CosineSchedule, generator: torch.Generator
 ) -> Float[Tensor, ""]:
     """MPJPE in metres of the predicted clean poses, one random diffusion time a window."""
-    pose = batch.pose_3d
-    noise = torch.randn(pose.shape, generator=generator).to(pose)
-    timestep = torch.randint(schedule.num_timesteps, (pose.shape[0],), generator=generator).to(pose.device)
-    noisy = schedule.add_noise(pose, timestep, noise).clamp(-POSE_LIMIT, POSE_LIMIT)
-    return (denoiser(batch.pose_2d, noisy, timestep) - pose).norm(dim=-1).mean()
+    return denoising_loss(denoiser, add_noise(batch, schedule, generator))
 
 
-def falling_rate(highest: float, step: int, *, warmup: int, factor: float, period: int) -> float:
-    """Linear warm-up over ``warmup`` steps, times a constant factor per ``period``, a step at a time."""
-    return highest * (min(1.0, (step + 1) / warmup) if warmup else 1.0) * factor ** (step / period)
+class _Drawn(NamedTuple):
+    """Everything random in a step: of the stochastic depth, a seed alone."""
 
-
-def learning_rate(preset: Preset, step: int, steps_per_epoch: int) -> float:
-    """Of a preset: its warm-up, and its factor per epoch."""
-    return falling_rate(
-        preset.learning_rate,
-        step,
-        warmup=preset.warmup_steps,
-        factor=preset.decay,
-        period=steps_per_epoch,
-    )
+    depth_seed: int
+    batch: NoisyBatch
 
 
 class Trainer:
     """A run in a folder: ``last.json`` and its tensors there are all that a later process needs to go on.
 
+    Started by ``torchrun`` or ``accelerate launch``, every process draws the same batch and computes its own
+    share; the first one alone writes and evaluates. All of them must see the folder.
+
+    A step's result does not depend on how many processes or micro-batches share it, up to rounding, with two
+    exceptions: stochastic depth draws per process, and the batch norms of HTP see one micro-batch (of all
+    processes) at a time.
+
     Args:
         folder: Where the run lives; a run that is there already is taken up where it was.
         denoiser: What to train.
-        preset: How.
-        motions: On what.
+        preset: How; its batch is that of all processes and micro-batches together.
+        source: On what.
         seed: Seed of the initial weights and of every draw.
         epochs: In place of the preset's.
         precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"``.
+        accumulate: Micro-batches whose gradients make a step.
+        evaluate: Error (mm) of the averaged weights on clips held out; the best are kept as ``best.json``.
+        evaluate_every: Steps between evaluations; the last step has one too. 0 for none.
         cpu: Stay on the CPU though there is an accelerator.
 
     Raises:
-        BenchmarkError: The folder holds another run, or motion that cannot be cut into windows.
+        BenchmarkError: The folder holds another run, or options that do not go together.
     """
 
     def __init__(
@@ -72,43 +76,71 @@ class Trainer:
         folder: str | Path,
         denoiser: DenoiserConfig,
         preset: Preset,
-        motions: Sequence[Motion],
+        source: BatchSource,
         *,
         seed: int = 0,
         epochs: int | None = None,
         precision: str = "no",
+        accumulate: int = 1,
+        evaluate: Callable[[nn.Module], float] | None = None,
+        evaluate_every: int = 0,
         cpu: bool = False,
     ) -> None:
+        if (source.num_frames, source.batch_size) != (preset.num_frames, preset.batch_size):
+            raise BenchmarkError(
+                f"the preset expects batches of {preset.batch_size} windows of {preset.num_frames} frames, "
+                f"got {source.batch_size} of {source.num_frames}"
+            )
+        if evaluate_every < 0 or (evaluate_every and evaluate is None):
+            raise BenchmarkError(
+                f"evaluating every {evaluate_every} steps expects a count and clips to do so"
+            )
         self.path = Path(folder) / "last.json"
-        self.batches = Batches(motions, preset.num_frames, preset.batch_size)
-        steps = (preset.epochs if epochs is None else epochs) * self.batches.steps_per_epoch
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+        self.source = source
+        self.accelerator = start_accelerator(denoiser, precision, cpu)
+        self.parts = parts_of_a_step(preset.batch_size, self.accelerator.num_processes, accumulate)
         self.schedule = cosine_schedule()
+        self.pace = Pace()
+        self.evaluate, self.evaluate_every = evaluate, evaluate_every
         torch.manual_seed(seed)
         model = denoiser.build().to(self.accelerator.device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay, fused=True
         )
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(preset.ema), use_buffers=True)
+        if self.accelerator.num_processes > 1:
+            share_batch_norms(model)
         self.model = model
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
+        steps = (preset.epochs if epochs is None else epochs) * source.steps_per_epoch
         self.checkpoint = Checkpoint(
             denoiser=denoiser,
             preset=preset,
-            motions=[motion.name for motion in motions],
+            motions=list(source.names),
             seed=seed,
             step=0,
             steps=steps,
             losses=[],
             loss_every=max(1, min(50, steps // 20)),
+            space=source.space.to_json(),
             commit=provenance().commit,
         )
         self._stretch: list[float] = []
+        self._scalars: AddScalar | None = None
         if self.path.exists():
             self._resume()
 
-    def run(self, save_every: int = 100) -> Iterator[tuple[int, float]]:
-        """Train to the end, saving every ``save_every`` steps and at the last.
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes, evaluates and talks."""
+        return self.accelerator.is_main_process
+
+    def run(self, save_every: int = 100, scalars: AddScalar | None = None) -> Iterator[tuple[int, float]]:
+        """Train to the end, saving every ``save_every`` steps, after each evaluation and at the last step.
+
+        Args:
+            save_every: Steps between checkpoints.
+            scalars: Told each step's loss, learning rate, gradient norm and pace, and errors held out.
 
         Yields:
             The step just done, counted from 1, and its loss in mm.
@@ -117,62 +149,98 @@ class Trainer:
             BenchmarkError: The loss is no longer finite, or a checkpoint cannot be written; the last good
                 checkpoint stays as it is.
         """
-        preset, steps = self.checkpoint.preset, self.checkpoint.steps
+        steps, self._scalars = self.checkpoint.steps, scalars
         self.wrapped.train()
-        for step in range(self.checkpoint.step, steps):
-            loss = self._step(step)
-            if not math.isfinite(loss):
-                raise BenchmarkError(
-                    f"the loss is {loss} at step {step + 1}; the last good checkpoint is step "
-                    f"{self.checkpoint.step} in {self.path.parent}; try a lower learning rate than "
-                    f"{preset.learning_rate:g}"
-                )
+        started = time.perf_counter()
+        for step, drawn, drawing in drawn_ahead(self._draw, range(self.checkpoint.step, steps)):
+            waited = time.perf_counter()
+            loss = self._step(step, drawn)
+            ended, done = time.perf_counter(), step + 1
+            windows, seconds = self.source.batch_size, ended - started
+            self.pace.count(windows, seconds=seconds, drawing=drawing, waiting=waited - started)
+            self._note("windows per second", windows / seconds, done)
             self._stretch.append(loss)
-            done = step + 1
-            if done % save_every == 0 or done == steps:
-                self.save(done)
+            due = self.evaluate_every and (done % self.evaluate_every == 0 or done == steps)
+            if due or done % save_every == 0 or done == steps:
+                self.save(done, evaluate=bool(due))
             yield done, loss
+            started = time.perf_counter()
 
-    def save(self, step: int) -> None:
-        """Write the checkpoint of ``step`` steps."""
-        every = self.checkpoint.loss_every
-        losses = list(self.checkpoint.losses)
+    def save(self, step: int, *, evaluate: bool = False) -> None:
+        """Write the checkpoint of ``step`` steps, after an evaluation if asked for."""
+        every, losses = self.checkpoint.loss_every, list(self.checkpoint.losses)
         while len(self._stretch) >= every:
             losses.append(sum(self._stretch[:every]) / every)
             del self._stretch[:every]
         progress = dataclasses.replace(self.checkpoint, step=step, losses=losses)
-        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
-        tensors |= {f"ema.{key}": value for key, value in self.average.module.state_dict().items()}
-        tensors["ema_steps"] = self.average.n_averaged
-        tensors["stretch"] = torch.tensor(self._stretch, dtype=torch.float64)
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        self.checkpoint = save_checkpoint(self.path, progress, tensors)
+        if self.is_main:
+            if evaluate:
+                progress = self._evaluated(progress)
+            tensors = run_state(self.model, self.average, self.optimizer, self.accelerator.scaler)
+            tensors["stretch"] = torch.tensor(self._stretch, dtype=torch.float64)
+            progress = save_checkpoint(self.path, progress, tensors)
+        self.checkpoint = progress
 
-    def _step(self, step: int) -> float:
-        checkpoint = self.checkpoint
-        generator = step_generator(checkpoint.seed, step)
-        torch.manual_seed(
-            int(torch.randint(2**31, (), generator=generator))
-        )  # stochastic depth draws globally
+    def _evaluated(self, progress: Checkpoint) -> Checkpoint:
+        if self.evaluate is None:
+            return progress
+        with torch.no_grad():
+            error = self.evaluate(self.average.module.eval())
+        before = progress.evaluations
+        self._note("evaluation error, mm", error, progress.step)
+        progress = dataclasses.replace(
+            progress, evaluations=[*before, Evaluation(step=progress.step, mpjpe=error)]
+        )
+        if all(error < earlier.mpjpe for earlier in before):
+            # Before last.json, which says that this was done: a run killed between the two does it again.
+            save_checkpoint(self.path.with_name("best.json"), progress, average_state(self.average))
+        return progress
+
+    def _draw(self, step: int) -> _Drawn:
+        generator = step_generator(self.checkpoint.seed, step)
+        depth_seed = int(torch.randint(2**31, (), generator=generator))
+        return _Drawn(depth_seed, add_noise(self.source.draw(generator), self.schedule, generator))
+
+    def _step(self, step: int, drawn: _Drawn) -> float:
+        preset, accelerator = self.checkpoint.preset, self.accelerator
+        torch.manual_seed(drawn.depth_seed + accelerator.process_index)  # stochastic depth draws globally
+        rate = learning_rate(preset, step, self.source.steps_per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(checkpoint.preset, step, self.batches.steps_per_epoch)
-        drawn, device = self.batches.draw(generator), self.accelerator.device
-        batch = Batch(drawn.pose_2d.to(device), drawn.pose_3d.to(device))
-        with self.accelerator.autocast():
-            loss = diffusion_loss(self.wrapped, batch, self.schedule, generator)
-        value = float(loss.detach()) * MILLIMETRES
-        if math.isfinite(value):
-            self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
-            self.accelerator.clip_grad_norm_(self.wrapped.parameters(), checkpoint.preset.clip_norm)
-            self.optimizer.step()
-            self.average.update_parameters(self.model)
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        accumulate = self.parts // accelerator.num_processes
+        total = torch.zeros((), device=accelerator.device)
+        for index in range(accumulate):
+            part = drawn.batch.part(accelerator.process_index * accumulate + index, self.parts)
+            # The processes exchange gradients once a step.
+            with nullcontext() if index == accumulate - 1 else accelerator.no_sync(self.wrapped):
+                with accelerator.autocast():
+                    loss = denoising_loss(self.wrapped, part.to(accelerator.device)) / accumulate
+                accelerator.backward(loss)
+            total += loss.detach()
+        value = float(cast(Tensor, accelerator.reduce(total, "mean"))) * MILLIMETRES
+        if not math.isfinite(value):
+            raise BenchmarkError(
+                f"the loss is {value} at step {step + 1}; the last good checkpoint is step "
+                f"{self.checkpoint.step} in {self.path.parent}; try a lower learning rate than "
+                f"{preset.learning_rate:g}"
+            )
+        norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), preset.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        self._note("loss, mm", value, step + 1)
+        self._note("learning rate", rate, step + 1)
+        if self._scalars is not None:
+            self._note("gradient norm", float(cast(Tensor, norm)), step + 1)
         return value
+
+    def _note(self, name: str, value: float, step: int) -> None:
+        if self._scalars is not None and self.is_main:
+            self._scalars(name, value, step)
 
     def _resume(self) -> None:
         found, tensors = load_checkpoint(self.path)
-        for name in ("denoiser", "preset", "motions", "seed", "steps"):
+        for name in ("denoiser", "preset", "motions", "seed", "steps", "space"):
             ours, theirs = getattr(self.checkpoint, name), getattr(found, name)
             if ours != theirs:
                 raise BenchmarkError(
@@ -181,17 +249,4 @@ class Trainer:
                 )
         self.checkpoint = found
         self._stretch = tensors["stretch"].tolist()
-        self.model.load_state_dict(_under(tensors, "model."))
-        self.average.module.load_state_dict(_under(tensors, "ema."))
-        self.average.n_averaged.copy_(tensors["ema_steps"])
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under(tensors, "optimizer.").items():
-            index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict(
-            {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
-        )
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        restore_run(tensors, self.model, self.average, self.optimizer, self.accelerator.scaler)

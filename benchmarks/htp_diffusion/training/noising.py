@@ -1,0 +1,55 @@
+"""NoisyBatch: a batch with its diffusion times and noise drawn, ready to be shared out, and its loss."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from htp_diffusion.diffusion.ddim import POSE_LIMIT
+from htp_diffusion.diffusion.schedule import CosineSchedule
+from htp_diffusion.training.batches import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyBatch:
+    """What the denoiser gets, and what it should say.
+
+    Attributes:
+        pose_2d: Screen-normalised.
+        noisy: The clean poses with noise added, within the sampler's bounds.
+        timestep: Diffusion time of each window.
+        pose_3d: The clean poses: root-relative, metres.
+    """
+
+    pose_2d: Float[Tensor, "batch frames joints 2"]
+    noisy: Float[Tensor, "batch frames joints 3"]
+    timestep: Int64[Tensor, " batch"]
+    pose_3d: Float[Tensor, "batch frames joints 3"]
+
+    def part(self, index: int, parts: int) -> "NoisyBatch":
+        """One of so many parts of equal size."""
+        size = len(self.timestep) // parts
+        cut = slice(index * size, (index + 1) * size)
+        return NoisyBatch(self.pose_2d[cut], self.noisy[cut], self.timestep[cut], self.pose_3d[cut])
+
+    def to(self, device: torch.device) -> "NoisyBatch":
+        """The same on a device."""
+        return NoisyBatch(
+            self.pose_2d.to(device), self.noisy.to(device), self.timestep.to(device), self.pose_3d.to(device)
+        )
+
+
+def add_noise(batch: Batch, schedule: CosineSchedule, generator: torch.Generator) -> NoisyBatch:
+    """Draw noise and one random diffusion time a window."""
+    pose = batch.pose_3d
+    noise = torch.randn(pose.shape, generator=generator).to(pose)
+    timestep = torch.randint(schedule.num_timesteps, (pose.shape[0],), generator=generator).to(pose.device)
+    noisy = schedule.add_noise(pose, timestep, noise).clamp(-POSE_LIMIT, POSE_LIMIT)
+    return NoisyBatch(batch.pose_2d, noisy, timestep, pose)
+
+
+def denoising_loss(denoiser: nn.Module, batch: NoisyBatch) -> Float[Tensor, ""]:
+    """MPJPE in metres of the predicted clean poses."""
+    predicted = denoiser(batch.pose_2d, batch.noisy, batch.timestep)
+    return (predicted - batch.pose_3d).norm(dim=-1).mean()

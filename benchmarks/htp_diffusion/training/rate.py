@@ -1,0 +1,19 @@
+"""The learning rate over the steps of a run."""
+
+from htp_diffusion.training.preset import Preset
+
+
+def falling_rate(highest: float, step: int, *, warmup: int, factor: float, period: int) -> float:
+    """Linear warm-up over ``warmup`` steps, times a constant factor per ``period``, a step at a time."""
+    return highest * (min(1.0, (step + 1) / warmup) if warmup else 1.0) * factor ** (step / period)
+
+
+def learning_rate(preset: Preset, step: int, steps_per_epoch: int) -> float:
+    """Of a preset: its warm-up, and its factor per epoch."""
+    return falling_rate(
+        preset.learning_rate,
+        step,
+        warmup=preset.warmup_steps,
+        factor=preset.decay,
+        period=steps_per_epoch,
+    )

@@ -1,0 +1,170 @@
+"""Training runs of a few steps, for tests; as a script, those that need processes of their own.
+
+    python training_runs.py FOLDER
+
+Importing torch takes longer than all of them: one process imports it and forks a child for each run, before
+torch has started a thread.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.training import checkpoint as checkpoint_module
+from htp_diffusion.training.batches import Batches
+from htp_diffusion.training.preset import Preset
+from htp_diffusion.training.shared_norm import share_batch_norms
+from htp_diffusion.training.trainer import Trainer
+from htp_diffusion.training.validation import Validation, validation_clips
+
+MICRO = Preset(
+    num_frames=9,
+    dim=16,
+    depth=2,
+    num_heads=2,
+    drop_path=0.2,
+    batch_size=2,
+    epochs=1,
+    learning_rate=1e-3,
+    decay=0.5,
+    warmup_steps=2,
+    ema=0.5,
+)
+SHARED = {"batch_size": 4, "drop_path": 0.0}  # a preset whose steps do not depend on who computes them
+KILLS = ("unsaved", "in the tensors", "between the files", "after the best")
+
+
+def small_motions():
+    return synthetic_motions(seed=3, count=2, frames=60)
+
+
+def micro_denoiser(kind, preset=MICRO):
+    config = preset.denoiser(kind)
+    if kind == "htp":
+        config = dataclasses.replace(config, htp=dataclasses.replace(config.htp, num_sft_layers=0))
+    return config
+
+
+def trainer_in(folder, motions, kind="htp", *, options=None, **changes):
+    preset = dataclasses.replace(MICRO, **changes)
+    source = Batches(motions, preset.num_frames, preset.batch_size)
+    return Trainer(folder, micro_denoiser(kind, preset), preset, source, seed=5, cpu=True, **(options or {}))
+
+
+def evaluated():
+    """Options of a run that is evaluated every second step, on what it is trained on: the error falls."""
+    clips = validation_clips(small_motions())
+    return {"evaluate": Validation(clips, MICRO.num_frames), "evaluate_every": 2}
+
+
+def norm_inputs():
+    generator = torch.Generator().manual_seed(11)
+    return torch.randn(8, 5, generator=generator) * 3 + 2, torch.randn(8, 5, generator=generator)
+
+
+def small_norm():
+    norm = torch.nn.BatchNorm1d(5)
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(0.5, 1.5, 5))
+        norm.bias.copy_(torch.linspace(-1.0, 1.0, 5))
+    return norm
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_run(folder, kind, how):
+    """Train three steps, saving and evaluating every second one, and be killed in the fourth."""
+    trainer = trainer_in(folder, small_motions(), kind, options=evaluated())
+    steps = trainer.run(save_every=2)
+    for _ in range(3):
+        next(steps)
+    write_json, save = checkpoint_module.write_json, checkpoint_module.save_file
+
+    def half_of_the_tensors(tensors, path):
+        save(tensors, path)
+        os.truncate(path, os.path.getsize(path) // 2)
+        die()
+
+    def json_of_the_best(path, result):
+        return write_json(path, result) if path.stem == "best" else die()
+
+    if how == "unsaved":
+        die()
+    if how in ("in the tensors", "between the files"):
+        trainer.evaluate_every = 0  # or best.json would come first
+    if how == "in the tensors":
+        checkpoint_module.save_file = half_of_the_tensors
+    else:
+        checkpoint_module.write_json = die if how == "between the files" else json_of_the_best
+    next(steps)
+
+
+def one_rank(rank, world, port, folder):
+    """One of the processes that share each batch, in the environment that torchrun gives it."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for kind, accumulate in (("d3dp", 1), ("htp", 1), ("d3dp", 2)):
+        run = folder / f"{kind}-{accumulate}"
+        trainer = trainer_in(run, small_motions(), kind, options={"accumulate": accumulate}, **SHARED)
+        losses = [loss for _, loss in trainer.run(save_every=2)]
+        (folder / f"{kind}-{accumulate}-losses{rank}.json").write_text(json.dumps(losses))
+        assert trainer_in(run, small_motions(), kind, **SHARED).checkpoint.step == len(losses)
+    norm = small_norm()
+    share_batch_norms(norm)
+    x, upstream = (rows[rank * 4 : rank * 4 + 4] for rows in norm_inputs())
+    x.requires_grad_()
+    y = norm(x)
+    y.backward(upstream)
+    tensors = {"y": y.detach(), "x.grad": x.grad, "weight.grad": norm.weight.grad} | dict(
+        norm.named_buffers()
+    )
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, folder / f"norm{rank}.safetensors"
+    )
+
+
+def half_precision(folder):
+    trainer = trainer_in(folder / "bf16", small_motions(), options={"precision": "bf16"}, drop_path=0.0)
+    (folder / "bf16-losses.json").write_text(json.dumps([loss for _, loss in trainer.run()]))
+
+
+def forked(function, *arguments):
+    """Run a function in a child process; returns its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        function(*arguments)
+        os._exit(0)
+    except BaseException as error:
+        print(f"{function.__name__}{arguments}: {error!r}", file=sys.stderr)
+        os._exit(1)
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [forked(one_rank, rank, 2, port, folder) for rank in range(2)]
+    results = [os.waitpid(child, 0)[1] for child in ranks]
+    results.append(os.waitpid(forked(half_precision, folder), 0)[1])
+    for kind, how in itertools.product(("d3dp", "htp"), KILLS):
+        status = os.waitpid(forked(killed_run, folder / kind / how, kind, how), 0)[1]
+        results.append(0 if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else 1)
+    return max(results) and 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
