@@ -7,7 +7,7 @@ from torch import nn
 
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.sampling import Sampling, batches
-from htp_diffusion.scoring import Errors, Scorer, mean_scores
+from htp_diffusion.scoring import Errors, Scorer, mean_scores, score_clip
 
 
 def grade(denoiser: nn.Module, clips: Sequence[Windows], sampling: Sampling, device: torch.device) -> Errors:
@@ -20,7 +20,7 @@ def grade(denoiser: nn.Module, clips: Sequence[Windows], sampling: Sampling, dev
         device: Where.
     """
     denoiser.to(device)
-    scorer = Scorer(clips)
+    scorer = Scorer(clips, score_clip)
     for number, pose_2d in enumerate(batches(clips, sampling.batch_size).to(device)):
         scorer.add(sampling.draw(denoiser, pose_2d, number))
     return mean_scores(scorer.clips).over_frames["mean"]
