@@ -1,217 +1,264 @@
-"""Time of one denoiser pass: D3DP, HTP with n=1 and n=3, and the public D3DP, in turn in one process."""
+"""Time of pose transformers, plain, pruned and from their public code, beside what the device allows."""
 
-import copy
-from dataclasses import dataclass, replace
-from functools import partial
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
-from torch import Tensor, nn
 
-from htp_diffusion.command import run_command
+from htp_diffusion.agreement import exact_difference, fused_difference, short_inputs
+from htp_diffusion.command import by_default, run_command
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.drift import Drift, measure_drift
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.execution import Mode, check_mode
+from htp_diffusion.lineup import Entrant, Host, Sizes, line_up
 from htp_diffusion.pose.skeleton import H36M17
-from htp_diffusion.report.counting import count_denoiser
-from htp_diffusion.report.measure import interleaved, peak_memory, speed_up
 from htp_diffusion.report.provenance import provenance
+from htp_diffusion.report.roofline import SQUARES, Roofline, measure_roofline
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
-from htp_diffusion.report.throughput import BASELINE, PUBLIC, PassResult, ThroughputResult, throughput_table
-from htp_diffusion.upstream import load_public
+from htp_diffusion.report.throughput import Group, ThroughputResult
+from htp_diffusion.report.throughput_tables import throughput_tables
+from htp_diffusion.sharding import Shards, shards
+from htp_diffusion.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
 
 _SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)
-_CHECKED_FRAMES = 27  # of the check of the attention paths, which float64 makes slow
-_TOLERANCE = 1e-9  # of the largest output, in float64
-_PUBLIC_TOLERANCE = 1e-4  # in float32, in which the public code computes its timestep embedding
-_GIGA = 1e9
+_ONCE = "pass"
+_SAMPLING = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Time one pass of the denoisers (random weights): D3DP, HTP with n=1 and HTP with n=3, in turn.
+    """Time the models (random weights): each host plain, with HTP n=1 and n=3, and its public code, in turn.
 
-    Checks first that the fused attention and the written-out one agree. Prints one table.
+    Every combination of the options that take several values is timed, after its output was checked against
+    float64 with attention written out. Under torchrun, the processes share each batch and their sum is told.
+    Prints tables: speed, what the device allows, and the drift where it is asked for.
 
     Attributes:
-        frames: T, frames of a sequence; HTP keeps two ninths of them.
+        hosts: d3dp (its denoiser), mixste, motionbert.
+        sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
+        frames: T, frames of a clip.
+        batch: Clips in a pass or sampling.
+        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
+        mode: eager, compiled or cuda-graph (CUDA).
+        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
         dim: D, channels of a token.
         depth: Pairs of a spatial and a temporal block, at least 4.
+        motionbert_depth: Dual blocks of MotionBERT, at least 3.
         heads: Attention heads.
-        batch: Sequences in a pass.
-        precision: fp32, tf32 (CUDA) or bf16 (autocast).
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
+        device: auto (CUDA where there is a device), cpu, cuda or cuda:N; under torchrun cuda is a GPU each.
         threads: CPU threads of an operation.
         repeats: Timed rounds; a round runs every model once.
         warmup: Rounds before them, not timed.
-        public: Folder of checkouts called owner+name; the D3DP denoiser of paTRICK-swk+D3DP joins in.
+        memory_budget: GiB for the activations of one call of a denoiser while sampling.
+        matmul_sizes: Square matrix products whose best rate is what the device can do.
+        drift: Sample the small checkpoints in each precision and mode and tell how far, in mm, the poses are
+            from those of fp32, eager, with the same noise.
+        drift_sampling: HxK of that.
+        public: Folder of checkouts called owner+name; the hosts' public code joins in.
         json: Write the result as JSON here, too.
     """
 
-    frames: int = 243
+    hosts: tuple[Host, ...] = ("d3dp",)
+    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="pass|HxK [pass|HxK ...]")] = (_ONCE,)
+    frames: tuple[int, ...] = (243,)
+    batch: tuple[int, ...] = (1,)
+    precision: tuple[Precision, ...] = ("fp32",)
+    mode: tuple[Mode, ...] = ("eager",)
+    num_keep: int | float = 2 / 9
     dim: int = 512
     depth: int = 8
+    motionbert_depth: int = 5
     heads: int = 8
-    batch: int = 1
-    precision: Precision = "fp32"
     device: str = "cpu"
-    threads: Annotated[
-        int | None, tyro.conf.arg(help_behavior_hint="(default: PyTorch's)", metavar="INT")
-    ] = None
+    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
     repeats: int = 7
     warmup: int = 1
-    public: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: none)", metavar="FOLDER")] = (
-        None
-    )
-    json: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: none)", metavar="FILE")] = None
+    memory_budget: Annotated[
+        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+    ] = None
+    matmul_sizes: Annotated[
+        tuple[int, ...] | None, by_default("512 to 2048 on a CPU, 2048 to 8192 on a GPU", "INT [INT ...]")
+    ] = None
+    drift: bool = False
+    drift_sampling: Annotated[str, tyro.conf.arg(metavar="HxK")] = "5x5"
+    public: Annotated[Path | None, by_default("none", "FOLDER")] = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
 
 
-def denoiser_configs(options: Options) -> dict[str, DenoiserConfig]:
-    """The models by name, the baseline first."""
-    baseline = DenoiserConfig(
-        kind="d3dp",
-        num_frames=options.frames,
-        dim=options.dim,
-        depth=options.depth,
-        num_heads=options.heads,
-    )
-    return {BASELINE: baseline} | {
-        f"HTP n={layers}": replace(baseline, kind="htp", htp=HTPConfig(num_sft_layers=layers))
-        for layers in _SFT_LAYERS
-    }
-
-
-def random_inputs(batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    """2D poses, noisy 3D poses and a timestep for each sequence: the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch, frames, H36M17.num_joints)
-    pose_2d = torch.rand(*shape, 2, generator=generator) * 2 - 1
-    noisy = torch.randn(*shape, 3, generator=generator)
-    return pose_2d, noisy, torch.randint(1000, (batch,), generator=generator)
-
-
-@torch.no_grad()
-def fused_difference(model: nn.Module, device: torch.device, frames: int) -> float:
-    """How far the fused attention is from the written-out one, as a share of the largest output.
-
-    In float64, on a short sequence: in float32, rounding may tip the selection of frames, and the outputs
-    then differ for a good reason.
+def parse_sampling(text: str) -> Draw | None:
+    """What ``pass`` or ``HxK`` asks for; None for one pass.
 
     Raises:
-        BenchmarkError: They disagree, so that a time would be that of a wrong result.
+        BenchmarkError: It is neither.
     """
-    fused = copy.deepcopy(model).to(device, torch.float64).eval()
-    written_out = copy.deepcopy(fused)
-    for module in written_out.modules():
-        if isinstance(getattr(module, "fused", None), bool):
-            module.fused = False  # pyright: ignore[reportArgumentType]
-    pose_2d, noisy, timestep = (part.to(device) for part in random_inputs(1, min(frames, _CHECKED_FRAMES)))
-    inputs = (pose_2d.double(), noisy.double(), timestep)
-    expected = written_out(*inputs)
-    difference = float((fused(*inputs) - expected).abs().max() / expected.abs().max())
-    if not difference <= _TOLERANCE:
-        raise BenchmarkError(
-            f"fused and written-out attention of {type(model).__name__} differ by {difference:.1e} of the "
-            f"largest output, expected at most {_TOLERANCE:.0e}: nothing is timed"
-        )
-    return difference
+    if text == _ONCE:
+        return None
+    match = _SAMPLING.fullmatch(text)
+    if match is None:
+        raise BenchmarkError(f"sampling expects pass or HxK, as 20x10, got {text!r}")
+    hypotheses, steps = map(int, match.groups())
+    return Draw(hypotheses=hypotheses, steps=steps)
 
 
-def public_denoiser(folder: Path, options: Options, ours: nn.Module) -> nn.Module:
-    """The public D3DP code's denoiser, of the sizes asked for and with the weights of ours.
+def check(options: Options, device: torch.device) -> None:
+    """Check what a long run would otherwise stumble over late.
 
     Raises:
-        BenchmarkError: No checkout, one that does not import, or outputs that differ from ours.
+        BenchmarkError: An option that cannot be used.
     """
-    public = load_public(folder, "D3DP").MixSTE2(
-        num_frame=options.frames,
-        num_joints=H36M17.num_joints,
-        in_chans=2,
-        embed_dim_ratio=options.dim,
-        depth=options.depth,
-        num_heads=options.heads,
-        mlp_ratio=2.0,
-        qkv_bias=True,
-        drop_path_rate=0.0,
-        is_train=True,
-    )
-    public.load_state_dict(ours.state_dict())
-    inputs = random_inputs(1, options.frames)
-    with torch.inference_mode():
-        expected = copy.deepcopy(ours).cpu()(*inputs)
-        difference = float((public.eval()(*inputs) - expected).abs().max() / expected.abs().max())
-    if not difference <= _PUBLIC_TOLERANCE:
-        raise BenchmarkError(
-            f"the public D3DP and ours, with the same weights, differ by {difference:.1e} of the largest "
-            f"output, expected at most {_PUBLIC_TOLERANCE:.0e}: nothing is timed"
-        )
-    return public
+    for name in ("frames", "batch", "threads"):
+        values = getattr(options, name)
+        for value in values if isinstance(values, tuple) else (values,):
+            if value is not None and value < 1:
+                raise BenchmarkError(f"{name} expects at least 1, got {value}")
+    for name in ("hosts", "sampling", "frames", "batch", "precision", "mode"):
+        values = getattr(options, name)
+        if not values or len(set(values)) < len(values):
+            raise BenchmarkError(f"{name} expects at least one value, each once, got {list(values)}")
+    for mode in options.mode:
+        check_mode(mode, device)
+    for precision in options.precision:
+        with computing_in(precision, device):
+            pass
+    draws = [parse_sampling(text) for text in options.sampling]
+    if parse_sampling(options.drift_sampling) is None:
+        raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")
+    if "d3dp" not in options.hosts and None not in draws:
+        raise BenchmarkError("only d3dp samples; time the other hosts with --sampling pass")
 
 
-def measure(options: Options) -> ThroughputResult:
+def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
     """Build, check, warm up and time the models.
+
+    Args:
+        options: What.
+        shared: The processes that share each batch; this one alone if None.
 
     Raises:
         BenchmarkError: A device or size that cannot be had, or outputs that disagree.
+        HTPError: Sizes that do not fit each other.
     """
-    device = choose_device(options.device)
-    for name in ("frames", "batch", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise BenchmarkError(f"{name} expects at least 1, got {value}")
+    shared = shared or Shards()
+    device = choose_device(shared.device(options.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    check(options, device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    configs = denoiser_configs(options)
-    torch.manual_seed(0)
-    models: dict[str, nn.Module] = {
-        name: config.build().eval().to(device) for name, config in configs.items()
-    }
-    differences = {name: fused_difference(model, device, options.frames) for name, model in models.items()}
-    gmacs = {
-        name: count_denoiser(config.build, options.frames).true_macs * options.batch / _GIGA
-        for name, config in configs.items()
-    }
-    if options.public is not None:
-        models[PUBLIC] = public_denoiser(options.public, options, models[BASELINE]).to(device)
-        gmacs[PUBLIC] = gmacs[BASELINE]
-    inputs = tuple(part.to(device) for part in random_inputs(options.batch, options.frames))
-    cases = {name: partial(model, *inputs) for name, model in models.items()}
-    with torch.inference_mode(), computing_in(options.precision, device):
-        peaks = {name: peak_memory(case, device) for name, case in cases.items()}
-        timings = interleaved(cases, repeats=options.repeats, warmup=options.warmup, device=device)
     return ThroughputResult(
-        frames=options.frames,
         dim=options.dim,
         depth=options.depth,
+        motionbert_depth=options.motionbert_depth,
         heads=options.heads,
-        batch=options.batch,
+        num_keep=options.num_keep,
         device=device_name(device),
-        precision=options.precision,
-        models=[
-            PassResult(
-                model=name,
-                seconds=list(timing.samples),
-                median=timing.median,
-                iqr=timing.iqr,
-                speed_up=speed_up(timings[BASELINE], timing),
-                true_gmacs=gmacs[name],
-                peak_memory=peaks[name],
-                fused_difference=differences.get(name),
-            )
-            for name, timing in timings.items()
-        ],
+        processes=shared.count,
+        groups=[group for frames in options.frames for group in _groups(options, frames, device, shared)],
+        drift=_drift(options, device) if options.drift and shared.first else [],
         provenance=provenance(),
+    )
+
+
+def _groups(options: Options, frames: int, device: torch.device, shared: Shards) -> Iterator[Group]:
+    """Time everything of one length."""
+    sizes = Sizes(
+        frames=frames,
+        dim=options.dim,
+        depth=options.depth,
+        motionbert_depth=options.motionbert_depth,
+        heads=options.heads,
+    )
+    prunings = [HTPConfig(num_sft_layers=layers, num_keep=options.num_keep) for layers in _SFT_LAYERS]
+    entrants = line_up(options.hosts, sizes, prunings, options.public, device)
+    fused = {
+        entrant.name: fused_difference(entrant.model, short_inputs(entrant, frames, device))
+        for entrant in entrants
+        if entrant.own
+    }
+    ways = list(product(options.precision, options.mode))
+    differences = {way: _differences(entrants, frames, *way, device) for way in ways}
+    for batch, (precision, mode) in product(options.batch, ways):
+        roofline = _roofline(options, frames, batch, precision, device, shared)
+        for text in options.sampling:
+            setting = Setting(
+                sizes=sizes,
+                batch=batch,
+                draw=parse_sampling(text),
+                precision=precision,
+                mode=mode,
+                memory_budget=options.memory_budget,
+            )
+            yield time_group(
+                entrants,
+                setting,
+                device=device,
+                shards=shared,
+                roofline=roofline,
+                fused=fused,
+                differences=differences[precision, mode],
+                repeats=options.repeats,
+                warmup=options.warmup,
+            )
+
+
+def _differences(
+    entrants: list[Entrant], frames: int, precision: Precision, mode: Mode, device: torch.device
+) -> dict[str, float]:
+    if mode == "compiled":
+        torch.compiler.reset()
+    return {
+        entrant.name: exact_difference(
+            entrant, short_inputs(entrant, frames, device), precision=precision, mode=mode, device=device
+        )
+        for entrant in entrants
+    }
+
+
+def _roofline(
+    options: Options, frames: int, batch: int, precision: Precision, device: torch.device, shared: Shards
+) -> Roofline:
+    mine = measure_roofline(
+        device,
+        precision,
+        tokens=max(1, batch // shared.count) * frames * H36M17.num_joints,
+        dim=options.dim,
+        squares=options.matmul_sizes or SQUARES[device.type],
+        together=shared.wait,
+    )
+    return summed(mine, shared)
+
+
+def _drift(options: Options, device: torch.device) -> list[Drift]:
+    draw = parse_sampling(options.drift_sampling)
+    ways = list(product(options.precision, options.mode))
+    fast = [way for way in ways if way != ("fp32", "eager")]
+    if draw is None or not fast:
+        raise BenchmarkError("drift compares with fp32, eager: name another precision or mode as well")
+    return measure_drift(
+        fast,
+        device=device,
+        hypotheses=draw.hypotheses,
+        steps=draw.steps,
+        memory_budget=options.memory_budget,
     )
 
 
 def main(options: Options) -> None:
     """Measure, print, write."""
-    result = measure(options)
-    show(throughput_table(result))
+    with shards() as shared:
+        result = measure(options, shared)
+        if not shared.first:
+            return
+    for table in throughput_tables(result):
+        show(table)
     if options.json is not None:
         write_json(options.json, result)
         print(f"written: {options.json}")

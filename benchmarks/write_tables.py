@@ -17,7 +17,8 @@ from htp_diffusion.report.patched import PatchedStudy, patched_table
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.report.tables import Table
-from htp_diffusion.report.throughput import ThroughputResult, throughput_table
+from htp_diffusion.report.throughput import ThroughputResult
+from htp_diffusion.report.throughput_tables import throughput_tables
 from study_recovery import Study, study_table
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +58,8 @@ def _inference(name: str) -> str:
 
 def _throughput(name: str) -> str:
     result = read_json(_RESULTS / f"{name}.json", ThroughputResult)
-    return _page_table(throughput_table(result), _source(result.provenance))
+    tables = [table.to_markdown() for table in throughput_tables(result)]
+    return "\n".join(tables) + f"\n\n{_source(result.provenance)}\n"
 
 
 def _study(name: str) -> str:

@@ -8,7 +8,14 @@ import torch
 
 from htp_diffusion.errors import BenchmarkError
 
-Precision = Literal["fp32", "tf32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+_AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def matmul_dtype(precision: Precision) -> torch.dtype:
+    """The dtype that matrix products have in a precision; TensorFloat-32 is a way to multiply float32."""
+    return _AUTOCAST.get(precision, torch.float32)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -45,19 +52,20 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in a precision inside the block.
 
     Args:
-        precision: ``fp32``; ``tf32``, float32 with matrix products on TensorFloat-32 units; or ``bf16``, by
-            autocast.
+        precision: ``fp32``; ``tf32``, float32 with matrix products on TensorFloat-32 units; or ``bf16`` or
+            ``fp16``, by autocast.
         device: Where.
 
     Raises:
         BenchmarkError: TensorFloat-32 on a CPU, which has none.
     """
     if precision == "tf32" and device.type != "cuda":
-        raise BenchmarkError("precision tf32 needs a CUDA device; use fp32 or bf16")
+        raise BenchmarkError("precision tf32 needs a CUDA device; use fp32, bf16 or fp16")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        half = _AUTOCAST.get(precision)
+        with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
             yield
     finally:
         torch.set_float32_matmul_precision(before)

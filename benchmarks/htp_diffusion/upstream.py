@@ -7,13 +7,14 @@ import importlib.util
 import os
 import sys
 import types
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from torch import nn
 
 from htp_diffusion.errors import BenchmarkError
-from htp_modules.block import DropPath
+from htp_diffusion.pose.skeleton import H36M17
+from htp_modules.block import NORM_EPS, DropPath
 
 FILES = {
     "MixSTE": ("JinluZhang1126+MixSTE", "common/model_cross.py"),
@@ -85,3 +86,57 @@ def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
             if key.partition(".")[0] in ("common", "lib", "model", "timm", "local_attention"):
                 del sys.modules[key]
     return module
+
+
+def public_d3dp(root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int) -> nn.Module:
+    """The public D3DP's denoiser, called as ours is; its parameters have the names of ours."""
+    return load_public(root, "D3DP").MixSTE2(
+        num_frame=frames,
+        num_joints=H36M17.num_joints,
+        in_chans=2,
+        embed_dim_ratio=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2.0,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+        is_train=True,
+    )
+
+
+def public_mixste(
+    root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int
+) -> nn.Module:
+    """The public MixSTE; its parameters have the names of ours."""
+    return load_public(root, "MixSTE").MixSTE2(
+        num_frame=frames,
+        num_joints=H36M17.num_joints,
+        in_chans=2,
+        embed_dim_ratio=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2.0,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+    )
+
+
+def public_motionbert(
+    root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int
+) -> nn.Module:
+    """The public MotionBERT's DSTformer; its parameters have the names of ours."""
+    return load_public(root, "MotionBERT").DSTformer(
+        dim_in=3,
+        dim_out=3,
+        dim_feat=dim,
+        dim_rep=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2,
+        num_joints=H36M17.num_joints,
+        maxlen=frames,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+        norm_layer=partial(nn.LayerNorm, eps=NORM_EPS),
+        att_fuse=True,
+    )

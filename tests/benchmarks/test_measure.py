@@ -63,6 +63,20 @@ def test_interleaved_waits_for_the_device_on_both_sides(monkeypatch):
     assert log == ["cuda:1", "case", "cuda:1"]
 
 
+def test_interleaved_waits_for_the_others_before_each_clock_starts(monkeypatch):
+    clock = Clock(monkeypatch)
+
+    def wait():
+        clock.log.append("wait")
+        clock.now += 100.0
+
+    timings = measure.interleaved(
+        {"case": clock.case("case", [1.0, 2.0])}, repeats=2, warmup=0, together=wait
+    )
+    assert timings == {"case": Timing((1.0, 2.0))}
+    assert clock.log == ["wait", "case", "wait", "case"]
+
+
 @pytest.mark.parametrize(
     ("cases", "repeats", "warmup"), [({}, 1, 0), ({"a": list}, 0, 0), ({"a": list}, 1, -1)]
 )

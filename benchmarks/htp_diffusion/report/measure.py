@@ -85,8 +85,15 @@ def synchronise(device: torch.device | str) -> None:
         torch.mps.synchronize()
 
 
+def _at_once() -> None:
+    """Wait for nobody."""
+
+
 def laps(
-    cases: Mapping[str, Callable[[Item], Result]], items: Iterable[Item], device: torch.device | str = "cpu"
+    cases: Mapping[str, Callable[[Item], Result]],
+    items: Iterable[Item],
+    device: torch.device | str = "cpu",
+    together: Callable[[], None] = _at_once,
 ) -> Iterator[Lap[Item, Result]]:
     """Call several cases in turn on each item, so that what slows the machine for a while slows them all.
 
@@ -97,6 +104,7 @@ def laps(
         cases: What to call, by name.
         items: What to call them with, a round each.
         device: Where the cases run.
+        together: Called before each clock starts, to wait for other processes that time the same.
 
     Yields:
         One call after the other; the clock stands still while the caller looks at it.
@@ -104,6 +112,7 @@ def laps(
     for turn, item in enumerate(items):
         for name in list(cases)[:: -1 if turn % 2 else 1]:
             synchronise(device)
+            together()
             start = time.perf_counter()
             result = cases[name](item)
             synchronise(device)
@@ -111,7 +120,12 @@ def laps(
 
 
 def interleaved(
-    cases: Mapping[str, Callable[[], Any]], *, repeats: int, warmup: int, device: torch.device | str = "cpu"
+    cases: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int,
+    warmup: int,
+    device: torch.device | str = "cpu",
+    together: Callable[[], None] = _at_once,
 ) -> dict[str, Timing]:
     """Time several cases by `laps` that do the same again and again.
 
@@ -120,6 +134,7 @@ def interleaved(
         repeats: Timed rounds.
         warmup: Rounds before them, not timed (compilation, caches, the allocator).
         device: Where the cases run.
+        together: Called before each clock starts, to wait for other processes that time the same.
 
     Returns:
         The times by name; sample i of each comes from round i.
@@ -137,7 +152,7 @@ def interleaved(
 
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     calls = {name: without_item(case) for name, case in cases.items()}
-    for lap in laps(calls, range(-warmup, repeats), device):
+    for lap in laps(calls, range(-warmup, repeats), device, together):
         if lap.item >= 0:
             seconds[lap.name].append(lap.seconds)
     return {name: Timing(tuple(samples)) for name, samples in seconds.items()}

@@ -1,42 +1,93 @@
-"""What timing one denoiser pass found: its JSON and its table."""
+"""What timing the models found: its JSON."""
 
 from dataclasses import dataclass
 
-from htp_diffusion.report.measure import SpeedUp
+from htp_diffusion.device import Precision
+from htp_diffusion.drift import Drift
+from htp_diffusion.execution import Mode
+from htp_diffusion.lineup import HOST_NAMES, Host
+from htp_diffusion.report.measure import SpeedUp, Timing
 from htp_diffusion.report.provenance import Provenance
-from htp_diffusion.report.tables import Column, Table
+from htp_diffusion.report.roofline import Roofline
 
-BASELINE = "D3DP"
-PUBLIC = "D3DP, public code"
-_MEBIBYTE = 2**20
+_GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassResult:
-    """One model.
+class Row:
+    """One model in one group.
 
     Attributes:
         model: The model.
-        seconds: Wall-clock of each pass.
-        median: Of them, seconds.
-        iqr: Their interquartile range, seconds.
-        speed_up: Over D3DP, from the same rounds.
-        true_gmacs: Every matrix product of a pass over the batch counted, G.
-        peak_memory: Most bytes in use during a pass, over what was in use before (the weights); None where
-            the system does not tell.
+        host: What it is, or prunes.
+        seconds: Wall-clock of each round; of several processes, the slowest one's.
+        speed_up: Over the plain host, from the same rounds.
+        thop_gmacs: Multiply-accumulates of a round by THOP, G.
+        true_gmacs: Every matrix product of a round counted, G.
+        moved_bytes: What the operations of a round read and write, one by one, in the group's precision.
+        peak_memory: Most bytes in use during a round, over what was in use before (the weights), of the
+            process that used most; None where the system does not tell.
         fused_difference: Largest difference between the fused and the written-out attention, in float64, as a
-            share of the largest output; None for the public code, which has one path and is compared with
-            D3DP instead.
+            share of the largest output; None for public code, which has one path.
+        difference: Largest difference of a pass over a short clip, in the group's precision and mode, from
+            one in float64 with attention written out and the same frames selected, as a share of the largest
+            output; public code is held against our host with the same weights.
     """
 
     model: str
+    host: Host
     seconds: list[float]
-    median: float
-    iqr: float
     speed_up: SpeedUp
+    thop_gmacs: float
     true_gmacs: float
+    moved_bytes: float
     peak_memory: int | None
     fused_difference: float | None
+    difference: float
+
+    @property
+    def timing(self) -> Timing:
+        """The rounds."""
+        return Timing(tuple(self.seconds))
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations a second: two a multiply-accumulate."""
+        return 2 * self.true_gmacs * _GIGA / self.timing.median
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Models timed in turn in the same rounds.
+
+    Attributes:
+        frames: T.
+        batch: Clips in a round, over all processes.
+        hypotheses: H of a whole sampling with flip; None for a single pass.
+        steps: K, likewise.
+        precision: In which the models compute.
+        mode: How they are run.
+        roofline: What the device can do in this precision; of several processes, their sum.
+        rows: The models, each host's plain one before those that prune it.
+    """
+
+    frames: int
+    batch: int
+    hypotheses: int | None
+    steps: int | None
+    precision: Precision
+    mode: Mode
+    roofline: Roofline
+    rows: list[Row]
+
+    @property
+    def timed(self) -> str:
+        """What a round is, in words."""
+        return "one pass" if self.hypotheses is None else f"H={self.hypotheses}, K={self.steps}"
+
+    def plain(self, host: Host) -> Row:
+        """The row of a host as it is."""
+        return next(row for row in self.rows if row.model == HOST_NAMES[host])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,61 +95,22 @@ class ThroughputResult:
     """A run.
 
     Attributes:
-        frames, dim, depth, heads, batch: Sizes.
+        dim, depth, motionbert_depth, heads: Sizes of the models.
+        num_keep: f of the pruned ones: frames, or a share of T.
         device: Where.
-        precision: fp32, tf32 or bf16.
-        models: The models, D3DP first.
+        processes: How many shared the batches.
+        groups: What was timed together.
+        drift: What fast modes do to poses; empty if not measured.
         provenance: Where the result comes from.
     """
 
-    frames: int
     dim: int
     depth: int
+    motionbert_depth: int
     heads: int
-    batch: int
+    num_keep: int | float
     device: str
-    precision: str
-    models: list[PassResult]
+    processes: int
+    groups: list[Group]
+    drift: list[Drift]
     provenance: Provenance
-
-
-def throughput_table(result: ThroughputResult) -> Table:
-    """One row a model, with its time over D3DP's in the same rounds beside what the MACs allow."""
-    baseline = result.models[0]
-    frames = result.batch * result.frames
-    rows = [
-        (
-            model.model,
-            model.median,
-            model.iqr,
-            frames / model.median,
-            model.speed_up.paired,
-            f"{model.speed_up.paired_low:.2f} to {model.speed_up.paired_high:.2f}",
-            baseline.true_gmacs / model.true_gmacs,
-            model.true_gmacs,
-            None if model.peak_memory is None else model.peak_memory / _MEBIBYTE,
-        )
-        for model in result.models
-    ]
-    worst = max(model.fused_difference or 0.0 for model in result.models)
-    return Table(
-        title=f"One denoiser pass: T={result.frames}, D={result.dim}, batch {result.batch}, "
-        f"{result.precision}, {result.device}, {result.provenance.threads} threads",
-        columns=(
-            Column("model"),
-            Column("median, s", ".3f"),
-            Column("IQR, s", ".3f"),
-            Column("frames/s", ".1f"),
-            Column(f"times as fast as {BASELINE}", ".2f"),
-            Column("quartiles"),
-            Column("MACs allow", ".2f"),
-            Column("true GMACs", ".2f"),
-            Column("peak memory, MiB", ",.0f"),
-        ),
-        rows=tuple(rows),
-        notes=(
-            f"{len(baseline.seconds)} rounds, the models in turn in each; ratios are medians over rounds.",
-            "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
-            f"Checked before: fused and written-out attention agree in float64 (to {worst:.0e}).",
-        ),
-    )

@@ -1,0 +1,132 @@
+"""Execution: a model run as it is, compiled, or replayed from a CUDA graph."""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from htp_diffusion.errors import BenchmarkError
+
+Mode = Literal["eager", "compiled", "cuda-graph"]
+Result = TypeVar("Result")
+Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
+
+_WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
+
+
+class StaticCall:
+    """A function captured once on buffers of its own; a call copies new inputs there and replays it.
+
+    Args:
+        function: What to capture.
+        inputs: An example of its inputs: later ones have the same shapes.
+        capture: Runs a function without arguments and returns how to run it again, and the tensor that holds
+            its result after each run.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...], capture: Capture) -> None:
+        self._buffers = tuple(part.clone() for part in inputs)
+        self._replay, self._result = capture(lambda: function(*self._buffers))
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result, in memory that the next call leaves alone."""
+        for buffer, part in zip(self._buffers, inputs, strict=True):
+            buffer.copy_(part)
+        self._replay()
+        return self._result.clone()
+
+
+class Replayed:
+    """A function captured once for each combination of shapes that it is called with.
+
+    Args:
+        function: What to capture.
+        capture: How; see :class:`StaticCall`.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], capture: Capture) -> None:
+        self._function, self._capture = function, capture
+        self._calls: dict[tuple[torch.Size, ...], StaticCall] = {}
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result."""
+        shapes = tuple(part.shape for part in inputs)
+        if shapes not in self._calls:
+            self._calls[shapes] = StaticCall(self._function, inputs, self._capture)
+        return self._calls[shapes](*inputs)
+
+
+def capture_cuda(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """Capture a function's kernels as a CUDA graph.
+
+    Raises:
+        BenchmarkError: It waits for the device or allocates in a way that a graph cannot hold.
+    """
+    # A weight that autocast has cast and keeps lies outside the graph's memory and may be freed before it.
+    cached = torch.is_autocast_cache_enabled()
+    torch.clear_autocast_cache()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(_WARMUP_CALLS):
+                function()
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = function()
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchmarkError(f"a CUDA graph cannot hold this model ({reason}); use mode eager") from error
+    finally:
+        torch.set_autocast_cache_enabled(cached)
+    return graph.replay, result
+
+
+def check_mode(mode: Mode, device: torch.device) -> None:
+    """Check that a mode exists on a device.
+
+    Raises:
+        BenchmarkError: A CUDA graph elsewhere than on CUDA.
+    """
+    if mode == "cuda-graph" and device.type != "cuda":
+        raise BenchmarkError(f"mode cuda-graph needs a CUDA device, got {device}; use eager or compiled")
+
+
+def executed(
+    model: nn.Module, mode: Mode, device: torch.device, *, whole: bool = True
+) -> Callable[..., Tensor]:
+    """A model ready to be called in a mode; nothing is compiled or captured before the first call.
+
+    Args:
+        model: The model.
+        mode: How to run it.
+        device: Where it is.
+        whole: Compile it as one graph or not at all; else in as many as it takes.
+
+    Raises:
+        BenchmarkError: As :func:`check_mode`.
+    """
+    check_mode(mode, device)
+    if mode == "compiled":
+        return torch.compile(model, dynamic=False, fullgraph=whole)
+    return Replayed(model, capture_cuda) if mode == "cuda-graph" else model
+
+
+def first_call(call: Callable[[], Result]) -> Result:
+    """Make the call that compiles.
+
+    Raises:
+        BenchmarkError: There is no compiler here, or what is called cannot be compiled.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
+
+    try:
+        return call()
+    except TorchDynamoException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error
