@@ -33,6 +33,7 @@ from htp_diffusion.data.excerpt import every_window
 from htp_diffusion.data.motion import windows
 from htp_diffusion.device import choose_device, device_name
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.lineup import random_inputs
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables, draw_ablation
 from htp_diffusion.report.counting import count_denoiser
@@ -42,7 +43,6 @@ from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.sweep import Scoring, Sweep
 from htp_diffusion.training.preset import PRESETS, PresetName
-from measure_throughput import random_inputs
 from train import training_motions
 
 _SYNTHETIC_CLIPS = 12  # beside the file's, as in train.py
@@ -188,7 +188,7 @@ def time_models(
     counts = {model: max(1, round(frames / model.denoiser.num_frames)) for model in (d3dp, *models)}
     cases = {}
     for model, count in counts.items():
-        inputs = [tensor.to(device) for tensor in random_inputs(count, model.denoiser.num_frames)]
+        inputs = [tensor.to(device) for tensor in random_inputs("d3dp", count, model.denoiser.num_frames)]
         cases[repr(model)] = partial(model.build().eval().to(device), *inputs)
     with torch.inference_mode():
         timings = interleaved(cases, repeats=repeats, warmup=2, device=device)

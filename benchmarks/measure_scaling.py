@@ -8,11 +8,12 @@ from typing import Annotated
 import torch
 
 from htp_diffusion.agreement import exact_difference, short_inputs
-from htp_diffusion.command import by_default, run_command
+from htp_diffusion.command import run_command
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.execution import Mode, check_mode, first_call
 from htp_diffusion.lineup import Entrant, Sizes, line_up
+from htp_diffusion.options import by_default
 from htp_diffusion.report.measure import interleaved
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.scaling import (

@@ -11,12 +11,13 @@ import torch
 import tyro
 
 from htp_diffusion.agreement import exact_difference, fused_difference, short_inputs
-from htp_diffusion.command import by_default, run_command
+from htp_diffusion.command import run_command
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
 from htp_diffusion.drift import Drift, measure_drift
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.execution import Mode, check_mode
 from htp_diffusion.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.options import by_default
 from htp_diffusion.pose.skeleton import H36M17
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.roofline import SQUARES, Roofline, measure_roofline

@@ -23,6 +23,7 @@ from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.lineup import random_inputs
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.report.counting import true_macs
 from htp_diffusion.report.measure import SpeedUp, interleaved, speed_up
@@ -38,7 +39,6 @@ from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
 from htp_modules import HTPConfig
 from htp_modules.config import Recovery, resolve_frames
-from measure_throughput import random_inputs
 from train import training_motions
 
 console = Console(stderr=True)
@@ -145,7 +145,7 @@ def mixste_host(motions: Sequence[Motion], options: Options) -> Host:
         num_frames=_FRAMES,
         loss=lambda model, batch, _: (model(batch.pose_2d) - batch.pose_3d).norm(dim=-1).mean(),
         predict=lift,
-        inputs=lambda count: random_inputs(count, _FRAMES)[:1],
+        inputs=lambda count: random_inputs("mixste", count, _FRAMES),
     )
     if path.exists():
         host.model.load_state_dict(load_file(path))
@@ -177,7 +177,7 @@ def d3dp_host() -> Host:
         num_frames=frames,
         loss=lambda model, batch, generator: diffusion_loss(model, batch, schedule, generator),
         predict=sampling.draw,
-        inputs=lambda count: random_inputs(count, frames),
+        inputs=lambda count: random_inputs("d3dp", count, frames),
     )
 
 

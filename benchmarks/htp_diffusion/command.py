@@ -18,11 +18,6 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glib
 _GIBIBYTE = 2**30
 
 
-def by_default(text: str, metavar: str) -> object:
-    """Help for an option that is None by default: what happens then, and what to write instead."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {text})", metavar=metavar)
-
-
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed tensors, where it can, for the next ones.
 

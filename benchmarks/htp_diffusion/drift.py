@@ -16,7 +16,7 @@ from htp_diffusion.models.config import Kind
 from htp_diffusion.pose.aggregation import AGGREGATIONS
 from htp_diffusion.pose.metrics import mpjpe
 from htp_diffusion.sampling import Sampling, batches, even_max_batch, first_windows
-from htp_diffusion.scoring import Scorer, mean_scores
+from htp_diffusion.scoring import Scorer, mean_scores, score_clip
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")
@@ -140,6 +140,6 @@ def _drawn(
 
 
 def _score(hypotheses: Tensor, clips: Sequence[Windows]) -> float:
-    scorer = Scorer(clips)
+    scorer = Scorer(clips, score_clip)
     scorer.add(hypotheses)
     return mean_scores(scorer.clips).over_frames[AGGREGATIONS[0].name].mpjpe

@@ -1,9 +1,11 @@
 """Execution: a model run as it is, compiled, or replayed from a CUDA graph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import torch
+import torch._inductor.config
 from torch import Tensor, nn
 
 from htp_diffusion.errors import BenchmarkError
@@ -117,6 +119,25 @@ def executed(
     return Replayed(model, capture_cuda) if mode == "cuda-graph" else model
 
 
+@contextmanager
+def _packed_weights() -> Iterator[None]:
+    """What is compiled meanwhile has its weights as constants, packed on a CPU for oneDNN's linear layers.
+
+    Inductor packs float32 weights for MKL alone, which is slower and takes no GELU along, unless a lower
+    precision is allowed. It is allowed while the graph is made and not when it runs: the numbers are float32.
+    """
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)  # from PyTorch 2.9 on
+    before = getattr(matmul, "fp32_precision", None)
+    with torch._inductor.config.patch(freezing=True):
+        try:
+            if before is not None:
+                matmul.fp32_precision = "tf32"  # pyright: ignore[reportOptionalMemberAccess]
+            yield
+        finally:
+            if before is not None:
+                matmul.fp32_precision = before  # pyright: ignore[reportOptionalMemberAccess]
+
+
 def first_call(call: Callable[[], Result]) -> Result:
     """Make the call that compiles.
 
@@ -126,7 +147,8 @@ def first_call(call: Callable[[], Result]) -> Result:
     from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
 
     try:
-        return call()
+        with _packed_weights():
+            return call()
     except TorchDynamoException as error:
         reason = str(error).strip().splitlines()[0]
         raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error

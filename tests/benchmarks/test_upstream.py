@@ -8,10 +8,11 @@ import measure_throughput
 from htp_diffusion.command import run_command
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.throughput import PUBLIC, ThroughputResult
+from htp_diffusion.report.throughput import ThroughputResult
 from htp_diffusion.upstream import load_public
 
-SMALL = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "1"]
+SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2"]
+SMALL = [*SIZES, "--repeats", "1", "--matmul-sizes", "16"]
 # Ours under the public class's call, its output times a factor.
 CODE = """
 from timm.models.layers import DropPath
@@ -60,10 +61,10 @@ def test_the_public_code_is_timed_beside_ours(tmp_path):
     path = tmp_path / "throughput.json"
     arguments = [*SMALL, "--public", str(checkout(tmp_path / "public")), "--json", str(path)]
     run_command(measure_throughput.main, measure_throughput.Options, arguments)
-    models = read_json(path, ThroughputResult).models
-    assert [model.model for model in models] == ["D3DP", "HTP n=1", "HTP n=3", PUBLIC]
-    assert models[-1].true_gmacs == models[0].true_gmacs
-    assert models[-1].fused_difference is None
+    [group] = read_json(path, ThroughputResult).groups
+    assert [row.model for row in group.rows] == ["D3DP", "HTP n=1", "HTP n=3", "D3DP, public code"]
+    assert group.rows[-1].true_gmacs == group.rows[0].true_gmacs
+    assert group.rows[-1].fused_difference is None
 
 
 def test_public_code_that_computes_something_else_is_not_timed(tmp_path, capsys):
