@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from networks import random_mask
 from torch.testing import assert_close
 
+from htp_modules import attention as attention_module
 from htp_modules.attention import MultiHeadAttention, explicit_attention, fused_attention
 
 
@@ -56,3 +57,15 @@ def test_the_module_gives_the_same_on_both_paths(dtype, tolerance):
         fused = attention(x, keep)
         attention.fused = False
         assert_close(attention(x, keep), fused, rtol=tolerance, atol=tolerance)
+
+
+def test_the_written_out_path_is_taken_in_bfloat16_on_a_cpu(monkeypatch):
+    taken = []
+    for name in ("fused_attention", "explicit_attention"):
+        path = getattr(attention_module, name)
+        monkeypatch.setattr(
+            attention_module, name, lambda *args, name=name, path=path: taken.append(name) or path(*args)
+        )
+    for dtype in (torch.float32, torch.bfloat16):
+        MultiHeadAttention(8, 2).to(dtype)(torch.randn(1, 3, 8, dtype=dtype))
+    assert taken == ["fused_attention", "explicit_attention"]
