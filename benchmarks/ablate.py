@@ -29,12 +29,13 @@ from htp_diffusion.ablation import (
 )
 from htp_diffusion.command import run_command
 from htp_diffusion.data.evaluation import embedded_set, file_set
-from htp_diffusion.data.excerpt import every_window
 from htp_diffusion.data.motion import windows
+from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.device import choose_device, device_name
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.lineup import random_inputs
 from htp_diffusion.models.variants import VariantConfig
+from htp_diffusion.options import by_default
 from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables, draw_ablation
 from htp_diffusion.report.counting import count_denoiser
 from htp_diffusion.report.measure import SpeedUp, interleaved, speed_up
@@ -43,9 +44,7 @@ from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.sweep import Scoring, Sweep
 from htp_diffusion.training.preset import PRESETS, PresetName
-from train import training_motions
 
-_SYNTHETIC_CLIPS = 12  # beside the file's, as in train.py
 _TIMED = 4  # windows of the preset's length
 _GIGA, _MEGA = 1e9, 1e6
 
@@ -59,17 +58,17 @@ class Options:
 
     preset: PresetName = "small"
     """Size of the models."""
-    data: Path | None = None
-    """The CMU clips as npz: their training split is trained on beside procedural motion, their test split is
-    scored [default: procedural motion alone]."""
+    data: Annotated[Path | None, by_default("procedural motion alone", "FILE")] = None
+    """The CMU clips as npz: the training split is trained on, beside procedural motion, the test split
+    is scored."""
     tables: tuple[TableName, ...] = tuple(TABLES)
     """Which of the paper's tables."""
     training_steps: int = 600
     """Training steps of each model."""
-    batch_size: int | None = None
-    """Windows in a training step, whatever their length, in place of the preset's."""
-    learning_rate: float | None = None
-    """Highest learning rate, in place of the preset's; it falls to 3 percent of it by the last step."""
+    batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Windows in a training step, whatever their length."""
+    learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
+    """Highest learning rate; it falls to 3 percent of it by the last step."""
     seeds: tuple[int, ...] = (0,)
     """Each model is trained once with each."""
     every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
@@ -88,7 +87,7 @@ class Options:
     """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
     out: Path = Path("runs/ablation")
     """Folder for the result and what is done so far."""
-    json: Path | None = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
     """Write the result here, too."""
 
 
@@ -213,7 +212,7 @@ def _check(options: Options) -> None:
 def _sweep(options: Options) -> Sweep:
     preset = PRESETS[options.preset]
     scored = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
-    motions = training_motions(options.data, _SYNTHETIC_CLIPS)
+    motions = training_motions(Source(data=options.data))
     if options.data is not None and {motion.name for motion in motions} & set(scored.motions):
         raise BenchmarkError(
             f"{options.data} is not the file of the 28 CMU clips, and no other split into training and test "
@@ -239,7 +238,7 @@ def _sweep(options: Options) -> Sweep:
         eta=options.eta,
         flip=options.flip,
     )
-    clips = every_window([windows(clip, preset.num_frames) for clip in scored.clips], options.every)
+    clips = [windows(clip, preset.num_frames).every(options.every) for clip in scored.clips]
     return Sweep(options.out, recipe, motions, scoring, clips, choose_device(options.device))
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import tyro
 
 from adapters import patch_mixste, patch_motionbert
 from htp_diffusion.command import run_command
@@ -14,6 +13,7 @@ from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.models.variants import Variant, VariantConfig
+from htp_diffusion.options import by_default
 from htp_diffusion.pose.skeleton import H36M17
 from htp_diffusion.report.counting import Count, count, count_denoiser
 from htp_diffusion.report.schema import write_json
@@ -187,7 +187,7 @@ class Options:
         json: Write the rows as JSON here, too.
     """
 
-    json: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: none)", metavar="FILE")] = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
 
 
 def main(options: Options) -> None:

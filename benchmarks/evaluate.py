@@ -24,7 +24,6 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.evaluation import evaluate_denoiser
 from htp_diffusion.files import make_folder
 from htp_diffusion.options import by_default
-from htp_diffusion.pose.space import PoseSpace
 from htp_diffusion.report.evaluation import (
     EvaluationResult,
     EvaluationRow,
@@ -60,7 +59,7 @@ class Options:
         num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
         batch_size: Windows sampled in one call.
         memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
-        precision: Of the denoisers: fp32, tf32 (CUDA) or bf16 (autocast).
+        precision: Of the denoisers: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
         device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
         seed: Seed of the sampling noise.
         out: Folder for evaluation.json.
@@ -101,6 +100,8 @@ def main(options: Options) -> None:
         found = found.only(options.actions)
     protocol = protocol_named(options.protocol, found)
     sweep = list(product(contenders, options.hypotheses, options.steps))
+    if not sweep:
+        raise BenchmarkError("hypotheses and steps expect at least one number each")
     rows: list[EvaluationRow] = []
     result = None
     for contender, hypotheses, steps in sweep:
@@ -177,7 +178,7 @@ def _contenders(options: Options) -> list[Contender]:
 def _require_space(contender: Contender, found: ClipSet) -> None:
     """Refuse motion of another space than the checkpoint states."""
     if contender.checkpoint is not None:
-        space = PoseSpace.from_json(contender.checkpoint.space, str(contender.source))
+        space = contender.checkpoint.pose_space
         space.require(found.space, f"{contender.source} is not made for {found.description}")
 
 

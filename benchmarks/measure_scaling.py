@@ -65,7 +65,7 @@ class Options:
     hypotheses: tuple[int, ...] = (1, 2, 4, 8)
     steps: tuple[int, ...] = (1, 2, 4, 8)
     sampling_frames: int = 81
-    num_keep: int | float = 1 / 3
+    num_keep: Annotated[int | float, by_default("a third", "INT|FLOAT")] = 1 / 3
     num_sft_layers: int = 1
     dim: int = 512
     depth: int = 8

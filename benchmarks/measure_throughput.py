@@ -1,6 +1,5 @@
 """Time of pose transformers, plain, pruned and from their public code, beside what the device allows."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -25,13 +24,13 @@ from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.report.throughput import Group, ThroughputResult
 from htp_diffusion.report.throughput_tables import throughput_tables
+from htp_diffusion.sampling import read_hxk
 from htp_diffusion.sharding import Shards, shards
 from htp_diffusion.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
 
 _SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)
 _ONCE = "pass"
-_SAMPLING = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class Options:
     batch: tuple[int, ...] = (1,)
     precision: tuple[Precision, ...] = ("fp32",)
     mode: tuple[Mode, ...] = ("eager",)
-    num_keep: int | float = 2 / 9
+    num_keep: Annotated[int | float, by_default("two ninths", "INT|FLOAT")] = 2 / 9
     dim: int = 512
     depth: int = 8
     motionbert_depth: int = 5
@@ -102,10 +101,7 @@ def parse_sampling(text: str) -> Draw | None:
     """
     if text == _ONCE:
         return None
-    match = _SAMPLING.fullmatch(text)
-    if match is None:
-        raise BenchmarkError(f"sampling expects pass or HxK, as 20x10, got {text!r}")
-    hypotheses, steps = map(int, match.groups())
+    hypotheses, steps = read_hxk(text, "sampling expects pass or HxK")
     return Draw(hypotheses=hypotheses, steps=steps)
 
 

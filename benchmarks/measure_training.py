@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import tyro
 from torch import nn
 
 from htp_diffusion.command import run_command
@@ -15,16 +14,17 @@ from htp_diffusion.device import Precision, choose_device, computing_in, device_
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.options import by_default
 from htp_diffusion.pose.skeleton import H36M17
 from htp_diffusion.report.counting import count_denoiser
 from htp_diffusion.report.measure import interleaved, peak_memory, speed_up
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
+from htp_diffusion.report.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.report.tables import show
 from htp_diffusion.training.batches import Batch
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
 from htp_diffusion.training.preset import PRESETS
-from htp_diffusion.training.step_cost import StepResult, TrainingCost, step_table
 from htp_modules import HTPConfig
 
 _BASELINE = "D3DP"
@@ -44,7 +44,7 @@ class Options:
         depth: Pairs of a spatial and a temporal block, at least 4.
         heads: Attention heads.
         batch: Sequences in a step.
-        precision: fp32, tf32 (CUDA) or bf16 (autocast).
+        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
         device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
         threads: CPU threads of an operation.
         repeats: Timed rounds; a round does a step of each model.
@@ -59,12 +59,10 @@ class Options:
     batch: int = 1
     precision: Precision = "fp32"
     device: str = "cpu"
-    threads: Annotated[
-        int | None, tyro.conf.arg(help_behavior_hint="(default: PyTorch's)", metavar="INT")
-    ] = None
+    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
     repeats: int = 7
     warmup: int = 1
-    json: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: none)", metavar="FILE")] = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
 
 
 def denoiser_configs(options: Options) -> dict[str, DenoiserConfig]:

@@ -56,7 +56,7 @@ class Options:
         batch_size: Windows sampled in one call.
         max_windows: Take only so many windows.
         memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
-        precision: Of the denoisers: fp32, tf32 (CUDA) or bf16 (autocast).
+        precision: Of the denoisers: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
         compile: Compile the denoisers; takes minutes before it pays.
         device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
         seed: Seed of the sampling noise, and of random weights.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -21,25 +22,28 @@ import adapters
 from htp_diffusion.command import run_command
 from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
 from htp_diffusion.data.motion import Motion, Windows, windows
+from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import make_folder
+from htp_diffusion.grading import score_clips
 from htp_diffusion.lineup import random_inputs
 from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.options import by_default
 from htp_diffusion.report.counting import true_macs
 from htp_diffusion.report.measure import SpeedUp, interleaved, speed_up
 from htp_diffusion.report.patched import PatchedRow, PatchedStudy, Treatment, draw_patched, patched_table
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.tables import show
-from htp_diffusion.sampling import Sampling, batches, first_windows
-from htp_diffusion.scoring import Errors, Scorer, mean_scores, score_clip
+from htp_diffusion.sampling import Sampling, first_windows
+from htp_diffusion.scoring import Errors, mean_scores, score_clip
 from htp_diffusion.training.batches import Batch, Batches, step_generator
 from htp_diffusion.training.checkpoint import load_denoiser
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
 from htp_modules import HTPConfig
 from htp_modules.config import Recovery, resolve_frames
-from train import training_motions
 
 console = Console(stderr=True)
 
@@ -59,8 +63,7 @@ class Options:
     Without training (interpolated), and after a short fine-tuning with either recovery. Half an hour.
 
     Attributes:
-        data: An npz file with positions_3d: its training clips train, its test clips are scored; without it,
-            procedural motion.
+        data: An npz file with positions_3d: its training clips train, its test clips are scored.
         out: Folder for the result as JSON and the picture, and a folder in it for what is done so far.
         host_steps: Training steps of the MixSTE; the D3DP is the shipped one.
         tune_steps: Fine-tuning steps.
@@ -68,12 +71,12 @@ class Options:
         max_windows: Score only the first windows of each host.
     """
 
-    data: Path | None = None
+    data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
     out: Path = Path("runs/study-adapters")
     host_steps: int = 1200
     tune_steps: int = 100
     repeats: int = 15
-    max_windows: int | None = None
+    max_windows: Annotated[int | None, by_default("all", "INT")] = None
 
     @property
     def parts(self) -> Path:
@@ -121,11 +124,15 @@ class Host:
 
     def score(self, model: nn.Module, clips: list[Windows]) -> Errors:
         """Mean errors over all frames of the clips."""
-        scorer = Scorer(clips, score_clip)
         with torch.inference_mode():
-            for number, pose_2d in enumerate(batches(clips, _SCORED_AT_ONCE)):
-                scorer.add(self.predict(model.eval(), pose_2d, number))
-        return mean_scores(scorer.clips).over_frames["mean"]
+            scores = score_clips(
+                clips,
+                _SCORED_AT_ONCE,
+                partial(self.predict, model.eval()),
+                score_clip,
+                device=torch.device("cpu"),
+            )
+        return mean_scores(scores).over_frames["mean"]
 
 
 def lift(model: nn.Module, pose_2d: Tensor, _: int) -> Float[Tensor, "batch 1 frames joints 3"]:
@@ -277,12 +284,9 @@ def main(options: Options) -> None:
     for name in ("host_steps", "tune_steps", "repeats"):
         if getattr(options, name) < 1:
             raise BenchmarkError(f"{name} expects at least 1, got {getattr(options, name)}")
-    try:
-        options.parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {options.out}: {error.strerror}") from error
+    make_folder(options.parts)
     scored = embedded_set(_FRAMES) if options.data is None else file_set(options.data)
-    motions = training_motions(options.data, synthetic_clips=12)
+    motions = training_motions(Source(data=options.data))
     hosts = [mixste_host(motions, options), d3dp_host()]
     study = PatchedStudy(
         data=f"{scored.description}, of them every second camera",

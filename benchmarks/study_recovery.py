@@ -7,6 +7,7 @@ out, so that what is seen is how fast the recovery learns to find the frames aro
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from einops import rearrange
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from htp_diffusion.command import run_command
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.options import by_default
 from htp_diffusion.report.provenance import Provenance, provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import Column, Table, show
@@ -40,7 +42,7 @@ class Options:
 
     steps: int = 300
     seed: int = 0
-    json: Path | None = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

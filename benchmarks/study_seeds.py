@@ -6,7 +6,6 @@ r"""How much of a difference between models is the seed: checkpoints of several 
 A study that was stopped goes on where it was when the same command is given again.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +19,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from htp_diffusion.command import run_command
 from htp_diffusion.contender import NAMES
 from htp_diffusion.data.evaluation import embedded_set, file_set
-from htp_diffusion.data.excerpt import every_window
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.device import choose_device, device_name
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import make_folder
 from htp_diffusion.grading import grade
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.options import by_default
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.seeds import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.report.tables import show
+from htp_diffusion.sampling import read_hxk
 from htp_diffusion.sweep import Scoring
 from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, load_denoiser
-
-_WAY = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +42,10 @@ class Options:
     Models are told apart by their kind and, if HTP, by n.
     """
 
-    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
     """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
-    data: Path | None = None
-    """The CMU clips as npz, whose test split is scored [default: embedded synthetic motion]."""
+    data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
+    """The CMU clips as npz, whose test split is scored."""
     samplings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK")] = ("1x1", "5x5")
     """Hypotheses and denoising steps of each way to sample."""
     every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
@@ -59,7 +58,7 @@ class Options:
     """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
     out: Path = Path("runs/seeds")
     """Folder for the result and what is done so far."""
-    json: Path | None = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
     """Write the result here, too."""
 
 
@@ -73,7 +72,7 @@ class Part:
 
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
-    ways = [_way(text) for text in options.samplings]
+    ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
     found = {path: load_checkpoint(path)[0] for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
@@ -82,7 +81,7 @@ def main(options: Options) -> None:
     scored = embedded_set(num_frames) if options.data is None else file_set(options.data)
     if options.data is not None:
         _check_unseen(found, scored.motions)
-    clips = every_window([windows(clip, num_frames) for clip in scored.clips], options.every)
+    clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
 
     console = Console(stderr=True)
     rows = []
@@ -136,10 +135,7 @@ def scored_run(
         if (part.scoring, part.row.run) != (scoring, run):
             raise BenchmarkError(f"{kept} was scored otherwise; name another --out")
         return part.row
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {kept.parent}: {error.strerror}") from error
+    make_folder(kept.parent)
     _, denoiser = load_denoiser(path)
     row = SeedErrors(
         run=run,
@@ -149,13 +145,6 @@ def scored_run(
     )
     write_json(kept, Part(scoring=scoring, row=row))
     return row
-
-
-def _way(text: str) -> tuple[int, int]:
-    match = _WAY.fullmatch(text)
-    if match is None:
-        raise BenchmarkError(f"samplings expects HxK as 5x5, both at least 1, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _json_of(path: Path) -> Path:

@@ -8,8 +8,10 @@ A killed run resumes where it was when the same command is given again. Several 
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,44 +20,46 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from htp_diffusion.command import run_command
-from htp_diffusion.data.cmu import CMU_FPS, cmu_split
-from htp_diffusion.data.motion import Motion
-from htp_diffusion.data.npz import read_npz
-from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.data.motion import Clip
+from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.files import make_folder
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.training.batches import Batches, BatchSource
+from htp_diffusion.options import by_default
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.training.batches import Batches, BatchSource, ClipBatches
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.preset import PRESETS, Preset, PresetName
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
-from htp_diffusion.training.validation import Validation, hold_out, validation_clips
-
-SYNTHETIC_SEED = 1  # the main job scores on another
+from htp_diffusion.training.validation import VALIDATION_SEED, Validation, held_out, one_view_each
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Train a denoiser on procedural motion and, if given, on the training clips of a file."""
+    """Train a denoiser on procedural motion, on the training clips of a file beside it, or on a data set."""
 
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
     """Size and schedule: tiny (a minute), small (the shipped checkpoints), paper."""
-    data: Path | None = None
-    """An npz file with positions_3d; of the CMU clips, the training split is used."""
-    out: Path | None = None
-    """Folder of the run [default: runs/KIND-PRESET]. A run that is there is resumed."""
-    epochs: int | None = None
-    """Passes over the motion, in place of the preset's."""
-    batch_size: int | None = None
-    """Windows in a step, in place of the preset's."""
-    learning_rate: float | None = None
-    """In place of the preset's."""
-    decay: float | None = None
-    """Factor of the learning rate per epoch, in place of the preset's."""
-    synthetic_clips: int = 12
-    """Procedural clips (486 frames each) beside the file's."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """The motion; its training split, where it has one."""
+    out: Annotated[Path | None, by_default("runs/KIND-PRESET", "FOLDER")] = None
+    """Folder of the run. A run that is there is resumed."""
+    epochs: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Passes over the motion."""
+    batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Windows in a step."""
+    learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
+    """The highest, after the warm-up."""
+    decay: Annotated[float | None, by_default("the preset's", "FACTOR")] = None
+    """Factor of the learning rate per epoch."""
+    synthetic_clips: Annotated[
+        int | None, by_default(f"{SYNTHETIC_CLIPS}; none beside h36m and 3dhp", "N")
+    ] = None
+    """Procedural clips (486 frames each), alone or beside those of an npz file."""
     seed: int = 0
     """Seed of the initial weights and of every draw."""
     save_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 100
@@ -63,13 +67,13 @@ class Options:
     accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Micro-batches (in each process) that make a step, one after the other: less memory, the same batch."""
     evaluate_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 0
-    """Steps between evaluations (H=1, K=1) on clips then held out of the training motion; 0 for none."""
+    """Steps between evaluations (H=1, K=1) on recordings then held out of the training motion; 0 for none."""
     tensorboard: bool = False
     """Write scalars for TensorBoard (package tensorboard) into the run's folder."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
-    sft_layers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """n of HTP, in place of its default."""
+    sft_layers: Annotated[int | None, by_default("HTP's own", "N")] = None
+    """n of HTP: pairs of blocks after the first that see every frame."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes an accelerator if there is one."""
 
@@ -79,41 +83,77 @@ class TrainingData:
     """What a run trains on and what it is checked with.
 
     Attributes:
-        source: Draws its batches.
+        batches: Draws its batches.
         validation: Measures the error on the clips held out; None if none are.
         left_out: Recordings that are shorter than a window.
     """
 
-    source: BatchSource
+    batches: BatchSource
     validation: Validation | None
     left_out: list[str]
 
 
-def training_motions(data: Path | None, synthetic_clips: int) -> list[Motion]:
-    """The file's training clips (all of them if it is not the CMU file) and the procedural ones."""
-    motions = synthetic_motions(seed=SYNTHETIC_SEED, count=synthetic_clips) if synthetic_clips else []
-    if data is not None:
-        read = read_npz(data, fps=CMU_FPS)
-        is_cmu = all(motion.name.startswith(("S01/01_", "S02/02_", "S03/03_")) for motion in read)
-        motions = (cmu_split(read)[0] if is_cmu else read) + motions
-    return motions
-
-
 def training_data(options: Options, preset: Preset) -> TrainingData:
-    """The motion asked for; clips are held out of it only if they are evaluated on."""
-    motions, held_out = training_motions(options.data, options.synthetic_clips), []
-    if options.evaluate_every:
-        motions, held_out = hold_out(motions)
+    """The motion asked for; recordings are held out of it only if they are evaluated on.
+
+    Raises:
+        BenchmarkError: Options that do not go together, or motion that cannot be trained on.
+    """
+    if options.source.has_cameras:
+        return _seen_training_data(options, preset)
+    motions = training_motions(
+        options.source, SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips
+    )
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
+    held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
+    views = seen_around([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
+    trained = [motion for motion in fitting if motion.name not in held]
     return TrainingData(
-        source=Batches(fitting or motions, preset.num_frames, preset.batch_size),
-        validation=Validation(validation_clips(held_out), preset.num_frames) if held_out else None,
+        batches=Batches(trained or motions, preset.num_frames, preset.batch_size),
+        validation=_validation(views, preset),
         left_out=[motion.name for motion in motions if len(motion.positions) < preset.num_frames],
     )
 
 
+def _seen_training_data(options: Options, preset: Preset) -> TrainingData:
+    """The same of a data set with cameras: what is held out is held out through each of them."""
+    if options.synthetic_clips:
+        raise BenchmarkError(f"dataset {options.source.kind} has no --synthetic-clips beside its own")
+    found = training_clips(options.source)
+    if options.kind == "htp" and found.space.layout != H36M_17:
+        raise BenchmarkError(
+            f"HTP links joints along the bones of {H36M_17.name}, these poses are {found.space.layout.name}: "
+            "give --conversion by-place"
+        )
+    fitting = [item for item in found.clips if len(item.clip.pose_3d) >= preset.num_frames]
+    held = held_out(list(dict.fromkeys(item.motion for item in fitting))) if options.evaluate_every else set()
+    trained = [item.clip for item in fitting if item.motion not in held]
+    clips = trained or [item.clip for item in found.clips]
+    return TrainingData(
+        batches=ClipBatches(clips, preset.num_frames, preset.batch_size, found.space),
+        validation=_validation([item.clip for item in fitting if item.motion in held], preset),
+        left_out=[item.clip.name for item in found.clips if len(item.clip.pose_3d) < preset.num_frames],
+    )
+
+
+def _validation(views: Sequence[Clip], preset: Preset) -> Validation | None:
+    return Validation(one_view_each(views), preset.num_frames) if views else None
+
+
 def chosen_preset(options: Options) -> Preset:
-    """The preset with what is given in its place."""
+    """The preset with what is given in its place.
+
+    Raises:
+        BenchmarkError: A number out of range.
+    """
+    for name, least in (("epochs", 1), ("batch_size", 1), ("save_every", 1), ("evaluate_every", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise BenchmarkError(f"{name.replace('_', '-')} expects at least {least}, got {value}")
+    for name in ("learning_rate", "decay"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            raise BenchmarkError(f"{name.replace('_', '-')} expects a number above 0, got {value:g}")
     overrides = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "decay")}
     given = {name: value for name, value in overrides.items() if value is not None}
     return dataclasses.replace(PRESETS[options.preset], **given)
@@ -140,7 +180,7 @@ def train(options: Options) -> None:
         folder,
         chosen_denoiser(options, preset),
         preset,
-        data.source,
+        data.batches,
         seed=options.seed,
         epochs=options.epochs,
         precision="no" if options.precision == "fp32" else options.precision,
@@ -155,6 +195,7 @@ def train(options: Options) -> None:
     steps, done = trainer.checkpoint.steps, trainer.checkpoint.step
     if done:
         console.print(f"resuming {folder} at step {done} of {steps}")
+    make_folder(folder)  # or a wrong one would be told at the first checkpoint
     columns = (
         TextColumn(options.kind),
         BarColumn(),

@@ -5,17 +5,21 @@ them is replaced.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from count_macs import MacsRow, macs_table
 from htp_diffusion.command import run_command
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.report.ablation import AblationResult, ablation_tables
 from htp_diffusion.report.inference import InferenceResult, inference_table
 from htp_diffusion.report.patched import PatchedStudy, patched_table
 from htp_diffusion.report.provenance import Provenance
+from htp_diffusion.report.scaling import ScalingResult, scaling_table
 from htp_diffusion.report.schema import read_json
+from htp_diffusion.report.seeds import SeedStudy, seeds_table
+from htp_diffusion.report.step_cost import TrainingCost, step_table
 from htp_diffusion.report.tables import Table
 from htp_diffusion.report.throughput import ThroughputResult
 from htp_diffusion.report.throughput_tables import throughput_tables
@@ -58,8 +62,27 @@ def _inference(name: str) -> str:
 
 def _throughput(name: str) -> str:
     result = read_json(_RESULTS / f"{name}.json", ThroughputResult)
-    tables = [table.to_markdown() for table in throughput_tables(result)]
-    return "\n".join(tables) + f"\n\n{_source(result.provenance)}\n"
+    return _page_tables(throughput_tables(result), _source(result.provenance))
+
+
+def _ablation(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", AblationResult)
+    return _page_tables(ablation_tables(result), _source(result.provenance))
+
+
+def _seeds(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", SeedStudy)
+    return _page_table(seeds_table(result), _source(result.provenance))
+
+
+def _training_cost(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", TrainingCost)
+    return _page_table(step_table(result), _source(result.provenance))
+
+
+def _scaling(name: str) -> str:
+    result = read_json(_RESULTS / f"{name}.json", ScalingResult)
+    return _page_table(scaling_table(result), _source(result.provenance))
 
 
 def _study(name: str) -> str:
@@ -86,7 +109,11 @@ def _macs(name: str) -> str:
 
 
 def _page_table(table: Table, source: str) -> str:
-    return f"{table.to_markdown()}\n\n{source}\n"
+    return _page_tables([table], source)
+
+
+def _page_tables(tables: Sequence[Table], source: str) -> str:
+    return "\n".join(table.to_markdown() for table in tables) + f"\n\n{source}\n"
 
 
 READERS: dict[str, Callable[[str], str]] = {
@@ -94,6 +121,10 @@ READERS: dict[str, Callable[[str], str]] = {
     "cmu-one-step": _inference,
     "synthetic": _inference,
     "throughput": _throughput,
+    "ablation": _ablation,
+    "seeds": _seeds,
+    "training-cost": _training_cost,
+    "scaling": _scaling,
     _STUDY_ADAPTERS: _patched,
     f"{_STUDY_ADAPTERS}-mixste": _patched,
     "study-recovery": _study,

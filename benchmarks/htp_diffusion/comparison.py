@@ -11,7 +11,7 @@ from htp_diffusion.contender import Contender
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.device import Precision, computing_in
 from htp_diffusion.diffusion.ddim import Denoiser
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.execution import Mode, executed, first_call
 from htp_diffusion.report.counting import count_denoiser
 from htp_diffusion.report.inference import ModelResult
 from htp_diffusion.report.measure import Timing, laps, peak_memory, speed_up
@@ -46,8 +46,11 @@ def compare(
         BenchmarkError: The models cannot be compiled here.
     """
     pose_2d = batches(clips, sampling.batch_size).to(device)
+    mode: Mode = "compiled" if compiled else "eager"
     cases = {
-        contender.name: partial(_draw, sampling, _prepared(contender.denoiser.to(device), compiled), pose_2d)
+        contender.name: partial(
+            _draw, sampling, executed(contender.denoiser.to(device), mode, device), pose_2d
+        )
         for contender in contenders
     }
     scorers = {name: Scorer(clips, score_clip) for name in cases}
@@ -56,7 +59,7 @@ def compare(
     with computing_in(precision, device):
         for name, case in cases.items():
             if compiled:
-                _compile(case)
+                first_call(partial(case, 0))
             peaks[name] = peak_memory(partial(case, 0), device)
             advance()
         for lap in laps(cases, range(len(pose_2d)), device):
@@ -89,10 +92,6 @@ def compare(
     return results
 
 
-def _prepared(denoiser: torch.nn.Module, compiled: bool) -> Denoiser:
-    return torch.compile(denoiser, dynamic=False) if compiled else denoiser
-
-
 def _draw(
     sampling: Sampling,
     denoise: Denoiser,
@@ -100,14 +99,3 @@ def _draw(
     number: int,
 ) -> Float[Tensor, "windows hyps frames joints 3"]:
     return sampling.draw(denoise, pose_2d[number], number)
-
-
-def _compile(case: Callable[[int], Tensor]) -> None:
-    """Make the first call, which compiles."""
-    from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
-
-    try:
-        case(0)
-    except TorchDynamoException as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BenchmarkError(f"the models cannot be compiled here ({reason}); leave --compile out") from error

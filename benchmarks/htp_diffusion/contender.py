@@ -10,6 +10,7 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
+from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_diffusion.training.checkpoint import Checkpoint, load_denoiser
 from htp_diffusion.training.preset import PRESETS, PresetName
 
@@ -67,12 +68,13 @@ def trained_contenders(
     """Load KIND-PRESET.json, and the weights that it names, of each kind.
 
     Raises:
-        BenchmarkError: A file is missing, damaged, of another kind, or the models are of different lengths.
+        BenchmarkError: A file is missing, damaged, of another kind or pose space, or the models are of
+            different lengths.
     """
     contenders = []
     for kind in kinds:
         path = folder / f"{kind}-{preset}.json"
-        contender = trained_contender(path, pruning)
+        contender = trained_contender(path, pruning, CAMERA_METRES)
         if contender.config.kind != kind:
             raise BenchmarkError(f"{path} holds a denoiser of kind {contender.config.kind}, expected {kind}")
         contenders.append(replace(contender, name=NAMES[kind]))
@@ -84,14 +86,19 @@ def trained_contenders(
     return contenders
 
 
-def trained_contender(path: Path, pruning: Pruning) -> Contender:
+def trained_contender(path: Path, pruning: Pruning, space: PoseSpace | None = None) -> Contender:
     """Load a checkpoint; it is called after its file.
 
+    Args:
+        path: The JSON file.
+        pruning: What to change.
+        space: What its poses are taken for; None takes any.
+
     Raises:
-        BenchmarkError: A file is missing or damaged.
+        BenchmarkError: A file is missing or damaged, or its poses are of another space.
         HTPError: Pruning out of range.
     """
-    checkpoint, denoiser = load_denoiser(path)
+    checkpoint, denoiser = load_denoiser(path, space)
     return Contender(
         name=path.stem,
         config=_prune(denoiser, checkpoint.denoiser, pruning),

@@ -12,10 +12,11 @@ from htp_diffusion.data.labelled import ClipSet
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.data.protocol import EVERY_FRAME, EvaluationProtocol, cut_clips, place_root
 from htp_diffusion.device import Precision, computing_in
+from htp_diffusion.grading import score_clips
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.metrics import auc, mpjpe, p_mpjpe, pck
-from htp_diffusion.sampling import Sampling, batches, fit_sampling
-from htp_diffusion.scoring import Scorer, scored_poses, weighted_mean
+from htp_diffusion.sampling import Sampling, fit_sampling
+from htp_diffusion.scoring import scored_poses, weighted_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +116,16 @@ def evaluate_denoiser(
     windows = [piece for _, piece in cut]
     count = sum(len(piece.start) for piece in windows)
     sampling = fit_sampling(sampling, count, config, memory_budget, device)
-    pose_2d = batches(windows, sampling.batch_size)
-    scorer = Scorer(windows, partial(_score, pck_joints=found.pck_joints))
     denoiser = denoiser.to(device).eval()
-    with computing_in(precision, device), torch.no_grad():
-        for number, batch in enumerate(pose_2d):
-            drawn = sampling.draw(denoiser, batch.to(device), number, layout)
-            scorer.add(place_root(drawn, protocol.root, layout))
-            progress(number + 1, len(pose_2d))
 
+    def draw(pose_2d: Tensor, number: int) -> Tensor:
+        return place_root(sampling.draw(denoiser, pose_2d, number, layout), protocol.root, layout)
+
+    score = partial(_score, pck_joints=found.pck_joints)
+    with computing_in(precision, device), torch.no_grad():
+        scores = score_clips(windows, sampling.batch_size, draw, score, device=device, progress=progress)
     by_action: dict[str, list[_ClipErrors]] = {action: [] for action in found.actions}
-    for (clip, _), scored in zip(cut, scorer.clips, strict=True):
+    for (clip, _), scored in zip(cut, scores, strict=True):
         by_action[clip.action].append(scored)
     actions = [
         ActionScore(
@@ -140,11 +140,11 @@ def evaluate_denoiser(
     return Evaluation(
         sampling=sampling,
         windows=count,
-        frames=sum(frames for frames, _ in scorer.clips),
+        frames=sum(frames for frames, _ in scores),
         padded=sum(len(clip.clip.pose_2d) < config.num_frames for clip, _ in cut),
         actions=actions,
         over_actions=_mean([(1, score.errors) for score in actions]),
-        over_frames=_mean(scorer.clips),
+        over_frames=_mean(scores),
     )
 
 

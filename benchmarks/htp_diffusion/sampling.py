@@ -1,6 +1,7 @@
 """Sampling: how hypotheses are drawn for the windows of clips, batch by batch."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.layout import H36M_17, Layout
 
 GIBIBYTE = 2**30
+_HXK = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 _SEED_STRIDE = 2**20  # more batches than any run has, so that two seeds never share a batch's noise
 
 
@@ -77,6 +79,22 @@ class Sampling:
             generator=generator,
             max_batch=self.max_batch,
         )
+
+
+def read_hxk(text: str, expected: str) -> tuple[int, int]:
+    """H and K of a text as 20x10.
+
+    Args:
+        text: The text.
+        expected: What is expected of which option, told in the error.
+
+    Raises:
+        BenchmarkError: It is no such text.
+    """
+    match = _HXK.fullmatch(text)
+    if match is None:
+        raise BenchmarkError(f"{expected}, as 20x10, got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def fit_sampling(

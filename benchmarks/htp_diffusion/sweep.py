@@ -16,7 +16,7 @@ from htp_diffusion.data.excerpt import shorter_windows
 from htp_diffusion.data.motion import Motion, Windows
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import whole_file
+from htp_diffusion.files import make_folder, whole_file
 from htp_diffusion.grading import grade
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.variants import VariantConfig
@@ -128,12 +128,7 @@ class Sweep:
         self.recipe, self.motions = recipe, motions
         self.scoring, self.clips = scoring, clips
         self.device = device
-        self._models, self._scores = folder / "models", folder / scoring.folder
-        for part in (self._models, self._scores):
-            try:
-                part.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BenchmarkError(f"cannot write {part}: {error.strerror}") from error
+        self._models, self._scores = make_folder(folder / "models"), make_folder(folder / scoring.folder)
 
     def training(self, model: VariantConfig, seed: int) -> Training:
         """The training of a model in this sweep."""

@@ -12,15 +12,14 @@ from htp_diffusion import sweep as sweep_module
 from htp_diffusion.ablation import TABLES, settings, whole_model
 from htp_diffusion.command import run_command
 from htp_diffusion.data.evaluation import embedded_set
-from htp_diffusion.data.excerpt import every_window
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.grading import grade
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.report.ablation import AblationResult, ablation_tables, draw_ablation
-from htp_diffusion.report.counting import count_denoiser
-from htp_diffusion.report.measure import Timing
+from htp_diffusion.report.counting import Count, count_denoiser
+from htp_diffusion.report.measure import SpeedUp, Timing
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.sampling import Sampling
 from htp_diffusion.training.preset import PRESETS
@@ -66,6 +65,16 @@ def micro(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def untimed(monkeypatch):
+    """A sweep neither timed nor counted nor drawn."""
+    monkeypatch.setattr(ablate, "count_denoiser", lambda *_: Count(thop_macs=1, true_macs=1, params=1))
+    monkeypatch.setattr(
+        ablate, "time_models", lambda whole, models, *_: dict.fromkeys(models, SpeedUp(1.0, 1.0, 1.0, 1.0))
+    )
+    monkeypatch.setattr(ablate, "draw_ablation", lambda *_: None)
+
+
+@pytest.fixture
 def fits(monkeypatch):
     """Counts the trainings; may interrupt one."""
     calls = []
@@ -108,7 +117,7 @@ def test_a_preset_of_few_blocks_has_fewer_rows():
     assert "n=4" not in names
 
 
-def test_the_sweep_goes_on_where_it_was(micro, fits, capsys):
+def test_the_sweep_goes_on_where_it_was(micro, fits, untimed, capsys):
     fits.interrupted = 3
     with pytest.raises(KeyboardInterrupt):
         ablate.main(micro)
@@ -150,7 +159,7 @@ def test_rows_are_what_scoring_by_hand_gives(micro):
     assert list(rows) == [
         "k=9 of 9", "k=6 of 9", "k=3 of 9", "T=3, f=1", "T=6, f=2", "T=9, f=2",
     ]  # fmt: skip
-    clips = every_window([windows(clip, 9) for clip in embedded_set(9).clips], 2)
+    clips = [windows(clip, 9).every(2) for clip in embedded_set(9).clips]
     assert result.frames == sum(int(clip.scored.sum()) for clip in clips) == 6 * 9
     sampling = Sampling(hypotheses=1, steps=2, eta=1.0, flip=True, seed=0, batch_size=24, max_batch=48)
     for index, seed in enumerate((3, 5)):
@@ -205,7 +214,7 @@ def test_speed_is_frames_a_second_over_those_of_d3dp(monkeypatch):
         (["--training-steps", "0"], "training-steps expects at least 1, got 0"),
         (["--seeds", "1", "1"], "seeds expects at least one, none of them twice"),
         (["--learning-rate", "-1"], "batch-size expects at least 1 and learning-rate a number above 0"),
-        (["--out", "FILE"], "cannot write"),
+        (["--out", "FILE"], "cannot make the folder"),
         (["--data", "OTHER"], "is not the file of the 28 CMU clips"),
     ],
 )
@@ -230,7 +239,7 @@ def test_what_cannot_be_run_is_told_in_a_line(micro, monkeypatch, tmp_path, caps
     assert len(told.splitlines()) == 1
 
 
-def test_weights_that_are_damaged_are_told(micro):
+def test_weights_that_are_damaged_are_told(micro, untimed):
     options = dataclasses.replace(micro, tables=("x",))
     ablate.main(options)
     (options.out / "models" / "htp-t9-n3-f2-k6-seed0.safetensors").write_bytes(b"broken")

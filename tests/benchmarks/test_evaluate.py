@@ -18,15 +18,18 @@ from written import (
 import evaluate
 import run_diffusion
 from htp_diffusion.command import run_command
-from htp_diffusion.contender import Pruning, trained_contender
+from htp_diffusion.contender import Pruning, trained_contender, trained_contenders
 from htp_diffusion.data import source
 from htp_diffusion.data.h36m import H36M_TEST
 from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
 from htp_diffusion.data.source import Source
 from htp_diffusion.diffusion import cosine_schedule, sample
+from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.evaluation import evaluate_denoiser
 from htp_diffusion.pose.flip import flip_pose
+from htp_diffusion.pose.layout import MPI_INF_3DHP_17
+from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.report.evaluation import EvaluationResult, action_table, evaluation_table
 from htp_diffusion.report.inference import InferenceResult
 from htp_diffusion.report.schema import read_json
@@ -374,6 +377,26 @@ def test_mpi_inf_3dhp_by_command(small, folder, tmp_path, capsys):
         assert shown in printed, shown
 
 
+def test_a_checkpoint_scores_motion_of_its_own_layout_alone(small, tmp_path, capsys):
+    space = dataclasses.replace(CAMERA_METRES, layout=MPI_INF_3DHP_17)
+    write_checkpoints(tmp_path / "mpi", space=space)
+    write_npz(tmp_path / "own.npz", ["A/one"])
+    checkpoint, swept = tmp_path / "mpi" / "htp-tiny.json", ("--hypotheses", 1, "--steps", 1)
+    path = write_mpi_test(tmp_path / "test.npz")
+    run(checkpoint, *small, *swept, "--dataset", "3dhp", "--data", path, "--annotation", "annot3")
+    result = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult)
+    assert result.space == space.to_json()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        run(checkpoint, *small, *swept, "--data", tmp_path / "own.npz")
+    assert left.value.code == 2
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: htp-tiny.json is not made for own.npz")
+    assert told.endswith("layout h36m-17, expected mpi-inf-3dhp-17")
+    with pytest.raises(BenchmarkError, match="layout mpi-inf-3dhp-17, expected h36m-17"):
+        trained_contenders(tmp_path / "mpi", "tiny", ("htp",), Pruning())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -387,9 +410,10 @@ def test_mpi_inf_3dhp_by_command(small, folder, tmp_path, capsys):
             "htp-tiny.json is not made for MPI-INF-3DHP mpi.npz (annot3), ground-truth 2D: layout "
             "mpi-inf-3dhp-17, expected h36m-17",
         ),
-        (["OTHER"], "other.json does not state the unit and the frame of its poses"),
+        (["OTHER"], "other.json: result: the checkpoint does not state the unit and the frame of its poses"),
         (["HTP", "--actions", "flying"], "no action flying in embedded synthetic motion"),
         (["HTP", "--every", "0"], "every expects at least 1, got 0"),
+        (["HTP", "--hypotheses"], "hypotheses and steps expect at least one number each"),
         (["HTP", "--hypotheses", "0"], "batch size and hypotheses expect at least 1"),
         (["HTP", "--steps", "0"], "expected 1 to 1000 sampling steps, got 0"),
         (["HTP", "--eta", "2"], "expected eta from 0"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from htp_diffusion.data.evaluation import embedded_set
-from htp_diffusion.data.excerpt import every_window, shorter_windows
+from htp_diffusion.data.excerpt import shorter_windows
 from htp_diffusion.data.motion import Clip, windows
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.grading import grade
@@ -31,7 +31,7 @@ def numbered(length: int) -> Clip:
 @given(length=st.integers(12, 60), frames=st.integers(1, 12), every=st.integers(1, 4))
 @settings(max_examples=40)
 def test_shorter_windows_score_the_same_frames_once(length, frames, every):
-    [taken] = every_window([windows(numbered(length), 12)], every)
+    taken = windows(numbered(length), 12).every(every)
     short = shorter_windows(taken, frames)
     assert short.pose_2d.shape[1:] == (frames, 17, 2)
     expected = [
@@ -59,7 +59,7 @@ def test_what_cannot_be_cut_is_told():
     with pytest.raises(BenchmarkError, match="windows of 12 frames cannot be cut into windows of 13"):
         shorter_windows(clip, 13)
     with pytest.raises(BenchmarkError, match="every expects at least 1, got 0"):
-        every_window([clip], 0)
+        clip.every(0)
 
 
 def test_a_denoiser_that_says_zero_errs_by_the_poses_themselves():

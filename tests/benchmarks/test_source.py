@@ -7,9 +7,11 @@ from written import mpi_poses, write_h36m, write_mpi_test, write_mpi_train, writ
 
 from htp_diffusion.data import source
 from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN, cmu_action
+from htp_diffusion.data.evaluation import EVALUATION_SEED
 from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN
 from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera
 from htp_diffusion.data.source import Source
+from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
@@ -111,15 +113,14 @@ def test_the_cmu_clips_have_the_actions_of_the_index(tmp_path):
         "playground", "walk", "jump and balance", "bend, scoop and lift", "swordplay",
         "walk on uneven terrain",
     )  # fmt: skip
-    trained = source.training_clips(asked)
-    assert {item.motion for item in trained.clips} == set(CMU_TRAIN)
-    assert [motion.name for motion in source.training_motions(asked)] == list(CMU_TRAIN)
+    trained = [motion.name for motion in source.training_motions(asked, synthetic_clips=1)]
+    assert trained == [*CMU_TRAIN, "synthetic/walking_000"]
 
 
 def test_no_test_clip_is_trained_on_though_others_are_missing(tmp_path):
     write_npz(tmp_path / "some.npz", [*CMU_TRAIN, CMU_TEST[0]])
     with pytest.raises(BenchmarkError, match=f"missing {CMU_TEST[1]}"):
-        source.training_clips(Source(data=tmp_path / "some.npz"))
+        source.training_motions(Source(data=tmp_path / "some.npz"))
 
 
 def test_other_motion_is_its_own_action(tmp_path):
@@ -127,19 +128,22 @@ def test_other_motion_is_its_own_action(tmp_path):
     found = source.test_clips(Source(data=tmp_path / "own.npz", fps=30), 12)
     assert found.actions == ("one", "two")
     assert {(item.subject, item.action) for item in found.clips} == {("A", "one"), ("A", "two"), ("B", "one")}
-    assert len(source.training_clips(Source(data=tmp_path / "own.npz")).clips) == 12
+    assert len(source.training_motions(Source(data=tmp_path / "own.npz"))) == 3 + 12
 
 
 def test_without_options_the_motion_is_embedded():
     found = source.test_clips(Source(), 9)
     assert set(found.actions) == {"walking", "sitting", "reaching"}
-    trained = source.training_clips(Source())
-    assert set(trained.actions) == set(found.actions)
-    assert source.training_motions(Source()) == []
-    first = {item.motion: item.clip.pose_3d for item in found.clips}
-    for item in trained.clips:
-        if item.motion in first:
-            assert not torch.allclose(first[item.motion][:9], item.clip.pose_3d[:9])
+    scored = {motion.name: motion for motion in synthetic_motions(seed=EVALUATION_SEED, frames=18)}
+    assert set(scored) == {item.motion for item in found.clips}
+    trained = {motion.name: motion for motion in source.training_motions(Source())}
+    assert len(trained) == 12
+    assert not any(
+        torch.allclose(trained[name].positions[:18], motion.positions) for name, motion in scored.items()
+    )
+    assert source.training_motions(Source(), synthetic_clips=0) == []
+    with pytest.raises(BenchmarkError, match="synthetic-clips expects at least 0, got -1"):
+        source.training_motions(Source(), synthetic_clips=-1)
 
 
 def test_the_folder_of_the_official_files_is_read(tmp_path, monkeypatch):
@@ -169,15 +173,19 @@ def test_the_folder_of_the_official_files_is_read(tmp_path, monkeypatch):
 )
 def test_options_that_do_not_fit_are_named(options, message, tmp_path):
     paths = {key: tmp_path / value for key, value in options.items() if value.endswith(".npz")}
-    for read in (lambda asked: source.test_clips(asked, 9), source.training_clips):
-        with pytest.raises(BenchmarkError, match=re.escape(message)):
-            read(Source(**(options | paths)))
+    asked = Source(**(options | paths))
+    with pytest.raises(BenchmarkError, match=re.escape(message)):
+        source.test_clips(asked, 9)
+    with pytest.raises(BenchmarkError, match=re.escape(message)):
+        source.training_motions(asked)
 
 
 def test_motion_with_cameras_of_its_own_has_no_world_motion(tmp_path):
     asked = Source(dataset="3dhp", data=tmp_path / "a.npz", annotation="annot3")
     with pytest.raises(BenchmarkError, match="dataset 3dhp has cameras of its own"):
         source.training_motions(asked)
+    with pytest.raises(BenchmarkError, match="dataset synthetic has no cameras of its own"):
+        source.training_clips(Source())
 
 
 def test_some_actions_alone(tmp_path):

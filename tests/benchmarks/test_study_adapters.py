@@ -79,7 +79,7 @@ def test_counts_start_at_one(small, name):
 
 def test_a_folder_that_cannot_be_made_is_told(small, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchmarkError, match="cannot write"):
+    with pytest.raises(BenchmarkError, match="cannot make the folder"):
         study_adapters.main(dataclasses.replace(small, out=tmp_path / "file"))
 
 

@@ -9,13 +9,13 @@ import torch
 import study_seeds
 from htp_diffusion.command import run_command
 from htp_diffusion.data.evaluation import embedded_set
-from htp_diffusion.data.excerpt import every_window
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.grading import grade
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.report.seeds import SeedStudy, seeds_table
 from htp_diffusion.sampling import Sampling
+from htp_diffusion.training.batches import Batches
 from htp_diffusion.training.preset import PRESETS
 from htp_diffusion.training.trainer import Trainer
 
@@ -26,14 +26,14 @@ MICRO = dataclasses.replace(PRESETS["tiny"], num_frames=6, dim=16, depth=4, num_
 def runs(tmp_path_factory):
     """Runs of one step."""
     folder = tmp_path_factory.mktemp("runs")
-    [motion] = synthetic_motions(seed=1, count=1, frames=6)
+    source = Batches(synthetic_motions(seed=1, count=1, frames=6), 6, 1)
     configs = {"d3dp": MICRO.denoiser("d3dp"), "htp3": MICRO.denoiser("htp")}
     htp = configs["htp3"].htp
     assert htp is not None
     configs["htp1"] = dataclasses.replace(configs["htp3"], htp=dataclasses.replace(htp, num_sft_layers=1))
     for name, config in configs.items():
         for seed in (0, 1):
-            list(Trainer(folder / f"{name}-{seed}", config, MICRO, [motion], seed=seed, cpu=True).run())
+            list(Trainer(folder / f"{name}-{seed}", config, MICRO, source, seed=seed, cpu=True).run())
     return folder
 
 
@@ -52,7 +52,7 @@ def test_mean_and_spread_are_those_of_each_checkpoint_scored_by_hand(runs, tmp_p
     assert len(study.rows) == 2 * 6
     assert {row.run.model for row in study.rows} == {"D3DP", "HTP n=3", "HTP n=1"}
     assert {row.run.steps for row in study.rows} == {1}
-    clips = every_window([windows(clip, 6) for clip in embedded_set(6).clips], 2)
+    clips = [windows(clip, 6).every(2) for clip in embedded_set(6).clips]
     assert study.frames == 6 * 6
     sampling = Sampling(hypotheses=2, steps=3, eta=1.0, flip=True, seed=0, batch_size=24, max_batch=96)
     expected = []
@@ -96,19 +96,20 @@ def test_what_cannot_be_compared_is_told(runs, tmp_path, capsys):
         [error] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         return error
 
-    assert "samplings expects HxK as 5x5" in told(runs / "d3dp-0", "--samplings", "0x1")
+    assert "samplings expects HxK, as 20x10, got '0x1'" in told(runs / "d3dp-0", "--samplings", "0x1")
     assert "cannot read" in told(runs / "none")
     (tmp_path / "again").symlink_to(runs / "d3dp-0")
     assert "are both D3DP with seed 0" in told(runs / "d3dp-0", tmp_path / "again")
     (tmp_path / "out").write_text("")
-    assert "cannot write" in told(runs / "d3dp-0", "--samplings", "1x1")
+    assert "cannot make the folder" in told(runs / "d3dp-0", "--samplings", "1x1")
 
 
 def test_other_sizes_and_lengths_are_told(runs, tmp_path, capsys):
-    [motion] = synthetic_motions(seed=1, count=1, frames=8)
+    motions = synthetic_motions(seed=1, count=1, frames=8)
     for name, changes in (("wide", {"dim": 8}), ("long", {"num_frames": 8})):
         preset = dataclasses.replace(MICRO, **changes)
-        list(Trainer(tmp_path / name, preset.denoiser("d3dp"), preset, [motion], seed=7, cpu=True).run())
+        source = Batches(motions, preset.num_frames, 1)
+        list(Trainer(tmp_path / name, preset.denoiser("d3dp"), preset, source, seed=7, cpu=True).run())
     for name, message in (("wide", "of different sizes"), ("long", "different lengths: [6, 8] frames")):
         with pytest.raises(SystemExit):
             run(runs / "d3dp-0", tmp_path / name, "--device", "cpu", "--out", tmp_path / "out")

@@ -2,27 +2,21 @@
 
 import dataclasses
 import math
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
 from training_runs import MICRO, small_motions, trainer_in
 
+import train
+from htp_diffusion.command import run_command
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.schema import read_json
 from htp_diffusion.training import checkpoint as checkpoint_module
 from htp_diffusion.training.batches import Batch, Batches
-from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, load_denoiser
+from htp_diffusion.training.checkpoint import load_checkpoint, load_denoiser
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.preset import PRESETS
 from htp_diffusion.training.trainer import Trainer, diffusion_loss, learning_rate
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -188,33 +182,30 @@ def test_the_paper_preset_is_that_of_section_4():
     assert (paper.epochs, paper.decay, paper.weight_decay, paper.learning_rate) == (150, 0.993, 0.1, 6e-5)
 
 
-def run_train(*arguments, cwd):
-    command = [sys.executable, str(ROOT / "benchmarks" / "train.py"), *arguments]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_the_command_resumes_after_a_kill(tmp_path):
-    """A killed process leaves a checkpoint; the same command ends the run."""
-    command = ("htp", "--preset", "tiny", "--out", "run", "--save-every", "1", "--device", "cpu")
-    process = run_train(*command, "--synthetic-clips", "1", cwd=tmp_path)
-    deadline = time.monotonic() + 240
-    while not (tmp_path / "run" / "last.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    killed = read_json(tmp_path / "run" / "last.json", Checkpoint)
-    process = run_train(*command, "--synthetic-clips", "1", cwd=tmp_path)
-    _, errors = process.communicate(timeout=120)
-    ended = read_json(tmp_path / "run" / "last.json", Checkpoint)
-    assert process.returncode == 0, errors
-    assert ended.step == ended.steps >= killed.step >= 1
-    assert (tmp_path / "run" / "loss.png").exists()
-    if killed.step < killed.steps:
-        assert f"resuming run at step {killed.step}" in errors
-
-
-def test_a_wrong_path_is_one_line_and_exit_code_2(tmp_path):
-    process = run_train("htp", "--data", "nowhere.npz", cwd=tmp_path)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output) == (2, "")
-    assert errors.strip().splitlines() == ["error: nowhere.npz: no such file"]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--save-every", "0"], "save-every expects at least 1, got 0"),
+        (["--epochs", "-1"], "epochs expects at least 1, got -1"),
+        (["--batch-size", "0"], "batch-size expects at least 1, got 0"),
+        (["--evaluate-every", "-5"], "evaluate-every expects at least 0, got -5"),
+        (["--learning-rate", "0"], "learning-rate expects a number above 0, got 0"),
+        (["--decay", "nan"], "decay expects a number above 0, got nan"),
+        (["--synthetic-clips", "0"], "need motions at least as long, got none"),
+        (["--dataset", "h36m", "--data", "a.npz"], "dataset h36m needs --keypoints"),
+        (["--sft-layers", "1"], "sft-layers is an option of HTP; D3DP has none"),
+        (["--out", "FILE"], "cannot make the folder"),
+        (["--data", "nowhere.npz"], "nowhere.npz: no such file"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_the_first_step(tmp_path, capsys, arguments, message):
+    (tmp_path / "file").write_text("")
+    words = ["--preset", "tiny", "--synthetic-clips", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
+    words += [str(tmp_path / "file") if word == "FILE" else word for word in arguments]
+    with pytest.raises(SystemExit) as left:
+        run_command(train.train, train.Options, ["d3dp", *words])
+    assert left.value.code == 2
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: ")
+    assert message in told
+    assert not (tmp_path / "run").exists()

@@ -1,5 +1,7 @@
 """Training batches: windows by seed and step, of motions and of clips."""
 
+import dataclasses
+
 import pytest
 import torch
 from training_runs import small_motions
@@ -8,6 +10,7 @@ from htp_diffusion.data.motion import Clip, view
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import virtual_cameras
 from htp_diffusion.pose.flip import flip_pose
+from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.batches import Batches, ClipBatches, step_generator
 from htp_diffusion.training.pace import Pace, drawn_ahead
@@ -75,6 +78,16 @@ def test_windows_of_clips_are_cut_from_them_half_of_them_mirrored(clips):
     assert {name for name, _ in starts} == {clip.name for clip in clips}
     assert len(starts) > 30
     assert 20 <= mirrored <= 44  # of 64 fair coins, but for one in a thousand
+
+
+def test_the_mirror_exchanges_the_sides_of_the_layout(clips):
+    space = dataclasses.replace(CAMERA_METRES, layout=MPI_INF_3DHP_17)
+    drawn, plain = (ClipBatches(clips, 9, 16, *given).draw(step_generator(0, 0)) for given in ((space,), ()))
+    for pose, other in ((drawn.pose_2d, plain.pose_2d), (drawn.pose_3d, plain.pose_3d)):
+        turned = flip_pose(flip_pose(other), MPI_INF_3DHP_17)  # back by the one layout, there by the other
+        mirrored = [torch.equal(one, two) for one, two in zip(pose, turned, strict=True)]
+        assert mirrored == [not torch.equal(one, two) for one, two in zip(pose, other, strict=True)]
+        assert len(set(mirrored)) == 2
 
 
 def test_every_frame_of_a_clip_can_be_drawn(clips):

@@ -1,30 +1,32 @@
 """Training runs of a few steps, for tests; as a script, those that need processes of their own.
 
-    python training_runs.py FOLDER
-
-Importing torch takes longer than all of them: one process imports it and forks a child for each run, before
-torch has started a thread.
+python training_runs.py FOLDER
 """
 
 import dataclasses
-import itertools
 import json
 import os
+import shutil
 import signal
-import socket
 import sys
+import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # which an optimizer's first step imports: once here, not in every child
+from forking import KILLED, as_rank, ended, forked, free_port
 from safetensors.torch import save_file
 
+import train
+from htp_diffusion.command import run_command
+from htp_diffusion.data.evaluation import seen_around
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.training import checkpoint as checkpoint_module
 from htp_diffusion.training.batches import Batches
 from htp_diffusion.training.preset import Preset
 from htp_diffusion.training.shared_norm import share_batch_norms
 from htp_diffusion.training.trainer import Trainer
-from htp_diffusion.training.validation import Validation, validation_clips
+from htp_diffusion.training.validation import Validation
 
 MICRO = Preset(
     num_frames=9,
@@ -41,6 +43,10 @@ MICRO = Preset(
 )
 SHARED = {"batch_size": 4, "drop_path": 0.0}  # a preset whose steps do not depend on who computes them
 KILLS = ("unsaved", "in the tensors", "between the files", "after the best")
+COMMAND = (
+    *("htp", "--preset", "tiny", "--synthetic-clips", "1", "--out", "run", "--save-every", "1"),
+    *("--device", "cpu"),
+)
 
 
 def small_motions():
@@ -62,7 +68,7 @@ def trainer_in(folder, motions, kind="htp", *, options=None, **changes):
 
 def evaluated():
     """Options of a run that is evaluated every second step, on what it is trained on: the error falls."""
-    clips = validation_clips(small_motions())
+    clips = seen_around(small_motions(), cameras=1)
     return {"evaluate": Validation(clips, MICRO.num_frames), "evaluate_every": 2}
 
 
@@ -83,9 +89,9 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed_run(folder, kind, how):
+def killed_run(folder, how):
     """Train three steps, saving and evaluating every second one, and be killed in the fourth."""
-    trainer = trainer_in(folder, small_motions(), kind, options=evaluated())
+    trainer = trainer_in(folder, small_motions(), options=evaluated())
     steps = trainer.run(save_every=2)
     for _ in range(3):
         next(steps)
@@ -110,11 +116,10 @@ def killed_run(folder, kind, how):
     next(steps)
 
 
-def one_rank(rank, world, port, folder):
-    """One of the processes that share each batch, in the environment that torchrun gives it."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    for kind, accumulate in (("d3dp", 1), ("htp", 1), ("d3dp", 2)):
+def one_rank(rank, port, folder):
+    """One of two processes that share each batch."""
+    as_rank(rank, 2, port)
+    for kind, accumulate in (("htp", 1), ("d3dp", 2)):
         run = folder / f"{kind}-{accumulate}"
         trainer = trainer_in(run, small_motions(), kind, options={"accumulate": accumulate}, **SHARED)
         losses = [loss for _, loss in trainer.run(save_every=2)]
@@ -139,31 +144,32 @@ def half_precision(folder):
     (folder / "bf16-losses.json").write_text(json.dumps([loss for _, loss in trainer.run()]))
 
 
-def forked(function, *arguments):
-    """Run a function in a child process; returns its id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        function(*arguments)
-        os._exit(0)
-    except BaseException as error:
-        print(f"{function.__name__}{arguments}: {error!r}", file=sys.stderr)
-        os._exit(1)
+def command(folder, told):
+    os.chdir(folder)
+    sys.stderr = (folder / told).open("w")
+    run_command(train.train, train.Options, COMMAND)
+
+
+def killed_command(folder):
+    """Kill the command once there is a checkpoint, and give it again; returns how it ended then."""
+    child = forked(command, folder, "first.txt")
+    last, deadline = folder / "run" / "last.json", time.monotonic() + 200
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+    shutil.copy(last, folder / "killed.json")
+    return ended(forked(command, folder, "second.txt"))
 
 
 def main(folder):
     torch.set_num_threads(1)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = [forked(one_rank, rank, 2, port, folder) for rank in range(2)]
-    results = [os.waitpid(child, 0)[1] for child in ranks]
-    results.append(os.waitpid(forked(half_precision, folder), 0)[1])
-    for kind, how in itertools.product(("d3dp", "htp"), KILLS):
-        status = os.waitpid(forked(killed_run, folder / kind / how, kind, how), 0)[1]
-        results.append(0 if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else 1)
-    return max(results) and 1
+    port = free_port()
+    ranks = [forked(one_rank, rank, port, folder) for rank in range(2)]
+    results = [ended(child) for child in ranks]
+    results += [ended(forked(half_precision, folder)), killed_command(folder)]
+    killed = [ended(forked(killed_run, folder / how, how)) for how in KILLS]
+    return 0 if results == [0, 0, 0, 0] and killed == [KILLED] * len(KILLS) else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
+from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.checkpoint import Checkpoint, save_checkpoint
 from htp_diffusion.training.preset import PRESETS
 
@@ -74,14 +75,14 @@ def write_mpi_test(path, **change):
     return path
 
 
-def write_checkpoints(folder, motions=("synthetic/walking_000",), **changes) -> None:
+def write_checkpoints(folder, motions=("synthetic/walking_000",), space=CAMERA_METRES, **changes) -> None:
     """Checkpoints of untrained models, as a training run would leave them."""
     for kind in ("d3dp", "htp"):
         torch.manual_seed(0)
         config = dataclasses.replace(TINY.denoiser(kind), **changes.get(kind, {}))
         checkpoint = Checkpoint(
             denoiser=config, preset=TINY, motions=list(motions), seed=0, step=7, steps=7, losses=[],
-            loss_every=1, commit=None,
+            loss_every=1, commit=None, space=space.to_json(),
         )  # fmt: skip
         weights = {f"ema.{key}": value for key, value in config.build().state_dict().items()}
         save_checkpoint(folder / f"{kind}-tiny.json", checkpoint, weights)

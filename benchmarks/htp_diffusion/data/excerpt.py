@@ -1,25 +1,11 @@
-"""Excerpts: some windows of clips, and windows cut into shorter ones."""
+"""Excerpts: windows cut into shorter ones."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.errors import BenchmarkError
-
-_STACKED = ("pose_2d", "pose_3d", "root", "scored", "start")
-
-
-def every_window(clips: Sequence[Windows], every: int) -> list[Windows]:
-    """Each clip's first window and every ``every``-th after it.
-
-    Raises:
-        BenchmarkError: ``every`` below 1.
-    """
-    if every < 1:
-        raise BenchmarkError(f"every expects at least 1, got {every}")
-    return [replace(clip, **{name: getattr(clip, name)[::every] for name in _STACKED}) for clip in clips]
 
 
 def shorter_windows(clip: Windows, num_frames: int) -> Windows:

@@ -73,6 +73,16 @@ class Windows:
     start: Int64[Tensor, " windows"]
     camera: Camera
 
+    def every(self, step: int) -> "Windows":
+        """The first window and every ``step``-th after it.
+
+        Raises:
+            BenchmarkError: A step below 1.
+        """
+        if step < 1:
+            raise BenchmarkError(f"every expects at least 1, got {step}")
+        return self.take(slice(None, None, step))
+
     def take(self, which: slice | Bool[Tensor, " windows"]) -> "Windows":
         """Some of the windows."""
         return replace(

@@ -113,8 +113,6 @@ def cut_clips(
     Raises:
         BenchmarkError: Nothing is left to score, or ``every`` is below 1.
     """
-    if every < 1:
-        raise BenchmarkError(f"every expects at least 1, got {every}")
     found = []
     for clip in clips:
         if clip.motion in protocol.excluded:
@@ -124,7 +122,7 @@ def cut_clips(
             frame = windows.start[:, None] + torch.arange(num_frames)
             valid = clip.valid[frame.clamp(max=len(clip.valid) - 1)]
             windows = replace(windows, scored=windows.scored & valid)
-        windows = windows.take(slice(None, None, every))
+        windows = windows.every(every)
         windows = windows.take(windows.scored.any(dim=1))
         if len(windows.start):
             found.append((clip, windows))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from htp_diffusion.data.cmu import CMU_FPS, CMU_TEST, cmu_action, cmu_split
-from htp_diffusion.data.evaluation import embedded_set, file_set, seen_around
+from htp_diffusion.data.evaluation import embedded_set, file_set
 from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Clip, Motion
@@ -28,8 +28,10 @@ from htp_diffusion.pose.space import CAMERA_METRES
 Dataset = Literal["synthetic", "npz", "h36m", "3dhp"]
 Annotation = Literal["annot3", "univ_annot3"]
 
-_TRAINING_SEED = 1  # of the embedded motion and the detector noise; the ones that are scored have others
-_SYNTHETIC_CLIPS = 12
+SYNTHETIC_CLIPS = 12
+"""Procedural clips that are trained on, alone or beside a file's."""
+
+_TRAINING_SEED = 1  # of the procedural motion; what is scored has another
 
 _VIRTUAL = "virtual, around the motion"
 _USES: dict[Dataset, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -87,6 +89,15 @@ class Source:
                 raise BenchmarkError(f"dataset {kind} has no {option}")
         return kind
 
+    @property
+    def has_cameras(self) -> bool:
+        """Whether the data set comes with cameras and 2D poses; other motion is seen by virtual cameras.
+
+        Raises:
+            BenchmarkError: As ``kind``.
+        """
+        return self.kind in ("h36m", "3dhp")
+
 
 def test_clips(source: Source, num_frames: int) -> ClipSet:
     """What is scored.
@@ -113,37 +124,40 @@ def test_clips(source: Source, num_frames: int) -> ClipSet:
 
 
 def training_clips(source: Source) -> ClipSet:
-    """What is trained on, as cameras see it: the data set's own, or virtual ones around world motion.
+    """What is trained on, as the data set's own cameras see it.
 
     Raises:
-        BenchmarkError: As ``test_clips``; or a file that holds some of the CMU clips and not all.
+        BenchmarkError: As ``test_clips``; or a data set that has no cameras.
     """
-    kind = source.kind
-    if kind in ("synthetic", "npz"):
-        motions = training_motions(source)
-        if kind == "synthetic":
-            motions = synthetic_motions(seed=_TRAINING_SEED, count=_SYNTHETIC_CLIPS)
-        name = source.data.name if source.data else f"embedded synthetic motion (seed {_TRAINING_SEED})"
-        return _world(seen_around(motions, seed=_TRAINING_SEED), f"{name}: {len(motions)} training motions")
+    if not source.has_cameras:
+        raise BenchmarkError(f"dataset {source.kind} has no cameras of its own: train on its motions")
     path = cast(Path, source.data)  # as kind has seen
-    if kind == "h36m":
+    if source.kind == "h36m":
         return _h36m(source, path, H36M_TRAIN)
     return _mpi(read_mpi_train(path, cast(Annotation, source.annotation)), source, path)
 
 
-def training_motions(source: Source) -> list[Motion]:
-    """The world motion that is trained on through cameras drawn at every step; none without a file.
+def training_motions(source: Source, synthetic_clips: int = SYNTHETIC_CLIPS) -> list[Motion]:
+    """World motion that is trained on through cameras drawn at every step.
+
+    Args:
+        source: Which motion. Of a file with CMU test clips, the training split is taken.
+        synthetic_clips: Procedural clips (486 frames each) after the file's.
 
     Raises:
-        BenchmarkError: As ``training_clips``; or a data set that has cameras of its own.
+        BenchmarkError: As ``test_clips``; a data set that has cameras of its own, a count below 0, or a file
+            that holds CMU test clips and not all 28.
     """
-    if source.kind == "synthetic":
-        return []
-    if source.kind != "npz":
+    if source.has_cameras:
         raise BenchmarkError(f"dataset {source.kind} has cameras of its own: train on its clips")
-    motions = read_npz(cast(Path, source.data), source.fps)
-    # Whatever else a file holds, a test clip is never trained on.
-    return cmu_split(motions)[0] if {motion.name for motion in motions} & set(CMU_TEST) else motions
+    if synthetic_clips < 0:
+        raise BenchmarkError(f"synthetic-clips expects at least 0, got {synthetic_clips}")
+    motions = [] if source.data is None else read_npz(source.data, source.fps)
+    if {motion.name for motion in motions} & set(CMU_TEST):  # a test clip is never trained on
+        motions = cmu_split(motions)[0]
+    if synthetic_clips:
+        motions = motions + synthetic_motions(seed=_TRAINING_SEED, count=synthetic_clips)
+    return motions
 
 
 def _world(clips: Sequence[Clip], description: str) -> ClipSet:

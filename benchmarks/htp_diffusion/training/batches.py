@@ -70,9 +70,9 @@ class BatchSource(Protocol):
 class _RandomWindows(ABC):
     """Windows of recordings, each frame of each recording about equally often."""
 
-    space = CAMERA_METRES
-
-    def __init__(self, what: str, lengths: dict[str, int], num_frames: int, batch_size: int) -> None:
+    def __init__(
+        self, what: str, lengths: dict[str, int], num_frames: int, batch_size: int, space: PoseSpace
+    ) -> None:
         short = [f"{name} ({length})" for name, length in lengths.items() if length < num_frames]
         if short or not lengths:
             raise BenchmarkError(
@@ -84,6 +84,7 @@ class _RandomWindows(ABC):
         self.names = list(lengths)
         self.num_frames = num_frames
         self.batch_size = batch_size
+        self.space = space
         self._lengths = torch.tensor(list(lengths.values()), dtype=torch.float64)
 
     @property
@@ -101,6 +102,11 @@ class _RandomWindows(ABC):
 
     def _first_frame(self, start: float, length: int) -> int:
         return int(start * (length - self.num_frames + 1))
+
+    def _mirrored(self, poses: tuple[Tensor, Tensor], mirror: bool) -> tuple[Tensor, Tensor]:
+        pose_2d, pose_3d = poses
+        layout = self.space.layout
+        return (flip_pose(pose_2d, layout), flip_pose(pose_3d, layout)) if mirror else poses
 
     @abstractmethod
     def _window(self, generator: torch.Generator) -> tuple[Tensor, Tensor]: ...
@@ -120,7 +126,7 @@ class Batches(_RandomWindows):
 
     def __init__(self, motions: Sequence[Motion], num_frames: int, batch_size: int) -> None:
         lengths = {motion.name: len(motion.positions) for motion in motions}
-        super().__init__("motions", lengths, num_frames, batch_size)
+        super().__init__("motions", lengths, num_frames, batch_size, CAMERA_METRES)
         self.motions = list(motions)
 
     def _window(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -137,7 +143,7 @@ class Batches(_RandomWindows):
             name=motion.name, positions=motion.positions[first : first + self.num_frames], fps=motion.fps
         )
         clip = view(cut, camera, generator)
-        return _mirrored((clip.pose_2d, clip.pose_3d), mirror < 0.5)
+        return self._mirrored((clip.pose_2d, clip.pose_3d), mirror < 0.5)
 
 
 class ClipBatches(_RandomWindows):
@@ -150,18 +156,21 @@ class ClipBatches(_RandomWindows):
             people stand still.
         num_frames: T, frames of a window.
         batch_size: Windows in a batch.
+        space: What the numbers of the clips' 3D poses mean; its layout says what the mirror exchanges.
 
     Raises:
         BenchmarkError: No clip, two of one name, or one that is shorter than a window.
     """
 
-    def __init__(self, clips: Sequence[Clip], num_frames: int, batch_size: int) -> None:
+    def __init__(
+        self, clips: Sequence[Clip], num_frames: int, batch_size: int, space: PoseSpace = CAMERA_METRES
+    ) -> None:
         lengths = {clip.name: len(clip.pose_3d) for clip in clips}
         if len(lengths) != len(clips):
             raise BenchmarkError(
                 f"training clips need names of their own, got {[clip.name for clip in clips]}"
             )
-        super().__init__("clips", lengths, num_frames, batch_size)
+        super().__init__("clips", lengths, num_frames, batch_size, space)
         self.clips = list(clips)
 
     def _window(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -169,8 +178,4 @@ class ClipBatches(_RandomWindows):
         clip = self.clips[self._recording(generator)]
         first = self._first_frame(start, len(clip.pose_3d))
         window = slice(first, first + self.num_frames)
-        return _mirrored((clip.pose_2d[window], clip.pose_3d[window]), mirror < 0.5)
-
-
-def _mirrored(poses: tuple[Tensor, Tensor], mirror: bool) -> tuple[Tensor, Tensor]:
-    return (flip_pose(poses[0]), flip_pose(poses[1])) if mirror else poses
+        return self._mirrored((clip.pose_2d[window], clip.pose_3d[window]), mirror < 0.5)

@@ -72,7 +72,16 @@ class Checkpoint:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        PoseSpace.from_json(self.space, "the checkpoint")
+        _ = self.pose_space
+
+    @property
+    def pose_space(self) -> PoseSpace:
+        """What the numbers of its poses mean.
+
+        Raises:
+            BenchmarkError: It states no known space.
+        """
+        return PoseSpace.from_json(self.space, "the checkpoint")
 
 
 def save_checkpoint(
@@ -142,20 +151,22 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str,
 
 
 def load_denoiser(
-    path: str | os.PathLike[str], space: PoseSpace = CAMERA_METRES
+    path: str | os.PathLike[str], space: PoseSpace | None = CAMERA_METRES
 ) -> tuple[Checkpoint, D3DPDenoiser]:
     """The denoiser of a checkpoint with its averaged weights, ready to sample.
 
     Args:
         path: The JSON file.
-        space: What its poses are about to be taken for.
+        space: What its poses are about to be taken for; None takes any, and the caller looks at its
+            ``pose_space``.
 
     Raises:
         BenchmarkError: As :func:`load_checkpoint`, poses of another space, or weights that do not fit the
             model.
     """
     checkpoint, tensors = load_checkpoint(path)
-    space.require(PoseSpace.from_json(checkpoint.space, str(path)), str(path))
+    if space is not None:
+        space.require(checkpoint.pose_space, str(path))
     denoiser = checkpoint.denoiser.build()
     try:
         denoiser.load_state_dict(

@@ -5,15 +5,15 @@ They come from the training split: what is chosen by them has seen no test clip.
 
 from collections.abc import Sequence
 
-import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from htp_diffusion.data.cmu import CMU_TRAIN
-from htp_diffusion.data.motion import Clip, Motion, view, windows
+from htp_diffusion.data.motion import Clip, Windows, windows
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.cameras import virtual_cameras
+from htp_diffusion.grading import score_clips
 from htp_diffusion.pose.metrics import mpjpe
-from htp_diffusion.sampling import Sampling, batches
+from htp_diffusion.sampling import Sampling
+from htp_diffusion.scoring import weighted_mean
 
 CMU_VALIDATION = ("S01/01_08", "S02/02_05", "S02/02_08", "S03/03_03")
 """Of the CMU training clips: every subject, and each long enough for a window of 243 frames."""
@@ -21,38 +21,30 @@ CMU_VALIDATION = ("S01/01_08", "S02/02_05", "S02/02_08", "S03/03_03")
 VALIDATION_SEED = 4052
 """Of the detector noise and of the sampler's; neither training nor the test clips draw from it."""
 
-_EVERY = 8  # of motion that is not CMU's, this many clips give one
+_EVERY = 8  # of recordings that are not CMU's, this many give one
 _BATCH = 16  # windows in one call of the denoiser
 
 
-def hold_out(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
-    """Split training motion into what is trained on and what is held out, in the order given.
+def held_out(recordings: Sequence[str]) -> set[str]:
+    """Of training recordings, the names of those to hold out, whichever camera sees them.
 
-    Held out are the four ``CMU_VALIDATION`` clips of the CMU training split, and of any other motion every
-    eighth clip, at least one.
+    They are the four ``CMU_VALIDATION`` clips where these are there, and of any other motion every eighth
+    recording, at least one.
 
     Raises:
-        BenchmarkError: A single motion, of which nothing can be held out.
+        BenchmarkError: A single recording, of which nothing can be held out.
     """
-    if len(motions) < 2:
-        raise BenchmarkError(f"holding out clips needs at least 2 motions, got {len(motions)}")
-    if set(CMU_TRAIN) <= {motion.name for motion in motions}:
-        chosen = set(CMU_VALIDATION)
-    else:
-        chosen = {motion.name for motion in motions[1::_EVERY]}
-    return (
-        [motion for motion in motions if motion.name not in chosen],
-        [motion for motion in motions if motion.name in chosen],
-    )
+    if len(recordings) < 2:
+        raise BenchmarkError(f"holding out clips needs at least 2 recordings, got {len(recordings)}")
+    return set(CMU_VALIDATION if set(CMU_VALIDATION) <= set(recordings) else recordings[1::_EVERY])
 
 
-def validation_clips(motions: Sequence[Motion]) -> list[Clip]:
-    """Each motion as one of the four virtual cameras sees it, in turn, with detector-like noise."""
-    generator = torch.Generator().manual_seed(VALIDATION_SEED)
-    return [
-        view(motion, virtual_cameras(motion.positions)[turn % 4], generator)
-        for turn, motion in enumerate(motions)
-    ]
+def one_view_each(clips: Sequence[Clip]) -> list[Clip]:
+    """Of each recording, the clip of one of its cameras, in turn."""
+    views: dict[str, list[Clip]] = {}
+    for clip in clips:
+        views.setdefault(clip.name.partition("@")[0], []).append(clip)
+    return [seen[turn % len(seen)] for turn, seen in enumerate(views.values())]
 
 
 class Validation:
@@ -69,11 +61,8 @@ class Validation:
     def __init__(self, clips: Sequence[Clip], num_frames: int) -> None:
         if not clips:
             raise BenchmarkError("validation needs at least one clip, got none")
-        cut = [windows(clip, num_frames) for clip in clips]
         self.names = [clip.name for clip in clips]
-        self._inputs = batches(cut, _BATCH)
-        self._target = torch.cat([clip.pose_3d for clip in cut])
-        self._scored = torch.cat([clip.scored for clip in cut])
+        self._clips = [windows(clip, num_frames) for clip in clips]
         self._sampling = Sampling(
             hypotheses=1,
             steps=1,
@@ -86,10 +75,15 @@ class Validation:
 
     def __call__(self, denoiser: nn.Module) -> float:
         """The error of a denoiser in evaluation mode, mm; call it without gradients."""
+
+        def draw(pose_2d: Tensor, number: int) -> Tensor:
+            return self._sampling.draw(denoiser, pose_2d, number)
+
         device = next(denoiser.parameters()).device
-        drawn = [
-            self._sampling.draw(denoiser, pose_2d.to(device), batch).float().cpu()
-            for batch, pose_2d in enumerate(self._inputs)
-        ]
-        predicted = torch.cat(drawn)[: len(self._target), 0]
-        return float(mpjpe(predicted[self._scored], self._target[self._scored]).mean())
+        return weighted_mean(score_clips(self._clips, _BATCH, draw, _error, device=device))
+
+
+def _error(hypotheses: Float[Tensor, "windows hyps frames joints 3"], clip: Windows) -> tuple[float, int]:
+    """Mean error of the one hypothesis over the scored frames, and how many they are."""
+    predicted = hypotheses[:, 0][clip.scored]
+    return mpjpe(predicted, clip.pose_3d[clip.scored]).mean().item(), len(predicted)

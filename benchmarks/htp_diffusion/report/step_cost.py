@@ -42,7 +42,7 @@ class TrainingCost:
     Attributes:
         frames, dim, depth, heads, batch: Sizes.
         device: Where.
-        precision: fp32, tf32 or bf16.
+        precision: fp32, tf32, bf16 or fp16.
         models: The models, the baseline first.
         provenance: Where the result comes from.
     """
