@@ -131,7 +131,7 @@ def macs_table(rows: list[MacsRow]) -> Table:
             "as the paper's does.",
             "HTP w/: the model above patched by adapters, with the Spatial GCN in place of its embedding "
             "(from_scratch=True).",
-            "true: every matrix product and pairwise distance computed, attention included.",
+            "true: every matrix product computed, attention included.",
             "G/frame: passes x one pass / T; flip doubles the passes. Parameters are the model's.",
             "Parameters in the paper's Table XI: + TCEP's 36.3 leaves out the Cross MHSA (1.17) that its "
             "MACs include; the baseline's 35.5 fits neither count.",

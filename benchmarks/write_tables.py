@@ -119,6 +119,7 @@ def _page_tables(tables: Sequence[Table], source: str) -> str:
 READERS: dict[str, Callable[[str], str]] = {
     "cmu": _inference,
     "cmu-one-step": _inference,
+    "cmu-equal-steps": _inference,
     "synthetic": _inference,
     "throughput": _throughput,
     "ablation": _ablation,
