@@ -39,7 +39,8 @@ class Options:
     Prints one table. Weights and poses are random; sizes are the paper's unless given.
 
     Attributes:
-        frames: T, frames of a sequence; HTP keeps two ninths of them.
+        frames: T, frames of a sequence.
+        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
         dim: D, channels of a token.
         depth: Pairs of a spatial and a temporal block, at least 4.
         heads: Attention heads.
@@ -53,6 +54,7 @@ class Options:
     """
 
     frames: int = 243
+    num_keep: int | float = HTPConfig.num_keep
     dim: int = 512
     depth: int = 8
     heads: int = 8
@@ -74,7 +76,7 @@ def denoiser_configs(options: Options) -> dict[str, DenoiserConfig]:
         depth=options.depth,
         num_heads=options.heads,
     )
-    htp = replace(baseline, kind="htp", htp=HTPConfig(num_sft_layers=_SFT_LAYERS))
+    htp = replace(baseline, kind="htp", htp=HTPConfig(num_sft_layers=_SFT_LAYERS, num_keep=options.num_keep))
     return {_BASELINE: baseline, f"HTP n={_SFT_LAYERS}": htp}
 
 
@@ -150,6 +152,7 @@ def measure(options: Options) -> TrainingCost:
     }
     return TrainingCost(
         frames=options.frames,
+        num_keep=options.num_keep,
         dim=options.dim,
         depth=options.depth,
         heads=options.heads,

@@ -24,7 +24,7 @@ _CHECKED_FRAMES = 27  # at most: float64 is slow
 
 
 def short_inputs(entrant: Entrant, frames: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Inputs of a clip short enough for float64; public code takes clips of the length it was built for alone."""
+    """Inputs of a clip short enough for float64; public code takes the length it was built for alone."""
     length = min(frames, _CHECKED_FRAMES) if entrant.own else frames
     return tuple(part.to(device) for part in random_inputs(entrant.host, 1, length))
 

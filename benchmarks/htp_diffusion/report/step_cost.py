@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from htp_diffusion.report.measure import SpeedUp
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.tables import Column, Table
+from htp_modules.config import resolve_frames
 
 _MEBIBYTE = 2**20
 
@@ -41,6 +42,7 @@ class TrainingCost:
 
     Attributes:
         frames, dim, depth, heads, batch: Sizes.
+        num_keep: f of HTP, frames or share.
         device: Where.
         precision: fp32, tf32, bf16 or fp16.
         models: The models, the baseline first.
@@ -48,6 +50,7 @@ class TrainingCost:
     """
 
     frames: int
+    num_keep: int | float
     dim: int
     depth: int
     heads: int
@@ -76,8 +79,9 @@ def step_table(result: TrainingCost) -> Table:
         for model in result.models
     ]
     return Table(
-        title=f"One training step: T={result.frames}, D={result.dim}, batch {result.batch}, "
-        f"{result.precision}, {result.device}, {result.provenance.threads} threads",
+        title=f"One training step: T={result.frames}, f={resolve_frames(result.num_keep, result.frames)}, "
+        f"D={result.dim}, batch {result.batch}, {result.precision}, {result.device}, "
+        f"{result.provenance.threads} threads",
         columns=(
             Column("model"),
             Column("median, s", ".3f"),
