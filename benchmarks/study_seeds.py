@@ -32,7 +32,7 @@ from htp_diffusion.report.seeds import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.report.tables import show
 from htp_diffusion.sampling import read_hxk
 from htp_diffusion.sweep import Scoring
-from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, load_denoiser
+from htp_diffusion.training.checkpoint import Checkpoint, Weights, load_checkpoint, load_denoiser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,9 @@ class Options:
     """The CMU clips as npz, whose test split is scored."""
     samplings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK")] = ("1x1", "5x5")
     """Hypotheses and denoising steps of each way to sample."""
+    weights: Weights = "averaged"
+    """averaged, as sampling takes them, or last: the last step's, for runs so short that the average still
+    holds much of the first steps."""
     every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Of each clip's windows, score every N-th."""
     eta: float = 1.0
@@ -100,12 +103,13 @@ def main(options: Options) -> None:
             for path, checkpoint in found.items():
                 run = _run(checkpoint)
                 progress.update(bar, description=f"H={hypotheses}, K={steps}: {run.model}, seed {run.seed}")
-                row = scored_run(path, run, scoring, clips, options.out, device)
+                row = scored_run(path, run, options.weights, scoring, clips, options.out, device)
                 console.print(f"{path}, H={hypotheses}, K={steps}: {row.errors.mpjpe:.1f} mm")
                 rows.append(row)
                 progress.advance(bar)
     study = SeedStudy(
         data=scored.description,
+        weights=options.weights,
         every=options.every,
         frames=sum(int(clip.scored.sum()) for clip in clips),
         eta=options.eta,
@@ -122,21 +126,27 @@ def main(options: Options) -> None:
 
 
 def scored_run(
-    path: Path, run: Run, scoring: Scoring, clips: Sequence[Windows], out: Path, device: torch.device
+    path: Path,
+    run: Run,
+    weights: Weights,
+    scoring: Scoring,
+    clips: Sequence[Windows],
+    out: Path,
+    device: torch.device,
 ) -> SeedErrors:
     """The errors of a checkpoint: scored and kept, unless they are there.
 
     Raises:
         BenchmarkError: The folder holds its scores on other data, or cannot be written.
     """
-    kept = out / scoring.folder / f"{run.sha256[:16]}.json"
+    kept = out / scoring.folder / f"{run.sha256[:16]}-{weights}.json"
     if kept.exists():
         part = read_json(kept, Part)
         if (part.scoring, part.row.run) != (scoring, run):
             raise BenchmarkError(f"{kept} was scored otherwise; name another --out")
         return part.row
     make_folder(kept.parent)
-    _, denoiser = load_denoiser(path)
+    _, denoiser = load_denoiser(path, weights=weights)
     row = SeedErrors(
         run=run,
         hypotheses=scoring.hypotheses,

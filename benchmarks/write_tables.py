@@ -125,6 +125,7 @@ READERS: dict[str, Callable[[str], str]] = {
     "ablation": _ablation,
     "seeds": _seeds,
     "training-cost": _training_cost,
+    "training-cost-small": _training_cost,
     "scaling": _scaling,
     _STUDY_ADAPTERS: _patched,
     f"{_STUDY_ADAPTERS}-mixste": _patched,

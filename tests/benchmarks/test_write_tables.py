@@ -63,15 +63,23 @@ def test_every_result_has_a_reader(monkeypatch, tmp_path):
     run = Run(model="D3DP", denoiser=DenoiserConfig(kind="d3dp"), seed=3, steps=9, motions=2, sha256="0")
     scored = SeedErrors(run=run, hypotheses=1, denoising_steps=1, errors=errors)
     seeds = SeedStudy(
-        data="clips", every=1, frames=54, eta=1.0, flip=True, device="cpu", rows=[scored], provenance=made
+        data="clips",
+        weights="averaged",
+        every=1,
+        frames=54,
+        eta=1.0,
+        flip=True,
+        device="cpu",
+        rows=[scored],
+        provenance=made,
     )
     step = StepResult(
         model="D3DP", seconds=[0.25], median=0.25, iqr=0.0, speed_up=SpeedUp(1.0, 1.0, 1.0, 1.0),
         true_gmacs=2.0, resident=2**20, peak_memory=2**21,
     )  # fmt: skip
     cost = TrainingCost(
-        frames=27, dim=32, depth=4, heads=4, batch=1, device="cpu", precision="fp32", models=[step],
-        provenance=made,
+        frames=27, num_keep=9, dim=32, depth=4, heads=4, batch=1, device="cpu", precision="fp32",
+        models=[step], provenance=made,
     )  # fmt: skip
     points = [Point(value=value, seconds=[0.001 * value], true_gmacs=value) for value in (27, 81)]
     scaling = ScalingResult(

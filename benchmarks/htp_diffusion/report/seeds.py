@@ -7,6 +7,7 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.tables import Column, Table
 from htp_diffusion.scoring import Errors
+from htp_diffusion.training.checkpoint import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class SeedStudy:
 
     Attributes:
         data: What was scored.
+        weights: The running average over training steps, or those of the last step.
         every: Of each clip's windows, every so-many-th was scored.
         frames: Frames scored.
         eta: Noise put back at each denoising step.
@@ -63,6 +65,7 @@ class SeedStudy:
     """
 
     data: str
+    weights: Weights
     every: int
     frames: int
     eta: float
@@ -118,7 +121,7 @@ def seeds_table(study: SeedStudy) -> Table:
         notes=(
             f"Data: {study.data}; one window in {study.every}, {study.frames:,} frames scored.",
             *(_told(study, model) for model in models),
-            f"eta {study.eta:g}, {'flip' if study.flip else 'no flip'}, mean of the hypotheses.",
+            f"{study.weights.capitalize()} weights; eta {study.eta:g}, {'flip' if study.flip else 'no flip'}, mean of the hypotheses.",
         ),
     )
 

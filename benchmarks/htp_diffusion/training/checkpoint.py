@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
+from typing import Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,6 +23,8 @@ from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.training.preset import Preset
+
+Weights = Literal["averaged", "last"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,14 +154,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str,
 
 
 def load_denoiser(
-    path: str | os.PathLike[str], space: PoseSpace | None = CAMERA_METRES
+    path: str | os.PathLike[str],
+    space: PoseSpace | None = CAMERA_METRES,
+    weights: Weights = "averaged",
 ) -> tuple[Checkpoint, D3DPDenoiser]:
-    """The denoiser of a checkpoint with its averaged weights, ready to sample.
+    """The denoiser of a checkpoint, ready to sample.
 
     Args:
         path: The JSON file.
         space: What its poses are about to be taken for; None takes any, and the caller looks at its
             ``pose_space``.
+        weights: The running average over steps, or those of the last step, which a published checkpoint lacks.
 
     Raises:
         BenchmarkError: As :func:`load_checkpoint`, poses of another space, or weights that do not fit the
@@ -168,9 +174,10 @@ def load_denoiser(
     if space is not None:
         space.require(checkpoint.pose_space, str(path))
     denoiser = checkpoint.denoiser.build()
+    prefix = "ema." if weights == "averaged" else "model."
     try:
         denoiser.load_state_dict(
-            {key.removeprefix("ema."): value for key, value in tensors.items() if key.startswith("ema.")}
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         )
     except RuntimeError as error:
         raise BenchmarkError(f"the weights of {path} do not fit its model: {error}") from error
