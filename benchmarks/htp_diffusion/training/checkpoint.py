@@ -164,7 +164,7 @@ def load_denoiser(
         path: The JSON file.
         space: What its poses are about to be taken for; None takes any, and the caller looks at its
             ``pose_space``.
-        weights: The running average over steps, or those of the last step, which a published checkpoint lacks.
+        weights: The running average over steps, or the last step's, which a published checkpoint lacks.
 
     Raises:
         BenchmarkError: As :func:`load_checkpoint`, poses of another space, or weights that do not fit the
