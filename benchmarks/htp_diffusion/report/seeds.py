@@ -121,8 +121,8 @@ def seeds_table(study: SeedStudy) -> Table:
         notes=(
             f"Data: {study.data}; one window in {study.every}, {study.frames:,} frames scored.",
             *(_told(study, model) for model in models),
-            f"{study.weights.capitalize()} weights; eta {study.eta:g}, {'flip' if study.flip else 'no flip'}, "
-            "mean of the hypotheses.",
+            f"{study.weights.capitalize()} weights; eta {study.eta:g}, "
+            f"{'flip' if study.flip else 'no flip'}, mean of the hypotheses.",
         ),
     )
 
