@@ -122,6 +122,7 @@ READERS: dict[str, Callable[[str], str]] = {
     "cmu-equal-steps": _inference,
     "synthetic": _inference,
     "throughput": _throughput,
+    "throughput-fast": _throughput,
     "ablation": _ablation,
     "seeds": _seeds,
     "training-cost": _training_cost,
