@@ -11,7 +11,7 @@ from htp_diffusion.agreement import exact_difference, short_inputs
 from htp_diffusion.command import run_command
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.execution import Mode, check_mode, first_call
+from htp_diffusion.execution import Mode, check_mode
 from htp_diffusion.lineup import Entrant, Sizes, line_up
 from htp_diffusion.options import by_default
 from htp_diffusion.report.measure import interleaved
@@ -183,7 +183,7 @@ def _curves(
             )
     with torch.inference_mode(), computing_in(options.precision, device):
         for case in cases.values():
-            first_call(case)
+            case()
         timings = interleaved(cases, repeats=options.repeats, warmup=options.warmup, device=device)
     return [
         Curve(

@@ -11,7 +11,7 @@ from htp_diffusion.contender import NAMES, Contender, Pruning, trained_contender
 from htp_diffusion.data.evaluation import embedded_set
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.device import Precision, computing_in
-from htp_diffusion.execution import Mode, executed, first_call
+from htp_diffusion.execution import Mode, executed
 from htp_diffusion.models.config import Kind
 from htp_diffusion.pose.aggregation import AGGREGATIONS
 from htp_diffusion.pose.metrics import mpjpe
@@ -136,7 +136,7 @@ def _drawn(
     [pose_2d] = batches(clips, sampling.batch_size).to(device)
     denoise = executed(model, mode, device)
     with torch.inference_mode(), computing_in(precision, device):
-        return first_call(lambda: sampling.draw(denoise, pose_2d)).float().cpu()
+        return sampling.draw(denoise, pose_2d).float().cpu()
 
 
 def _score(hypotheses: Tensor, clips: Sequence[Windows]) -> float:

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
-import torch._inductor.config
 from torch import Tensor, nn
 
 from htp_diffusion.errors import BenchmarkError
 
 Mode = Literal["eager", "compiled", "cuda-graph"]
-Result = TypeVar("Result")
 Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 
 _WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
@@ -57,6 +55,60 @@ class Replayed:
         if shapes not in self._calls:
             self._calls[shapes] = StaticCall(self._function, inputs, self._capture)
         return self._calls[shapes](*inputs)
+
+
+@contextmanager
+def _packed_weights() -> Iterator[None]:
+    """What is compiled meanwhile has its weights as constants, packed on a CPU for oneDNN's linear layers.
+
+    Inductor packs float32 weights for MKL alone, which is slower and takes no GELU along, unless a lower
+    precision is allowed. It is allowed while the graph is made and not when it runs: the numbers are float32.
+    """
+    from torch._inductor import config  # a second of imports, for this alone
+
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)  # from PyTorch 2.9 on
+    before = getattr(matmul, "fp32_precision", None)
+    with config.patch(freezing=True):
+        try:
+            if before is not None:
+                matmul.fp32_precision = "tf32"  # pyright: ignore[reportOptionalMemberAccess]
+            yield
+        finally:
+            if before is not None:
+                matmul.fp32_precision = before  # pyright: ignore[reportOptionalMemberAccess]
+
+
+class Compiled:
+    """A function compiled once for each combination of shapes that it is called with.
+
+    Args:
+        function: What to compile.
+        whole: As one graph or not at all; else in as many as it takes.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], *, whole: bool = True) -> None:
+        self._function = torch.compile(function, dynamic=False, fullgraph=whole)
+        self._shapes: set[tuple[torch.Size, ...]] = set()
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result.
+
+        Raises:
+            BenchmarkError: There is no compiler here, or what is called cannot be compiled.
+        """
+        shapes = tuple(part.shape for part in inputs)
+        if shapes in self._shapes:
+            return self._function(*inputs)
+        from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
+
+        try:
+            with _packed_weights():
+                result = self._function(*inputs)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error
+        self._shapes.add(shapes)
+        return result
 
 
 def capture_cuda(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
@@ -115,40 +167,5 @@ def executed(
     """
     check_mode(mode, device)
     if mode == "compiled":
-        return torch.compile(model, dynamic=False, fullgraph=whole)
+        return Compiled(model, whole=whole)
     return Replayed(model, capture_cuda) if mode == "cuda-graph" else model
-
-
-@contextmanager
-def _packed_weights() -> Iterator[None]:
-    """What is compiled meanwhile has its weights as constants, packed on a CPU for oneDNN's linear layers.
-
-    Inductor packs float32 weights for MKL alone, which is slower and takes no GELU along, unless a lower
-    precision is allowed. It is allowed while the graph is made and not when it runs: the numbers are float32.
-    """
-    matmul = getattr(torch.backends.mkldnn, "matmul", None)  # from PyTorch 2.9 on
-    before = getattr(matmul, "fp32_precision", None)
-    with torch._inductor.config.patch(freezing=True):
-        try:
-            if before is not None:
-                matmul.fp32_precision = "tf32"  # pyright: ignore[reportOptionalMemberAccess]
-            yield
-        finally:
-            if before is not None:
-                matmul.fp32_precision = before  # pyright: ignore[reportOptionalMemberAccess]
-
-
-def first_call(call: Callable[[], Result]) -> Result:
-    """Make the call that compiles.
-
-    Raises:
-        BenchmarkError: There is no compiler here, or what is called cannot be compiled.
-    """
-    from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
-
-    try:
-        with _packed_weights():
-            return call()
-    except TorchDynamoException as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error

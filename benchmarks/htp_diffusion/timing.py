@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from htp_diffusion.device import Precision, computing_in
-from htp_diffusion.execution import Mode, executed, first_call
+from htp_diffusion.execution import Mode, executed
 from htp_diffusion.lineup import HOST_NAMES, Entrant, Sizes, random_inputs
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.report.measure import Timing, interleaved, peak_memory, speed_up
@@ -129,7 +129,7 @@ def time_group(
     with torch.inference_mode(), computing_in(setting.precision, device):
         for name, case in cases.items():
             if setting.mode != "cuda-graph":  # a graph takes its memory when it is captured
-                first_call(case)
+                case()
             peaks[name] = peak_memory(case, device)
         timings = interleaved(cases, repeats=repeats, warmup=warmup, device=device, together=shards.wait)
     timings = {name: slowest(timing, shards) for name, timing in timings.items()}
