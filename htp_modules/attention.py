@@ -19,9 +19,18 @@ Keys = Float[Tensor, "batch heads keys width"]
 Keep = Bool[Tensor, "batch #heads queries keys"]
 
 
+def additive_mask(keep: Bool[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
+    """M⁺ of Section III-C: 0 where ``keep``, -inf elsewhere.
+
+    As 1 - 1 / keep, which is exact: a choice by a bool tensor is several times as slow on a CPU.
+    """
+    return 1.0 - keep.to(dtype).reciprocal()
+
+
 def fused_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
     """softmax(Q Kᵀ / sqrt(d) + M⁺) V by the device's fused kernel, M⁺ = 0 where ``keep``, -inf elsewhere."""
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=keep)
+    additive = None if keep is None else additive_mask(keep, query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=additive)
 
 
 def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
@@ -31,16 +40,20 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None =
         scores = (query * scale) @ key.transpose(-2, -1)
     else:
         # The matmul adds its product to M⁺: no pass over the scores of its own, in a compiled graph neither.
-        additive = torch.zeros_like(keep, dtype=query.dtype).masked_fill(~keep, -torch.inf)
-        additive = additive.expand(*query.shape[:-1], key.shape[-2]).flatten(0, 1)
+        additive = additive_mask(keep, query.dtype).expand(*query.shape[:-1], key.shape[-2]).flatten(0, 1)
         keys = key.flatten(0, 1).transpose(-2, -1)
         scores = torch.baddbmm(additive, query.flatten(0, 1), keys, alpha=scale).unflatten(0, query.shape[:2])
     return scores.softmax(dim=-1) @ value
 
 
-def fused_is_faster(query: Heads) -> bool:
-    """Whether the fused kernel is the faster path: all but bfloat16 on a CPU (docs/performance.md)."""
-    return not (query.device.type == "cpu" and query.dtype == torch.bfloat16)
+def attend(query: Heads, key: Keys, value: Keys, keep: Keep | None = None, *, fused: bool = True) -> Heads:
+    """The faster path, or always the explicit product unless ``fused``.
+
+    The fused kernel is the faster one everywhere but in bfloat16 on a CPU (docs/performance.md).
+    """
+    if fused and not (query.device.type == "cpu" and query.dtype == torch.bfloat16):
+        return fused_attention(query, key, value, keep)
+    return explicit_attention(query, key, value, keep)
 
 
 class MultiHeadAttention(nn.Module):
@@ -64,6 +77,5 @@ class MultiHeadAttention(nn.Module):
     ) -> Float[Tensor, "batch length dim"]:
         """Attend along ``length``; ``keep`` is shared by all heads."""
         query, key, value = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.num_heads)
-        attend = fused_attention if self.fused and fused_is_faster(query) else explicit_attention
-        mixed = attend(query, key, value, None if keep is None else keep.unsqueeze(1))
+        mixed = attend(query, key, value, None if keep is None else keep.unsqueeze(1), fused=self.fused)
         return self.proj(rearrange(mixed, "b h l d -> b l (h d)"))

@@ -69,10 +69,9 @@ def graph_convolution(
 ) -> Float[Tensor, "*axes nodes out"]:
     """(P ⊙ I)(m ⊙ x W_self) + (P ⊙ (1 - I))(m ⊙ x W_nbr) + b.
 
-    The diagonal part is a product per node, and both projections are one matmul.
+    The diagonal part is a product per node.
     """
-    own, neighbor = (x @ torch.cat((weight[0], weight[1]), dim=-1)).chunk(2, dim=-1)
-    own, neighbor = modulation * own, modulation * neighbor
+    own, neighbor = (modulation * (x @ projection) for projection in weight.unbind())
     diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
     return diagonal * (own - neighbor) + coupling @ neighbor + bias
 

@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from htp_modules.attention import additive_mask
 from htp_modules.errors import DtypeError, MaskError, ShapeError
 from htp_modules.kept import KeptFrames
 from htp_modules.pytree import register_result
@@ -60,7 +61,7 @@ class TemporalMask:
 
     def additive(self, dtype: torch.dtype) -> Float[Tensor, "batch joints frames frames"]:
         """M⁺ of Section III-C: 0 where kept, -inf elsewhere."""
-        return torch.zeros_like(self.keep, dtype=dtype).masked_fill(~self.keep, -torch.inf)
+        return additive_mask(self.keep, dtype)
 
     def frame_weights(self) -> Float[Tensor, "batch frames frames"]:
         """M̄ of Section III-D: the share of joints for which a pair is kept, in [0, 1]."""

@@ -21,7 +21,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_modules.attention import explicit_attention, fused_attention, fused_is_faster
+from htp_modules.attention import attend
 from htp_modules.checks import check_tokens, check_type
 from htp_modules.config import check_count, check_heads
 from htp_modules.errors import ShapeError
@@ -93,9 +93,9 @@ class CrossMHSA(nn.Module):
         keys = self.k(x_kept) + projected[kept.index].unsqueeze(2)
         key = rearrange(keys, "b f j (h d) -> (b j) h f d", h=self.num_heads)
         value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
-        attend = fused_attention if self.fused and fused_is_faster(query) else explicit_attention
+        attended = attend(query, key, value, fused=self.fused)
         # Joint by joint, as the attention leaves them: turned before the projection, they would be copied.
-        restored = self.out(rearrange(attend(query, key, value), "s h t d -> s t (h d)")) + queries
+        restored = self.out(rearrange(attended, "s h t d -> s t (h d)")) + queries
         return rearrange(restored, "(b j) t d -> b t j d", b=batch)
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from htp_modules.attention import additive_mask
 from htp_modules.checks import check_tokens
 from htp_modules.config import check_count, check_frames, resolve_frames
 from htp_modules.graph import GraphConvolution, chain_graph
@@ -41,7 +42,7 @@ def correlated_frames(
     """
     frames = correlation.shape[-1]
     itself = torch.eye(frames, dtype=torch.bool, device=correlation.device)
-    others = correlation.detach().masked_fill(itself, -torch.inf)
+    others = correlation.detach() + additive_mask(~itself, correlation.dtype)
     neighbors = select_highest(others, min(num_neighbors, frames - 1))
     return neighbors | neighbors.transpose(-2, -1) | itself
 
@@ -52,7 +53,7 @@ def correlation_weights(
     scale: Float[Tensor, "batch joints 1 1"],
 ) -> Float[Tensor, "batch joints frames frames"]:
     """The row softmax of S_j under M_j, S_j being ``correlation`` times ``scale``²."""
-    masked = correlation.masked_fill(~keep, -torch.inf)
+    masked = correlation + additive_mask(keep, correlation.dtype)
     # Below each row's highest, so that scaling back can overflow to -inf alone, which weighs nothing.
     below = masked - masked.detach().amax(dim=-1, keepdim=True)
     return (below * scale * scale).softmax(dim=-1)
