@@ -80,25 +80,20 @@ def describe(model: nn.Module) -> Description:
     with unpruned(twin):
         before = _count(twin, inputs)
     frames = facts.num_frames
-    kept = _frames(config.num_keep, frames)
+    kept = config.frames_kept(frames)
     return Description(
         host=f"{patched.host.__name__}, a {adapter.name}",
         config=config,
         places=adapter.places(config),
         frames=frames,
         frames_kept=kept,
-        neighbors=min(_frames(config.num_neighbors, frames), frames - 1),
+        neighbors=config.neighbors(frames),
         tokens=frames * facts.num_joints,
         tokens_kept=kept * facts.num_joints,
         macs_before=before,
         macs_after=after,
         fine_tuning=_fine_tuning(htp, prunes=kept < frames),
     )
-
-
-def _frames(value: int | float, num_frames: int) -> int:
-    share = isinstance(value, float)
-    return max(1, int(value * num_frames + 0.5)) if share else min(value, num_frames)
 
 
 def _count(model: nn.Module, inputs: list[torch.Tensor]) -> int:

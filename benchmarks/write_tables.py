@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from count_macs import MacsRow, macs_table
 from htp_diffusion.command import run_command
@@ -38,6 +39,20 @@ _STUDY_ADAPTERS = "study-adapters"
 _PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+Reader = Callable[[str], str]
+"""Turns the name of a result into what stands on the page."""
+
+
+class Result(Protocol):
+    """A result that tells how it was made."""
+
+    @property
+    def provenance(self) -> Provenance: ...
+
+
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Rewrite the tables of the documentation from benchmarks/results.
@@ -55,39 +70,16 @@ def _source(made: Provenance) -> str:
     return f"`python {made.command}` on {machine}; commit {commit}, {made.date[:10]}."
 
 
-def _inference(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", InferenceResult)
-    return _page_table(inference_table(result), _source(result.provenance))
+def _tables_of(
+    result_class: type[AnyResult], tables: Callable[[AnyResult], Sequence[Table] | Table]
+) -> Reader:
+    """The reader of a result whose tables ``tables`` makes."""
 
+    def read(name: str) -> str:
+        result = read_json(_RESULTS / f"{name}.json", result_class)
+        return _page(tables(result), _source(result.provenance))
 
-def _throughput(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", ThroughputResult)
-    return _page_tables(throughput_tables(result), _source(result.provenance))
-
-
-def _ablation(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", AblationResult)
-    return _page_tables(ablation_tables(result), _source(result.provenance))
-
-
-def _seeds(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", SeedStudy)
-    return _page_table(seeds_table(result), _source(result.provenance))
-
-
-def _training_cost(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", TrainingCost)
-    return _page_table(step_table(result), _source(result.provenance))
-
-
-def _scaling(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", ScalingResult)
-    return _page_table(scaling_table(result), _source(result.provenance))
-
-
-def _study(name: str) -> str:
-    result = read_json(_RESULTS / f"{name}.json", Study)
-    return _page_table(study_table(result), _source(result.provenance))
+    return read
 
 
 def _patched(name: str) -> str:
@@ -98,39 +90,37 @@ def _patched(name: str) -> str:
         rows = [row for row in result.rows if row.host.lower() == host]
         told = [story for story in result.hosts if story.lower().startswith(host)]
         result = replace(result, rows=rows, hosts=told)
-    return _page_table(patched_table(result), _source(result.provenance))
+    return _page(patched_table(result), _source(result.provenance))
 
 
 def _macs(name: str) -> str:
     rows = read_json(_RESULTS / f"{name}.json", list[MacsRow])
-    return _page_table(
-        macs_table(rows), "`python benchmarks/count_macs.py`; a count, the same on every machine."
-    )
+    return _page(macs_table(rows), "`python benchmarks/count_macs.py`; a count, the same on every machine.")
 
 
-def _page_table(table: Table, source: str) -> str:
-    return _page_tables([table], source)
+def _page(tables: Sequence[Table] | Table, source: str) -> str:
+    listed = [tables] if isinstance(tables, Table) else tables
+    return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
 
 
-def _page_tables(tables: Sequence[Table], source: str) -> str:
-    return "\n".join(table.to_markdown() for table in tables) + f"\n\n{source}\n"
-
-
-READERS: dict[str, Callable[[str], str]] = {
-    "cmu": _inference,
-    "cmu-one-step": _inference,
-    "cmu-equal-steps": _inference,
-    "synthetic": _inference,
-    "throughput": _throughput,
-    "throughput-fast": _throughput,
-    "ablation": _ablation,
-    "seeds": _seeds,
-    "training-cost": _training_cost,
-    "training-cost-small": _training_cost,
-    "scaling": _scaling,
+_INFERENCE = _tables_of(InferenceResult, inference_table)
+_THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
+_TRAINING_COST = _tables_of(TrainingCost, step_table)
+READERS: dict[str, Reader] = {
+    "cmu": _INFERENCE,
+    "cmu-one-step": _INFERENCE,
+    "cmu-equal-steps": _INFERENCE,
+    "synthetic": _INFERENCE,
+    "throughput": _THROUGHPUT,
+    "throughput-fast": _THROUGHPUT,
+    "ablation": _tables_of(AblationResult, ablation_tables),
+    "seeds": _tables_of(SeedStudy, seeds_table),
+    "training-cost": _TRAINING_COST,
+    "training-cost-small": _TRAINING_COST,
+    "scaling": _tables_of(ScalingResult, scaling_table),
     _STUDY_ADAPTERS: _patched,
     f"{_STUDY_ADAPTERS}-mixste": _patched,
-    "study-recovery": _study,
+    "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
 }
 

@@ -120,3 +120,11 @@ class HTPConfig:
             raise ConfigError(f"recovery expects one of {', '.join(_RECOVERIES)}, got {self.recovery!r}")
         if not isinstance(self.spatial_gcn, bool):
             raise ConfigError(f"spatial_gcn expects True or False, got {self.spatial_gcn!r}")
+
+    def frames_kept(self, num_frames: int) -> int:
+        """Frames kept, f, of a sequence of ``num_frames``: all of it if it is no longer."""
+        return resolve_frames(self.num_keep, num_frames)
+
+    def neighbors(self, num_frames: int) -> int:
+        """Neighbours of a frame, k, in a sequence of ``num_frames``: at most all the others."""
+        return min(resolve_frames(self.num_neighbors, num_frames), num_frames - 1)

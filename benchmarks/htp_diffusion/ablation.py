@@ -193,5 +193,5 @@ def _table_xiii(whole: VariantConfig) -> Iterator[Setting]:
             model=model,
             paper_mpjpe=mpjpe,
         )
-    kept = resolve_frames((whole.denoiser.htp or HTPConfig()).num_keep, longest)
+    kept = (whole.denoiser.htp or HTPConfig()).frames_kept(longest)
     yield Setting(table="xiii", name=f"T={longest}, f={kept}", model=whole, paper_mpjpe=29.9)

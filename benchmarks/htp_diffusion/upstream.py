@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import types
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -90,25 +91,19 @@ def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
 
 def public_d3dp(root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int) -> nn.Module:
     """The public D3DP's denoiser, called as ours is; its parameters have the names of ours."""
-    return load_public(root, "D3DP").MixSTE2(
-        num_frame=frames,
-        num_joints=H36M17.num_joints,
-        in_chans=2,
-        embed_dim_ratio=dim,
-        depth=depth,
-        num_heads=heads,
-        mlp_ratio=2.0,
-        qkv_bias=True,
-        drop_path_rate=0.0,
-        is_train=True,
-    )
+    network = partial(load_public(root, "D3DP").MixSTE2, is_train=True)
+    return _mixste(network, frames, dim, depth, heads)
 
 
 def public_mixste(
     root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int
 ) -> nn.Module:
     """The public MixSTE; its parameters have the names of ours."""
-    return load_public(root, "MixSTE").MixSTE2(
+    return _mixste(load_public(root, "MixSTE").MixSTE2, frames, dim, depth, heads)
+
+
+def _mixste(network: Callable[..., nn.Module], frames: int, dim: int, depth: int, heads: int) -> nn.Module:
+    return network(
         num_frame=frames,
         num_joints=H36M17.num_joints,
         in_chans=2,

@@ -37,6 +37,19 @@ def test_shares_round_half_up(share, num_frames, expected):
     assert resolve_frames(share, num_frames) == expected
 
 
+@pytest.mark.parametrize(
+    ("num_frames", "kept", "neighbors"), [(243, 54, 162), (27, 6, 18), (2, 1, 1), (1, 1, 0)]
+)
+def test_frames_of_a_sequence(num_frames, kept, neighbors):
+    config = HTPConfig()
+    assert (config.frames_kept(num_frames), config.neighbors(num_frames)) == (kept, neighbors)
+
+
+def test_a_sequence_too_short_to_prune():
+    config = HTPConfig(num_keep=54, num_neighbors=162)
+    assert (config.frames_kept(20), config.neighbors(20)) == (20, 19)
+
+
 @pytest.mark.unhooked
 def test_integers_of_other_libraries_count():
     class Seven:

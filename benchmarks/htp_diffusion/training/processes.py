@@ -6,7 +6,6 @@ from accelerate.utils import KwargsHandler
 
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
-from htp_modules.config import resolve_frames
 
 
 def start_accelerator(denoiser: DenoiserConfig, precision: str, cpu: bool) -> Accelerator:
@@ -25,7 +24,7 @@ def start_accelerator(denoiser: DenoiserConfig, precision: str, cpu: bool) -> Ac
     if precision == "fp16" and cpu:  # accelerate would go on in float32 without a word
         raise BenchmarkError("precision fp16 needs a GPU; use fp32 or bf16")
     # Where nothing is pruned, nothing is recovered, and the recovery's weights get no gradient.
-    whole = denoiser.htp is not None and resolve_frames(denoiser.htp.num_keep, denoiser.num_frames) >= (
+    whole = denoiser.htp is not None and denoiser.htp.frames_kept(denoiser.num_frames) >= (
         denoiser.num_frames
     )
     handlers: list[KwargsHandler] = [DistributedDataParallelKwargs(find_unused_parameters=whole)]

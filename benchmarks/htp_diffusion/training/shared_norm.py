@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed import all_reduce, get_world_size
 
+from htp_modules import ConfigError
+
 
 class _SumOverProcesses(torch.autograd.Function):
     """The sum of every process's tensor; so is the gradient, as each of them has a say in every loss."""
@@ -50,7 +52,7 @@ class SharedBatchNorm(nn.BatchNorm1d):
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         momentum = self.momentum
         if momentum is None or self.running_mean is None or self.running_var is None:
-            raise NotImplementedError("SharedBatchNorm keeps running statistics with a momentum")
+            raise ConfigError("SharedBatchNorm expects a batch norm with running statistics and a momentum")
         self.running_mean.lerp_(mean.to(self.running_mean), momentum)
         self.running_var.lerp_(variance.to(self.running_var), momentum)
         if self.num_batches_tracked is not None:
