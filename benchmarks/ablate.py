@@ -16,7 +16,6 @@ from typing import Annotated
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from htp_diffusion.ablation import (
     TABLES,
@@ -39,6 +38,7 @@ from htp_diffusion.options import by_default
 from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables, draw_ablation
 from htp_diffusion.report.counting import count_denoiser
 from htp_diffusion.report.measure import SpeedUp, interleaved, speed_up
+from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
@@ -126,8 +126,7 @@ def fill(sweep: Sweep, rows: Sequence[Setting], seeds: Sequence[int]) -> None:
     models = list(dict.fromkeys(row.model for row in rows))
     trainings = [sweep.training(model, seed) for seed in seeds for model in models]
     steps = sweep.recipe.training_steps
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(console) as progress:
         bar = progress.add_task("", total=len(trainings) * steps)
         for number, training in enumerate(trainings, start=1):
             progress.update(bar, description=f"model {number} of {len(trainings)}, {training.name}: steps")

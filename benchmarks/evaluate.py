@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from htp_diffusion.command import run_command
 from htp_diffusion.contender import Contender, Pruning, trained_contender
@@ -30,6 +28,7 @@ from htp_diffusion.report.evaluation import (
     action_table,
     evaluation_table,
 )
+from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
@@ -193,15 +192,8 @@ def _trained_on(contender: Contender, found: ClipSet, source: Source) -> list[st
 @contextmanager
 def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar; what it gives is told the batches done and all batches."""
-    columns = (
-        TextColumn(text),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("batches"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=None)
+    with progress_bar() as progress:
+        task = progress.add_task(f"{text}, batches", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 

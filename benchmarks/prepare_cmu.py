@@ -8,8 +8,6 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from htp_diffusion.command import run_command
 from htp_diffusion.data import asfamc, bvh
@@ -19,6 +17,7 @@ from htp_diffusion.data.mocap import ASF_POINTS, BVH_POINTS, coincident_joints, 
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import whole_file
+from htp_diffusion.report.progress import progress_bar
 
 _MOTIONS = (".amc", ".bvh")
 
@@ -159,8 +158,7 @@ def main(options: Options) -> None:
     recordings = find_recordings(options.source)
     skeletons: dict[Path, AsfSkeleton] = {}
     motions = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("", total=len(recordings))
         for path in recordings:
             progress.update(task, description=f"{path.parent.name}/{path.name}")

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from htp_diffusion.command import run_command
 from htp_diffusion.comparison import compare
@@ -20,6 +18,7 @@ from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.options import by_default
 from htp_diffusion.report.frames import draw_frames
 from htp_diffusion.report.inference import InferenceResult, inference_table
+from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
@@ -99,17 +98,11 @@ def main(options: Options) -> None:
     count = sum(len(clip.start) for clip in clips)
     sampling = _sampling(options, contenders, count, device)
 
-    progress = Progress(
-        TextColumn("sampling {task.fields[windows]} windows with each model"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("batches"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
-    with progress:
+    with progress_bar() as progress:
         rounds = 1 + -(-count // sampling.batch_size)  # the first warms up
-        task = progress.add_task("", total=len(contenders) * rounds, windows=count)
+        task = progress.add_task(
+            f"sampling {count} windows with each model, batches", total=len(contenders) * rounds
+        )
         models = compare(
             contenders,
             clips,

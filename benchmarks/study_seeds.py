@@ -14,7 +14,6 @@ from typing import Annotated
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from htp_diffusion.command import run_command
 from htp_diffusion.contender import NAMES
@@ -26,6 +25,7 @@ from htp_diffusion.files import make_folder
 from htp_diffusion.grading import grade
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.options import by_default
+from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.seeds import Run, SeedErrors, SeedStudy, seeds_table
@@ -88,8 +88,7 @@ def main(options: Options) -> None:
 
     console = Console(stderr=True)
     rows = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(console) as progress:
         bar = progress.add_task("", total=len(ways) * len(found))
         for hypotheses, steps in ways:
             scoring = Scoring(

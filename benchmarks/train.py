@@ -17,7 +17,6 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from htp_diffusion.command import run_command
 from htp_diffusion.data.evaluation import seen_around
@@ -28,6 +27,7 @@ from htp_diffusion.files import make_folder
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_diffusion.options import by_default
 from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.training.batches import Batches, BatchSource, ClipBatches
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.preset import PRESETS, Preset, PresetName
@@ -196,19 +196,12 @@ def train(options: Options) -> None:
     if done:
         console.print(f"resuming {folder} at step {done} of {steps}")
     make_folder(folder)  # or a wrong one would be told at the first checkpoint
-    columns = (
-        TextColumn(options.kind),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
     log = options.tensorboard and trainer.is_main
     scalars = tensorboard_scalars(folder / "tensorboard", done + 1) if log else nullcontext()
-    with scalars as add_scalar, Progress(*columns, console=console) as progress:
-        bar = progress.add_task("training", total=steps, completed=done, loss="")
+    with scalars as add_scalar, progress_bar(console) as progress:
+        bar = progress.add_task(options.kind, total=steps, completed=done)
         for step, loss in trainer.run(options.save_every, add_scalar):
-            progress.update(bar, completed=step, loss=f"{loss:.1f} mm")
+            progress.update(bar, completed=step, description=f"{options.kind}, {loss:.1f} mm")
     if trainer.is_main:
         draw_loss_curve(trainer.checkpoint, folder / "loss.png")
     console.print(f"trained {steps} steps: {trainer.path}, {folder / 'loss.png'}")
