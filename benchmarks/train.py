@@ -57,7 +57,7 @@ class Options:
     decay: Annotated[float | None, by_default("the preset's", "FACTOR")] = None
     """Factor of the learning rate per epoch."""
     synthetic_clips: Annotated[
-        int | None, by_default(f"{SYNTHETIC_CLIPS}; none beside h36m and 3dhp", "N")
+        int | None, by_default(f"{SYNTHETIC_CLIPS}; none beside h36m, 3dhp and motionbert", "N")
     ] = None
     """Procedural clips (486 frames each), alone or beside those of an npz file."""
     seed: int = 0
@@ -193,6 +193,7 @@ def train(options: Options) -> None:
     if data.left_out:
         console.print(f"left out, shorter than {preset.num_frames} frames: {', '.join(data.left_out)}")
     steps, done = trainer.checkpoint.steps, trainer.checkpoint.step
+    unit = trainer.checkpoint.pose_space.error_unit
     if done:
         console.print(f"resuming {folder} at step {done} of {steps}")
     make_folder(folder)  # or a wrong one would be told at the first checkpoint
@@ -201,7 +202,7 @@ def train(options: Options) -> None:
     with scalars as add_scalar, progress_bar(console) as progress:
         bar = progress.add_task(options.kind, total=steps, completed=done)
         for step, loss in trainer.run(options.save_every, add_scalar):
-            progress.update(bar, completed=step, description=f"{options.kind}, {loss:.1f} mm")
+            progress.update(bar, completed=step, description=f"{options.kind}, {loss:.1f} {unit}")
     if trainer.is_main:
         draw_loss_curve(trainer.checkpoint, folder / "loss.png")
     console.print(f"trained {steps} steps: {trainer.path}, {folder / 'loss.png'}")

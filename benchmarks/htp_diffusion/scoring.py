@@ -66,12 +66,15 @@ class Scores:
 def scored_poses(
     hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows
 ) -> tuple[dict[str, Float[Tensor, "scored joints 3"]], Float[Tensor, "scored joints 3"]]:
-    """The poses of the scored frames, joined: predicted, by way of aggregation, and true."""
+    """The poses of the scored frames in metres, joined: predicted, by way of aggregation, and true."""
     evidence = Evidence(
         pose_2d=windows.pose_2d, root=windows.root, camera=windows.camera, target=windows.pose_3d
     )
-    predicted = {way.name: way.combine(hypotheses, evidence)[windows.scored] for way in AGGREGATIONS}
-    return predicted, windows.pose_3d[windows.scored]
+    # The oracles choose within a frame, so that a frame's scale does not matter to them.
+    predicted = {
+        way.name: windows.to_metres(way.combine(hypotheses, evidence))[windows.scored] for way in AGGREGATIONS
+    }
+    return predicted, windows.to_metres(windows.pose_3d)[windows.scored]
 
 
 def score_clip(hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows) -> ClipScore:

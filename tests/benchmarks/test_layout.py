@@ -241,7 +241,7 @@ def test_a_pose_space_is_written_read_and_refuses_another():
         CAMERA_METRES.require(MOTIONBERT_IMAGE, "a.bin")
     assert str(caught.value) == (
         "a.bin: unit half image width, expected metre; "
-        "frame of reference image, expected camera, root-relative"
+        "frame of reference image, root-relative, expected camera, root-relative"
     )
     other = PoseSpace(layout=COCO_17, unit="metre", frame="camera, root-relative")
     with pytest.raises(BenchmarkError, match=r"layout coco-17, expected h36m-17$"):

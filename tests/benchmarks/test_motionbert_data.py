@@ -4,70 +4,31 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from written import (
+    MOTIONBERT_CAMERAS,
+    MOTIONBERT_SOURCES,
+    motionbert_part,
+    motionbert_poses,
+    write_motionbert,
+)
 
-from htp_diffusion.data.h36m_cameras import h36m_cameras
 from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED, read_motionbert
 from htp_diffusion.data.motionbert_windows import read_motionbert_windows
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.cameras import Camera
 from htp_diffusion.pose.metrics import mpjpe
 
-SOURCES = ("s_09_act_02_subact_01_ca_01", "s_09_act_05_subact_02_ca_03", "s_11_act_16_subact_02_ca_04")
-NAMES = ("54138969", "58860488", "60457274")
 HEIGHTS = {"54138969": 1002, "55011271": 1000, "58860488": 1000, "60457274": 1002}
 
 
-def seen(frames, source, seed):
-    """Camera-frame poses in millimetres, their places in the image, and the millimetres of a pixel."""
-    rng = np.random.default_rng(seed)
-    pose = rng.normal(0, 250, (frames, 17, 3)) + np.array([100, -200, 4500 + 300 * seed])
-    for hip, knee in ((1, 2), (4, 5)):
-        pose[:, knee] = pose[:, hip] + [0, 450, 0]
-    camera = h36m_cameras(f"S{int(source[2:4])}")[int(source[-1]) - 1]
-    focal, centre = camera.focal.double().numpy(), camera.centre.double().numpy()
-    factor = pose[:, 0, 2] / focal[0]
-    image = pose.copy()
-    image[..., :2] = pose[..., :2] / pose[..., 2:] * focal + centre
-    image[..., 2] = (pose[..., 2] - pose[:, :1, 2]) / factor[:, None]
-    return pose, image, factor
-
-
-def table(part, frames=4):
-    """The keys of h36m_sh_conf_cam_source_final.pkl, with three recordings."""
-    parts = [seen(frames, source, seed) for seed, source in enumerate(SOURCES)]
-    image = np.concatenate([p[1] for p in parts])
-    factor = np.concatenate([p[2] for p in parts])
-    rng = np.random.default_rng(7)
-    content = {
-        "joint_2d": (image[..., :2] + rng.normal(0, 3, (3 * frames, 17, 2))).astype("float32"),
-        "confidence": rng.uniform(0, 1, (3 * frames, 17, 1)).astype("float32"),
-        "joint3d_image": image.astype("float32"),
-        "camera_name": [name for name in NAMES for _ in range(frames)],
-        "source": [source for source in SOURCES for _ in range(frames)],
-    }
-    if part == "test":
-        content |= {
-            "joints_2.5d_image": (image * factor[:, None, None]).astype("float32"),
-            "2.5d_factor": factor,
-            "action": [action for action in ("Directions", "Eating", "Walking") for _ in range(frames)],
-        }
-    return content
-
-
-def write(path, **change):
-    test = {key: value for key, value in (table("test") | change).items() if value is not None}
-    path.write_bytes(pickle.dumps({"train": table("train"), "test": test}))
-    return path
-
-
 def test_frames_of_a_source_become_one_sequence(tmp_path):
-    content = table("test")
-    sequences = read_motionbert(write(tmp_path / "a.pkl"), "test")
-    assert [s.source for s in sequences] == list(SOURCES)
-    assert [s.action for s in sequences] == ["Directions", "Eating", "Walking"]
-    assert [s.excluded for s in sequences] == [False, True, False]
+    content = motionbert_part("test")
+    sequences = read_motionbert(write_motionbert(tmp_path / "a.pkl"), "test")
+    assert [f"{s.recording}_{s.camera}" for s in sequences] == list(MOTIONBERT_SOURCES)
+    assert [s.subject for s in sequences] == ["S9", "S9", "S11"]
+    assert [s.action for s in sequences] == ["Walking", "Greeting", "Directions"]
+    assert [s.recording in MOTIONBERT_EXCLUDED for s in sequences] == [False, True, False]
     for index, sequence in enumerate(sequences):
-        height = HEIGHTS[NAMES[index]]
+        height = HEIGHTS[MOTIONBERT_CAMERAS[index]]
         rows = slice(4 * index, 4 * index + 4)
         pixels = content["joint_2d"][rows].astype("float64")
         expected = np.stack([pixels[..., 0] / 500 - 1, pixels[..., 1] / 500 - height / 1000], axis=-1)
@@ -86,50 +47,64 @@ def test_the_exclusions_are_motionberts():
     )
 
 
-def test_a_perfect_prediction_scores_zero_and_a_pixel_as_much_as_the_factor_says(tmp_path):
-    for sequence in read_motionbert(write(tmp_path / "a.pkl"), "test"):
-        error = mpjpe(sequence.to_metres(sequence.target), sequence.scored_pose)
-        assert float(error.max()) < 1e-2
-        off = sequence.target.clone()
-        off[:, 5, 0] += 2 / sequence.width  # one pixel
-        error = mpjpe(sequence.to_metres(off), sequence.scored_pose) * 17
-        torch.testing.assert_close(error, sequence.factor, atol=0.02, rtol=0)
+def test_the_scale_turns_targets_into_what_motionbert_scores(tmp_path):
+    """Of a pixel it makes as many millimetres as the factor says."""
+    sequences = read_motionbert(write_motionbert(tmp_path / "a.pkl"), "test")
+    for seed, (sequence, source) in enumerate(zip(sequences, MOTIONBERT_SOURCES, strict=True)):
+        metres = (sequence.target - sequence.target[:, :1]) * sequence.scale[:, None, None]
+        assert float(mpjpe(metres, sequence.scored_pose).max()) < 1e-2
+        _, _, factor = motionbert_poses(4, source, seed)
+        np.testing.assert_allclose(sequence.scale.numpy() * 1000 / 500, factor, rtol=1e-6)
 
 
-def test_the_clip_stands_where_its_camera_saw_it(tmp_path):
-    for seed, sequence in enumerate(read_motionbert(write(tmp_path / "a.pkl"), "test")):
+def test_a_clip_is_where_its_pose_is_in_the_image(tmp_path):
+    path = write_motionbert(tmp_path / "a.pkl")
+    for seed, sequence in enumerate(read_motionbert(path, "test")):
         clip = sequence.to_clip()
-        pose, image, factor = seen(4, SOURCES[seed], seed)
-        assert (clip.camera.name, clip.fps) == (NAMES[seed], 50.0)
-        np.testing.assert_allclose(clip.root.numpy(), pose[:, 0] / 1000, atol=2e-3)
+        _, image, factor = motionbert_poses(4, MOTIONBERT_SOURCES[seed], seed)
+        source = MOTIONBERT_SOURCES[seed]
+        assert (clip.name, clip.fps) == (f"{source[:-6]}@{source[-5:]}", 50.0)
+        screen = image[..., :2] / 500 - [1, HEIGHTS[MOTIONBERT_CAMERAS[seed]] / 1000]
+        shown = clip.camera.to_screen(clip.pose_3d + clip.root[:, None])
+        np.testing.assert_allclose(shown.numpy(), screen, atol=1e-5)
         scored = (image - image[:, :1]) * factor[:, None, None] / 1000
-        np.testing.assert_allclose(clip.pose_3d.numpy(), scored, atol=1e-4)
-        assert isinstance(clip.camera, Camera)
+        metres = clip.pose_3d * clip.scale[:, None, None]
+        np.testing.assert_allclose(metres.numpy(), scored, atol=1e-5)
         assert torch.equal(clip.pose_3d[:, 0], torch.zeros(4, 3))
+
+
+def test_a_test_clip_holds_the_poses_that_are_scored_where_the_two_differ(tmp_path):
+    moved = motionbert_part("test")["joints_2.5d_image"] + np.arange(17)[:, None] / 10
+    sequence = read_motionbert(write_motionbert(tmp_path / "a.pkl", **{"joints_2.5d_image": moved}), "test")[
+        0
+    ]
+    clip = sequence.to_clip()
+    expected = (moved - moved[:, :1])[:4] / 1000
+    np.testing.assert_allclose((clip.pose_3d * clip.scale[:, None, None]).numpy(), expected, atol=1e-6)
 
 
 def test_each_frame_is_normalised_by_its_own_camera(tmp_path):
     names = ["54138969", "55011271"] * 6
-    sequences = read_motionbert(write(tmp_path / "a.pkl", camera_name=names), "test")
-    pixels = table("test")["joint_2d"][:4, :, 1] / 500
+    sequences = read_motionbert(write_motionbert(tmp_path / "a.pkl", camera_name=names), "test")
+    pixels = motionbert_part("test")["joint_2d"][:4, :, 1] / 500
     expected = pixels - np.array([1.002, 1.0, 1.002, 1.0])[:, None]
     np.testing.assert_allclose(sequences[0].pose_2d[..., 1].numpy(), expected, atol=1e-6)
 
 
 def test_the_training_part_has_targets_but_no_metric_pose(tmp_path):
-    sequences = read_motionbert(write(tmp_path / "a.pkl"), "train")
-    assert [s.source for s in sequences] == list(SOURCES)
-    assert all(s.factor is s.scored_pose is s.action is None for s in sequences)
-    with pytest.raises(BenchmarkError, match=r"has no 2.5d_factor"):
-        sequences[0].to_metres(sequences[0].target)
-    with pytest.raises(BenchmarkError, match="has no metric poses"):
-        sequences[0].to_clip()
+    sequences = read_motionbert(write_motionbert(tmp_path / "a.pkl"), "train")
+    assert [f"{s.recording}_{s.camera}" for s in sequences] == list(MOTIONBERT_SOURCES)
+    for sequence in sequences:
+        assert sequence.scale is sequence.scored_pose is sequence.action is None
+        clip = sequence.to_clip()
+        assert clip.scale is None
+        torch.testing.assert_close(clip.pose_3d + clip.root[:, None], sequence.target)
 
 
 @pytest.mark.parametrize("shape", ["2d", None])
 def test_confidence_may_be_flat_or_missing(tmp_path, shape):
-    flat = table("test")["confidence"][..., 0]
-    path = write(tmp_path / "a.pkl", confidence=flat if shape else None)
+    flat = motionbert_part("test")["confidence"][..., 0]
+    path = write_motionbert(tmp_path / "a.pkl", confidence=flat if shape else None)
     sequences = read_motionbert(path, "test")
     expected = flat[:4] if shape else np.ones((4, 17))
     np.testing.assert_array_equal(sequences[0].confidence.numpy(), expected)
@@ -138,10 +113,10 @@ def test_confidence_may_be_flat_or_missing(tmp_path, shape):
 def test_errors_name_what_is_wrong(tmp_path):
     def message(**change):
         with pytest.raises(BenchmarkError) as caught:
-            read_motionbert(write(tmp_path / "a.pkl", **change), "test")
+            read_motionbert(write_motionbert(tmp_path / "a.pkl", **change), "test")
         return str(caught.value)
 
-    good = table("test")
+    good = motionbert_part("test")
     assert "test: no key joint3d_image; it has joint_2d, confidence" in message(joint3d_image=None)
     assert "joint_2d has shape (12, 16, 2), expected (12, 17, 2) or (12, 17, 3)" in message(
         joint_2d=good["joint_2d"][:, :16]
@@ -150,22 +125,25 @@ def test_errors_name_what_is_wrong(tmp_path):
     assert "joint_2d holds values that are not finite" in message(joint_2d=good["joint_2d"] * np.nan)
     assert "joint_2d is not an array of numbers" in message(joint_2d=["x"])
     assert "unknown cam9" in message(camera_name=["cam9"] * 12)
-    assert "camera_name has 3 texts, expected 12" in message(camera_name=list(NAMES))
-    assert "action has 2 texts, expected 12" in message(action=["Walking", "Eating"])
+    assert "camera_name has 3 texts, expected 12" in message(camera_name=list(MOTIONBERT_CAMERAS))
+    assert "action has 2 texts, expected 12" in message(action=["Walking", "Greeting"])
     assert "source must be a list with one text a frame" in message(source=3)
     metres = {key: good[key] / 1000 for key in ("joints_2.5d_image", "2.5d_factor")}
     assert "joints_2.5d_image is in metres, expected millimetres" in message(**metres)
+    assert "source 'walk', expected a form such as s_09_act_02_subact_01_ca_01" in message(
+        source=["walk"] * 12
+    )
+    assert "2.5d_factor expects millimetres a pixel above 0, got 0" in message(
+        **{"2.5d_factor": np.zeros(12)}
+    )
     assert "is not joint3d_image times 2.5d_factor: off by" in message(**{"2.5d_factor": np.ones(12)})
     with pytest.raises(BenchmarkError, match="no part 'validate'; the file has train, test"):
-        read_motionbert(write(tmp_path / "a.pkl"), "validate")
+        read_motionbert(write_motionbert(tmp_path / "a.pkl"), "validate")
     with pytest.raises(BenchmarkError, match=r"none.pkl: cannot be read \(No such file"):
         read_motionbert(tmp_path / "none.pkl", "test")
     (tmp_path / "list.pkl").write_bytes(pickle.dumps([1]))
     with pytest.raises(BenchmarkError, match="holds a list, expected a dictionary"):
         read_motionbert(tmp_path / "list.pkl", "test")
-    named = read_motionbert(write(tmp_path / "a.pkl", source=["walk"] * 12), "test")
-    with pytest.raises(BenchmarkError, match="source 'walk', expected a form such as"):
-        named[0].to_clip()
 
 
 def window(seed=0):

@@ -1,10 +1,12 @@
 """Files that tests of the benchmarks write: data sets in the field's layouts, and checkpoints."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import torch
 
+from htp_diffusion.data.h36m_cameras import h36m_cameras
 from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.checkpoint import Checkpoint, save_checkpoint
@@ -72,6 +74,61 @@ def write_mpi_test(path, **change):
         valid = np.array([1, 0, 1, 1], dtype="float64")
         data[name] = mpi_poses(mpi_test_camera(name), 4, index) | {"valid": valid}
     np.savez_compressed(path, data=data | change)
+    return path
+
+
+MOTIONBERT_SOURCES = (
+    "s_09_act_14_subact_01_ca_01",
+    "s_09_act_05_subact_02_ca_03",
+    "s_11_act_02_subact_02_ca_04",
+)
+MOTIONBERT_CAMERAS = ("54138969", "58860488", "60457274")
+
+
+def motionbert_poses(frames, source, seed):
+    """Camera-frame poses in millimetres, their places in the image, and the millimetres of a pixel."""
+    rng = np.random.default_rng(seed)
+    pose = rng.normal(0, 250, (frames, 17, 3)) + np.array([100, -200, 4500 + 300 * seed])
+    for hip, knee in ((1, 2), (4, 5)):
+        pose[:, knee] = pose[:, hip] + [0, 450, 0]
+    camera = h36m_cameras(f"S{int(source[2:4])}")[int(source[-1]) - 1]
+    focal, centre = camera.focal.double().numpy(), camera.centre.double().numpy()
+    factor = pose[:, 0, 2] / focal[0]
+    image = pose.copy()
+    image[..., :2] = pose[..., :2] / pose[..., 2:] * focal + centre
+    image[..., 2] = (pose[..., 2] - pose[:, :1, 2]) / factor[:, None]
+    return pose, image, factor
+
+
+def motionbert_part(part, frames=4, sources=MOTIONBERT_SOURCES):
+    """The keys of h36m_sh_conf_cam_source_final.pkl, with three recordings."""
+    parts = [motionbert_poses(frames, source, seed) for seed, source in enumerate(sources)]
+    image = np.concatenate([p[1] for p in parts])
+    factor = np.concatenate([p[2] for p in parts])
+    rng = np.random.default_rng(7)
+    content = {
+        "joint_2d": (image[..., :2] + rng.normal(0, 3, (3 * frames, 17, 2))).astype("float32"),
+        "confidence": rng.uniform(0, 1, (3 * frames, 17, 1)).astype("float32"),
+        "joint3d_image": image.astype("float32"),
+        "camera_name": [name for name in MOTIONBERT_CAMERAS for _ in range(frames)],
+        "source": [source for source in sources for _ in range(frames)],
+    }
+    if part == "test":
+        content |= {
+            "joints_2.5d_image": (image * factor[:, None, None]).astype("float32"),
+            "2.5d_factor": factor,
+            "action": [action for action in ("Walking", "Greeting", "Directions") for _ in range(frames)],
+        }
+    return content
+
+
+def write_motionbert(path, frames=4, train_sources=MOTIONBERT_SOURCES, **change):
+    """The file; ``change`` is of its test part, None leaves a key out."""
+    test = {
+        key: value for key, value in (motionbert_part("test", frames) | change).items() if value is not None
+    }
+    content = {"train": motionbert_part("train", frames, train_sources), "test": test}
+    path.write_bytes(pickle.dumps(content))
     return path
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.cameras import Camera, detector_noise
+from htp_diffusion.pose.cameras import Camera, ImagePlane, detector_noise
 
 Tail = Literal["first", "last", "both", "dropped"]
 """The frames that a clip's last window shares with the one before it are scored in the first of the two, in
@@ -37,18 +37,22 @@ class Clip:
     Attributes:
         name: The motion's name and the camera's.
         pose_2d: Screen-normalised (``Camera.normalise_screen``).
-        pose_3d: Camera frame, metres, relative to the root joint, which is exactly 0.
-        root: The root joint's trajectory in the camera frame, metres.
+        pose_3d: Camera frame, metres, relative to the root joint, which is exactly 0; or, on an image plane,
+            half image widths.
+        root: The root joint's trajectory, likewise.
         camera: The camera.
         fps: Frames a second.
+        scale: Metres a unit of each frame's pose, in which it is scored; None: the unit is the metre, or no
+            metres are known.
     """
 
     name: str
     pose_2d: Float[Tensor, "frames joints 2"]
     pose_3d: Float[Tensor, "frames joints 3"]
     root: Float[Tensor, "frames 3"]
-    camera: Camera
+    camera: Camera | ImagePlane
     fps: float
+    scale: Float[Tensor, " frames"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,11 +62,12 @@ class Windows:
     Attributes:
         name: The clip's name.
         pose_2d: Screen-normalised.
-        pose_3d: Camera frame, metres, root-relative.
-        root: Root trajectory in the camera frame, metres.
+        pose_3d: Root-relative, in the clip's unit.
+        root: Root trajectory, likewise.
         scored: True where a frame counts.
         start: The clip's frame that each window begins with.
         camera: The clip's camera.
+        scale: Metres a unit, as the clip's.
     """
 
     name: str
@@ -71,7 +76,8 @@ class Windows:
     root: Float[Tensor, "windows frames 3"]
     scored: Bool[Tensor, "windows frames"]
     start: Int64[Tensor, " windows"]
-    camera: Camera
+    camera: Camera | ImagePlane
+    scale: Float[Tensor, "windows frames"] | None = None
 
     def every(self, step: int) -> "Windows":
         """The first window and every ``step``-th after it.
@@ -92,7 +98,14 @@ class Windows:
             root=self.root[which],
             scored=self.scored[which],
             start=self.start[which],
+            scale=None if self.scale is None else self.scale[which],
         )
+
+    def to_metres(
+        self, poses: Float[Tensor, "windows frames joints 3"]
+    ) -> Float[Tensor, "windows frames joints 3"]:
+        """Poses in the clip's unit, true or predicted, as they are scored."""
+        return poses if self.scale is None else poses * self.scale[..., None, None]
 
 
 def view(motion: Motion, camera: Camera, generator: torch.Generator | None = None) -> Clip:
@@ -165,4 +178,5 @@ def cut(clip: Clip, num_frames: int, tail: Tail = "first") -> Windows:
         scored=scored,
         start=start,
         camera=clip.camera,
+        scale=None if clip.scale is None else clip.scale[index],
     )

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.data.h36m_cameras import H36M_FPS, H36M_LENSES, h36m_cameras
+from htp_diffusion.data.h36m_cameras import H36M_FPS, H36M_LENSES
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.table import load_table, numbers, texts, to_tensor
 from htp_diffusion.data.units import require_unit
 from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.pose.cameras import ImagePlane
 from htp_diffusion.pose.layout import H36M_17
 
 MOTIONBERT_EXCLUDED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
-"""Test recordings that MotionBERT does not score, by their source without the camera."""
+"""Test recordings that MotionBERT does not score."""
 
-_SOURCE = re.compile(r"s_(?P<subject>\d+)_act_\d+_.*_?cam?_0(?P<camera>[1-4])")
+_SOURCE = re.compile(r"(?P<recording>s_(?P<subject>\d+)_act_\d+_subact_\d+)_(?P<camera>ca_\d+)")
 _JOINTS = H36M_17.num_joints
 
 
@@ -35,76 +35,47 @@ class MotionBertSequence:
     """One recording of one camera, all its frames.
 
     Attributes:
-        source: Such as "s_09_act_02_subact_01_ca_01": subject, action, trial and camera.
+        recording: Subject, action and trial, such as "s_09_act_02_subact_01".
+        subject: Such as "S9".
+        camera: The camera's number, such as "ca_01".
         pose_2d: Screen-normalised, as ``Camera.normalise_screen`` does it.
         confidence: The detector's, in [0, 1].
         target: What MotionBERT predicts: x and y screen-normalised, depth relative to the root, all in half
             image widths.
-        width: Image width of each frame, pixels.
         action: The action's name; None in the training part, whose file has none.
-        factor: The 2.5D factor of each frame, millimetres a pixel; None in the training part.
+        scale: Metres that half an image width stands for, by the 2.5D factor of each frame; None in the
+            training part.
         scored_pose: What MotionBERT scores predictions against: the 2.5D pose, metres, relative to the root;
             None in the training part.
     """
 
-    source: str
+    recording: str
+    subject: str
+    camera: str
     pose_2d: Float[Tensor, "frames joints 2"]
     confidence: Float[Tensor, "frames joints"]
     target: Float[Tensor, "frames joints 3"]
-    width: Float[Tensor, " frames"]
     action: str | None
-    factor: Float[Tensor, " frames"] | None
+    scale: Float[Tensor, " frames"] | None
     scored_pose: Float[Tensor, "frames joints 3"] | None
 
-    @property
-    def excluded(self) -> bool:
-        """Whether MotionBERT leaves the recording out of its scores."""
-        return self.source.startswith(MOTIONBERT_EXCLUDED)
-
-    def to_metres(self, predicted: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:
-        """Turn predictions in the space of ``target`` into that of ``scored_pose``.
-
-        Raises:
-            BenchmarkError: The training part, which has no 2.5D factor.
-        """
-        if self.factor is None:
-            raise BenchmarkError(f"{self.source}: the training part of MotionBERT's file has no 2.5d_factor")
-        # Relative to the root, the shift of the normalisation drops out and its scale alone is undone.
-        millimetres = (predicted - predicted[:, :1]) * (self.width / 2 * self.factor)[:, None, None]
-        return millimetres / 1000.0
-
     def to_clip(self) -> Clip:
-        """The recording as a clip, its 3D pose the one that MotionBERT scores.
+        """The recording as a clip in the image, relative to the root's place there.
 
-        That pose is a weak-perspective one: it differs from the pose in the camera frame by what depth does
-        to the limbs' size in the image. The camera is the one that the source counts (cameras 1 to 4 in the
-        order of ``H36M_LENSES``), as camera_name need not be the same in all frames of a source. The root
-        stands where a pixel is as many millimetres wide as the factor says.
-
-        Raises:
-            BenchmarkError: The training part, which has no metric pose; or a source of another form.
+        A test clip's pose times its scale is exactly the one that MotionBERT scores, which is that of
+        ``target`` as far as the file's numbers agree with each other.
         """
-        if self.scored_pose is None or self.factor is None:
-            raise BenchmarkError(f"{self.source}: the training part of MotionBERT's file has no metric poses")
-        match = _SOURCE.fullmatch(self.source)
-        if match is None:
-            raise BenchmarkError(
-                f"source {self.source!r}, expected a form such as s_09_act_02_subact_01_ca_01"
-            )
-        camera = h36m_cameras(f"S{int(match['subject'])}")[int(match["camera"]) - 1]
-        shift = torch.stack(
-            [torch.ones_like(self.width), self.target.new_tensor(camera.image_size[1]) / self.width], -1
-        )
-        pixel = (self.target[:, 0, :2] + shift) * self.width[:, None] / 2
-        depth = self.factor[:, None] * camera.focal[:1] / 1000.0
-        root = torch.cat([(pixel - camera.centre) / camera.focal * depth, depth], dim=-1)
+        pose = self.target - self.target[:, :1]
+        if self.scored_pose is not None and self.scale is not None:
+            pose = self.scored_pose / self.scale[:, None, None]
         return Clip(
-            name=self.source,
+            name=f"{self.recording}@{self.camera}",
             pose_2d=self.pose_2d,
-            pose_3d=self.scored_pose,
-            root=root,
-            camera=camera,
+            pose_3d=pose,
+            root=self.target[:, 0],
+            camera=ImagePlane(),
             fps=H36M_FPS,
+            scale=self.scale,
         )
 
 
@@ -112,7 +83,7 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
     """Read h36m_sh_conf_cam_source_final.pkl, or another file of its layout.
 
     Frames of one source, which stand together, become one sequence. Each frame is normalised by the image
-    size of its own camera_name, as MotionBERT does it. Excluded recordings are returned too, marked.
+    size of its own camera_name, as MotionBERT does it. ``MOTIONBERT_EXCLUDED`` are returned like any other.
 
     Args:
         path: The file; with its arrays it takes about twice its size in memory.
@@ -121,7 +92,8 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
     Raises:
         BenchmarkError: No such file, a pickle that holds anything but arrays and plain containers, a missing
             key, a shape that is not (frames, 17, ...), frames that are not as many in every key, an unknown
-            camera, or a 2.5D pose that is not in millimetres or not the image's times the factor.
+            camera, a source of another form, a 2.5D factor that is not above 0, or a 2.5D pose that is not in
+            millimetres or not the image's times the factor.
     """
     parts = load_table(Path(path))
     if part not in ("train", "test") or not isinstance(parts.get(part), dict):
@@ -139,7 +111,7 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
     pose_2d = pixels / width[:, None, None] * 2 - shift[:, None]
     target = image / width[:, None, None] * 2
     target[..., :2] -= shift[:, None]
-    actions = factor = scored = None
+    actions = scale = scored = None
     if part == "test":
         actions = texts(table, "action", what, frames)
         factor = numbers(table, "2.5d_factor", what, (frames,), (None, 1)).reshape(frames)
@@ -147,20 +119,33 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
         _check_factor(image, factor, scored, what)
         require_unit(to_tensor(scored), H36M_17, "millimetres", f"{what}: joints_2.5d_image")
         scored = (scored - scored[:, :1]) / 1000.0
+        scale = width / 2 * factor / 1000.0
     bounds = [0, *(t for t in range(1, frames) if source[t] != source[t - 1]), frames]
+    names = [_names(source[start], what) for start in bounds[:-1]]
     return [
         MotionBertSequence(
-            source=source[start],
+            recording=recording,
+            subject=subject,
+            camera=camera,
             pose_2d=to_tensor(pose_2d[start:end]),
             confidence=to_tensor(confidence[start:end]),
             target=to_tensor(target[start:end]),
-            width=to_tensor(width[start:end]),
             action=None if actions is None else actions[start],
-            factor=None if factor is None else to_tensor(factor[start:end]),
+            scale=None if scale is None else to_tensor(scale[start:end]),
             scored_pose=None if scored is None else to_tensor(scored[start:end]),
         )
-        for start, end in itertools.pairwise(bounds)
+        for (recording, subject, camera), (start, end) in zip(names, itertools.pairwise(bounds), strict=True)
     ]
+
+
+def _names(source: str, what: str) -> tuple[str, str, str]:
+    """Recording, subject and camera of a source."""
+    match = _SOURCE.fullmatch(source)
+    if match is None:
+        raise BenchmarkError(
+            f"{what}: source {source!r}, expected a form such as s_09_act_02_subact_01_ca_01"
+        )
+    return match["recording"], f"S{int(match['subject'])}", match["camera"]
 
 
 def _image_sizes(names: list[str], what: str) -> Any:
@@ -175,6 +160,8 @@ def _image_sizes(names: list[str], what: str) -> Any:
 
 def _check_factor(image: Any, factor: Any, scored: Any, what: str) -> None:
     """The 2.5D pose must be the pose in the image times the factor, relative to the root."""
+    if not (factor > 0).all():
+        raise BenchmarkError(f"{what}: 2.5d_factor expects millimetres a pixel above 0, got {factor.min():g}")
     expected = (image - image[:, :1]) * factor[:, None, None]
     difference = float(np.median(np.abs(expected - (scored - scored[:, :1]))))
     if difference > 5.0:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Tail, Windows, cut
+from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.layout import Layout
 
@@ -24,8 +25,8 @@ Root = Literal["as predicted", "at zero", "subtracted"]
 at 0; or the whole pose is moved until it is at 0."""
 
 H36M_EXCLUDED = ("S9/Greeting", "S9/SittingDown 1", "S9/Waiting 1")
-"""The trials that MotionBERT leaves out, by the names of data_3d_h36m.npz: s_09_act_05_subact_02,
-s_09_act_10_subact_02 and s_09_act_13_subact_01 of its own files. Their 3D poses are shifted."""
+"""The trials that MotionBERT leaves out, ``MOTIONBERT_EXCLUDED``, by the names of data_3d_h36m.npz. Their 3D
+poses are shifted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ _MOTIONBERT = EvaluationProtocol(
     name="motionbert",
     tail="dropped",
     root="subtracted",
-    excluded=H36M_EXCLUDED,
+    excluded=H36M_EXCLUDED + MOTIONBERT_EXCLUDED,
     description="MotionBERT's: whole windows only, so that the frames after the last of them do not count; "
     "predicted poses moved until their root is at 0; of Human3.6M, three trials of S9 left out",
 )

@@ -10,6 +10,7 @@ from htp_diffusion.data.evaluation import embedded_set, file_set
 from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Clip, Motion
+from htp_diffusion.data.motionbert import read_motionbert
 from htp_diffusion.data.mpi_inf_3dhp import (
     MPIClip,
     read_mpi_mat,
@@ -23,9 +24,9 @@ from htp_diffusion.options import by_default
 from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
 from htp_diffusion.pose.metrics import pck_joints
-from htp_diffusion.pose.space import CAMERA_METRES
+from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
 
-Dataset = Literal["synthetic", "npz", "h36m", "3dhp"]
+Dataset = Literal["synthetic", "npz", "h36m", "3dhp", "motionbert"]
 Annotation = Literal["annot3", "univ_annot3"]
 
 SYNTHETIC_CLIPS = 12
@@ -39,6 +40,7 @@ _USES: dict[Dataset, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "npz": (("data",), ()),
     "h36m": (("data", "keypoints"), ("conversion",)),
     "3dhp": (("data", "annotation"), ("test_data", "conversion")),
+    "motionbert": (("data",), ()),
 }
 """The options that a data set needs, and those that it can have."""
 
@@ -51,7 +53,8 @@ class Source:
         dataset: What DATA is. synthetic: embedded motion, no file. npz: any data_3d_*.npz of world motion,
             seen by virtual cameras; of the 28 CMU clips, the fixed split. h36m: data_3d_h36m.npz. 3dhp:
             MPI-INF-3DHP, data_train_3dhp.npz or data_test_3dhp.npz, or for a test a folder of
-            TS*/annot_data.mat.
+            TS*/annot_data.mat. motionbert: Human3.6M as MotionBERT prepared it,
+            h36m_sh_conf_cam_source_final.pkl, with poses in the image.
         data: The 3D poses.
         test_data: Of 3dhp, the file that is scored, where DATA is the one that is trained on.
         keypoints: Of h36m, the 2D poses: data_2d_h36m_*.npz.
@@ -63,7 +66,8 @@ class Source:
     """
 
     dataset: Annotated[
-        Dataset | None, by_default("npz with --data, otherwise synthetic", "synthetic|npz|h36m|3dhp")
+        Dataset | None,
+        by_default("npz with --data, otherwise synthetic", "synthetic|npz|h36m|3dhp|motionbert"),
     ] = None
     data: Annotated[Path | None, by_default("embedded synthetic motion", "PATH")] = None
     test_data: Annotated[Path | None, by_default("DATA", "PATH")] = None
@@ -96,7 +100,7 @@ class Source:
         Raises:
             BenchmarkError: As ``kind``.
         """
-        return self.kind in ("h36m", "3dhp")
+        return self.kind in ("h36m", "3dhp", "motionbert")
 
 
 def test_clips(source: Source, num_frames: int) -> ClipSet:
@@ -119,6 +123,8 @@ def test_clips(source: Source, num_frames: int) -> ClipSet:
         return _world(found.clips, found.description)
     if kind == "h36m":
         return _h36m(source, path, H36M_TEST)
+    if kind == "motionbert":
+        return _motionbert(path, "test")
     where = source.test_data or path
     return _mpi(_read_mpi_test(where, cast(Annotation, source.annotation)), source, where)
 
@@ -134,6 +140,8 @@ def training_clips(source: Source) -> ClipSet:
     path = cast(Path, source.data)  # as kind has seen
     if source.kind == "h36m":
         return _h36m(source, path, H36M_TRAIN)
+    if source.kind == "motionbert":
+        return _motionbert(path, "train")
     return _mpi(read_mpi_train(path, cast(Annotation, source.annotation)), source, path)
 
 
@@ -190,6 +198,29 @@ def _h36m(source: Source, path: Path, subjects: Sequence[str]) -> ClipSet:
         space=CAMERA_METRES,
         actions=tuple(action for action in H36M_ACTIONS if action in shown),
         clips=tuple(LabelledClip(clip=item.clip, subject=item.subject, action=item.action) for item in found),
+    )
+
+
+def _motionbert(path: Path, part: str) -> ClipSet:
+    """Human3.6M as MotionBERT prepared it, in the image; its training part names no actions."""
+    found = read_motionbert(path, part)
+    shown = {item.action or "not named" for item in found}
+    subjects = dict.fromkeys(item.subject for item in found)
+    return ClipSet(
+        description=f"Human3.6M {', '.join(subjects)} as MotionBERT prepared it: {path.name}, {part}, "
+        "detected 2D without its confidence",
+        camera="the data set's four, the poses in their images",
+        space=MOTIONBERT_IMAGE,
+        actions=tuple(action for action in H36M_ACTIONS if action in shown)
+        + tuple(sorted(shown.difference(H36M_ACTIONS))),
+        clips=tuple(
+            LabelledClip(clip=item.to_clip(), subject=item.subject, action=item.action or "not named")
+            for item in found
+        ),
+        notes=(
+            "Poses are predicted in the image and scored in millimetres, each frame by its own 2.5D factor.",
+            "JPMA compares places in the image: of the true root its place there, and no camera.",
+        ),
     )
 
 

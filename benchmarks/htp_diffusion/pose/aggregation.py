@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.pose.cameras import Camera
+from htp_diffusion.pose.cameras import Camera, ImagePlane
 from htp_diffusion.pose.metrics import joint_error, mpjpe
 
 
@@ -20,14 +20,14 @@ class Evidence:
 
     Attributes:
         pose_2d: The 2D input, screen-normalised.
-        root: True root trajectory in the camera frame, metres.
+        root: True root trajectory, in the unit and frame of reference of the poses.
         camera: The camera of all the windows.
-        target: True poses, metres, root-relative.
+        target: True poses, root-relative.
     """
 
     pose_2d: Float[Tensor, "batch frames joints 2"]
     root: Float[Tensor, "batch frames 3"]
-    camera: Camera
+    camera: Camera | ImagePlane
     target: Float[Tensor, "batch frames joints 3"]
 
 
@@ -65,7 +65,7 @@ def jpma(
     hypotheses: Float[Tensor, "batch hyps frames joints 3"],
     pose_2d: Float[Tensor, "batch frames joints 2"],
     root: Float[Tensor, "batch frames 3"],
-    camera: Camera,
+    camera: Camera | ImagePlane,
 ) -> Float[Tensor, "batch frames joints 3"]:
     """Per frame and joint, the hypothesis that reprojects nearest to the 2D input (J-Agg, JPMA).
 
@@ -73,13 +73,13 @@ def jpma(
     hypotheses, as D3DP's published evaluation does, and it uses the true camera.
 
     Args:
-        hypotheses: Metres, root-relative, camera frame.
+        hypotheses: Root-relative; metres in the camera frame, or half image widths on an image plane.
         pose_2d: The 2D input, screen-normalised.
-        root: True root trajectory in the camera frame, metres.
+        root: True root trajectory, likewise.
         camera: The camera of all the windows.
     """
-    pixels = camera.project(hypotheses + root[:, None, :, None])
-    distance = (camera.normalise_screen(pixels) - pose_2d[:, None]).norm(dim=-1)
+    screen = camera.to_screen(hypotheses + root[:, None, :, None])
+    distance = (screen - pose_2d[:, None]).norm(dim=-1)
     return _pick(hypotheses, distance)
 
 

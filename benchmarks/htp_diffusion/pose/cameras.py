@@ -70,10 +70,23 @@ class Camera:
         width, height = self.image_size
         return pixels * (2.0 / width) - pixels.new_tensor([1.0, height / width])
 
+    def to_screen(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
+        """Where camera coordinates (metres) fall on the screen: projected and screen-normalised."""
+        return self.normalise_screen(self.project(points))
+
     def denormalise_screen(self, screen: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
         """Screen coordinates back to pixels, the inverse of ``normalise_screen``."""
         width, height = self.image_size
         return (screen + screen.new_tensor([1.0, height / width])) * (width / 2.0)
+
+
+@dataclass(frozen=True)
+class ImagePlane:
+    """In place of a camera: poses that are in the image already, in half image widths."""
+
+    def to_screen(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
+        """Where points fall on the screen: they are there, whatever their depth."""
+        return points[..., :2]
 
 
 def look_at(

@@ -8,7 +8,9 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.layout import H36M_17, Layout, layout_named
 
 UNITS = ("metre", "millimetre", "half image width")
-FRAMES = ("camera, root-relative", "camera", "world", "image")
+FRAMES = ("camera, root-relative", "camera", "world", "image, root-relative")
+
+_THOUSANDTHS = {"metre": "mm", "millimetre": "um", "half image width": "half widths/1000"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +20,8 @@ class PoseSpace:
     Attributes:
         layout: The order of the joints.
         unit: One of ``UNITS``. "half image width" is the unit of screen-normalised coordinates.
-        frame: One of ``FRAMES``. "image" is MotionBERT's: the joint's place in the image and its depth
-            relative to the root in the same scale.
+        frame: One of ``FRAMES``. "image, root-relative" is the joint's place in the image from the
+            root's, and its depth from the root's in the same scale.
 
     Raises:
         BenchmarkError: Another unit or frame of reference.
@@ -33,6 +35,11 @@ class PoseSpace:
         for what, value, known in (("unit", self.unit, UNITS), ("frame of reference", self.frame, FRAMES)):
             if value not in known:
                 raise BenchmarkError(f"no {what} {value!r}; there are: {'; '.join(known)}")
+
+    @property
+    def error_unit(self) -> str:
+        """What a thousandth of the unit is called, in which losses and errors are told: mm for metres."""
+        return _THOUSANDTHS[self.unit]
 
     def require(self, other: "PoseSpace", what: str) -> None:
         """Refuse poses of another space.
@@ -81,5 +88,5 @@ class PoseSpace:
 CAMERA_METRES = PoseSpace(layout=H36M_17, unit="metre", frame="camera, root-relative")
 """What every ``Clip`` of Human3.6M and CMU motion holds."""
 
-MOTIONBERT_IMAGE = PoseSpace(layout=H36M_17, unit="half image width", frame="image")
-"""What MotionBERT is trained to predict."""
+MOTIONBERT_IMAGE = PoseSpace(layout=H36M_17, unit="half image width", frame="image, root-relative")
+"""What a ``Clip`` of MotionBERT's file holds: the poses that MotionBERT predicts, relative to the root."""

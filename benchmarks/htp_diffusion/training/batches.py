@@ -28,7 +28,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Windows as a camera sees them: screen-normalised 2D, root-relative 3D in metres."""
+    """Windows as a camera sees them: screen-normalised 2D, root-relative 3D in its source's unit."""
 
     pose_2d: Float[Tensor, "batch frames joints 2"]
     pose_3d: Float[Tensor, "batch frames joints 3"]

@@ -33,7 +33,8 @@ class Evaluation:
 
     Attributes:
         step: Steps done.
-        mpjpe: Mean MPJPE of the averaged weights, mm.
+        mpjpe: Mean MPJPE of the averaged weights, in the ``error_unit`` of the checkpoint's space: mm for
+            metres.
     """
 
     step: int
@@ -51,7 +52,7 @@ class Checkpoint:
         seed: Seed of the run.
         step: Steps done.
         steps: Steps of the whole run.
-        losses: Mean training loss (MPJPE, mm) over each stretch of ``loss_every`` steps so far.
+        losses: Mean training loss (MPJPE, unit likewise) over each stretch of ``loss_every`` steps so far.
         loss_every: Steps in a stretch.
         evaluations: Errors on clips held out, in the order of the steps; empty if none were.
         space: What the numbers of its poses mean, as ``PoseSpace.to_json`` says it.

@@ -31,7 +31,7 @@ def draw_loss_curve(checkpoint: Checkpoint, path: str | Path) -> None:
     axes.set_xlim(0, checkpoint.steps)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("step")
-    axes.set_ylabel(f"MPJPE (mm); training: mean of {every} steps")
+    axes.set_ylabel(f"MPJPE ({checkpoint.pose_space.error_unit}); training: mean of {every} steps")
     axes.set_title(f"{checkpoint.denoiser.kind.upper()}: {checkpoint.step} of {checkpoint.steps} steps")
     axes.grid(alpha=0.3)
     save_png(figure, path)

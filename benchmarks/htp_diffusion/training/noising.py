@@ -19,7 +19,7 @@ class NoisyBatch:
         pose_2d: Screen-normalised.
         noisy: The clean poses with noise added, within the sampler's bounds.
         timestep: Diffusion time of each window.
-        pose_3d: The clean poses: root-relative, metres.
+        pose_3d: The clean poses: root-relative.
     """
 
     pose_2d: Float[Tensor, "batch frames joints 2"]
@@ -50,6 +50,6 @@ def add_noise(batch: Batch, schedule: CosineSchedule, generator: torch.Generator
 
 
 def denoising_loss(denoiser: nn.Module, batch: NoisyBatch) -> Float[Tensor, ""]:
-    """MPJPE in metres of the predicted clean poses."""
+    """MPJPE of the predicted clean poses, in their unit."""
     predicted = denoiser(batch.pose_2d, batch.noisy, batch.timestep)
     return (predicted - batch.pose_3d).norm(dim=-1).mean()

@@ -33,7 +33,7 @@ from htp_diffusion.training.state import average_state, restore_run, run_state
 def diffusion_loss(
     denoiser: nn.Module, batch: Batch, schedule: CosineSchedule, generator: torch.Generator
 ) -> Float[Tensor, ""]:
-    """MPJPE in metres of the predicted clean poses, one random diffusion time a window."""
+    """MPJPE of the predicted clean poses, in their unit, one random diffusion time a window."""
     return denoising_loss(denoiser, add_noise(batch, schedule, generator))
 
 
@@ -63,7 +63,8 @@ class Trainer:
         epochs: In place of the preset's.
         precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"``.
         accumulate: Micro-batches whose gradients make a step.
-        evaluate: Error (mm) of the averaged weights on clips held out; the best are kept as ``best.json``.
+        evaluate: Error (mm, or as the source's space has it) of the averaged weights on clips held out; the
+            best are kept as ``best.json``.
         evaluate_every: Steps between evaluations; the last step has one too. 0 for none.
         cpu: Stay on the CPU though there is an accelerator.
 
@@ -143,7 +144,7 @@ class Trainer:
             scalars: Told each step's loss, learning rate, gradient norm and pace, and errors held out.
 
         Yields:
-            The step just done, counted from 1, and its loss in mm.
+            The step just done, counted from 1, and its loss in mm, or as the source's space has it.
 
         Raises:
             BenchmarkError: The loss is no longer finite, or a checkpoint cannot be written; the last good
@@ -187,7 +188,7 @@ class Trainer:
         with torch.no_grad():
             error = self.evaluate(self.average.module.eval())
         before = progress.evaluations
-        self._note("evaluation error, mm", error, progress.step)
+        self._note(f"evaluation error, {self.source.space.error_unit}", error, progress.step)
         progress = dataclasses.replace(
             progress, evaluations=[*before, Evaluation(step=progress.step, mpjpe=error)]
         )
@@ -228,7 +229,7 @@ class Trainer:
         norm = accelerator.clip_grad_norm_(self.wrapped.parameters(), preset.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        self._note("loss, mm", value, step + 1)
+        self._note(f"loss, {self.source.space.error_unit}", value, step + 1)
         self._note("learning rate", rate, step + 1)
         if self._scalars is not None:
             self._note("gradient norm", float(cast(Tensor, norm)), step + 1)

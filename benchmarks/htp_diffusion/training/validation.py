@@ -74,7 +74,10 @@ class Validation:
         )
 
     def __call__(self, denoiser: nn.Module) -> float:
-        """The error of a denoiser in evaluation mode, mm; call it without gradients."""
+        """The error of a denoiser in evaluation mode; call it without gradients.
+
+        In thousandths of the unit of the clips' poses: mm for metres.
+        """
 
         def draw(pose_2d: Tensor, number: int) -> Tensor:
             return self._sampling.draw(denoiser, pose_2d, number)
