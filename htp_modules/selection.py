@@ -31,10 +31,10 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Bool[Ten
     if count == 0:
         return torch.zeros_like(scores, dtype=torch.bool)
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
-    above = scores > threshold
-    tied = scores == threshold
-    room = count - above.sum(dim=-1, keepdim=True, dtype=torch.int32)
-    return above | (tied & (tied.cumsum(dim=-1, dtype=torch.int32) <= room))
+    # As numbers, which count exactly to 2^24: compiled for a CPU, bools are stored and loaded one by one.
+    above, tied = (scores > threshold).float(), (scores == threshold).float()
+    room = count - above.sum(dim=-1, keepdim=True)
+    return above + tied * (tied.cumsum(dim=-1) <= room) > 0
 
 
 class ScaledTokens(NamedTuple):

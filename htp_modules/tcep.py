@@ -43,17 +43,17 @@ def correlated_frames(
     frames = correlation.shape[-1]
     itself = torch.eye(frames, dtype=torch.bool, device=correlation.device)
     others = correlation.detach() + additive_mask(~itself, correlation.dtype)
-    neighbors = select_highest(others, min(num_neighbors, frames - 1))
-    return neighbors | neighbors.transpose(-2, -1) | itself
+    neighbors = select_highest(others, min(num_neighbors, frames - 1)).float()
+    return neighbors + neighbors.transpose(-2, -1) + itself > 0
 
 
 def correlation_weights(
     correlation: Float[Tensor, "batch joints frames frames"],
-    keep: Bool[Tensor, "batch joints frames frames"],
+    additive: Float[Tensor, "batch joints frames frames"],
     scale: Float[Tensor, "batch joints 1 1"],
 ) -> Float[Tensor, "batch joints frames frames"]:
-    """The row softmax of S_j under M_j, S_j being ``correlation`` times ``scale``²."""
-    masked = correlation + additive_mask(keep, correlation.dtype)
+    """The row softmax of S_j under M_j, S_j being ``correlation`` times ``scale``², M_j given as M⁺."""
+    masked = correlation + additive
     # Below each row's highest, so that scaling back can overflow to -inf alone, which weighs nothing.
     below = masked - masked.detach().amax(dim=-1, keepdim=True)
     return (below * scale * scale).softmax(dim=-1)
@@ -114,13 +114,15 @@ class TCEP(nn.Module):
         scaled = scale_tokens(tokens, (-2, -1), name="TCEP")
         correlation = temporal_correlation(scaled.tokens)
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, x.shape[1]))
-        weights = correlation_weights(correlation, keep, scaled.scale)
+        additive = additive_mask(keep, correlation.dtype)
+        weights = correlation_weights(correlation, additive, scaled.scale)
         chain = chain_graph(x.shape[1], correlation)
         refined = tokens
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement is wider than half-precision tokens; the tokens keep their dtype.
-        return x + rearrange(refined, "b j t d -> b t j d").to(x.dtype), TemporalMask(keep)
+        x = x + rearrange(refined, "b j t d -> b t j d").to(x.dtype)
+        return x, TemporalMask(additive == 0)  # ``keep``, read from numbers: see select_highest
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, num_frames={self.num_frames}, num_neighbors={self.num_neighbors}"

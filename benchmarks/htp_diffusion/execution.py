@@ -12,6 +12,9 @@ from htp_diffusion.errors import BenchmarkError
 Mode = Literal["eager", "compiled", "cuda-graph"]
 Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 
+# Tensors that an expression may read and still be computed anew wherever it is used. Inductor's own limit, 4,
+# has every head of a masked layer make the mask of its own.
+_MOST_READS = 1
 _WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
 
 
@@ -68,7 +71,7 @@ def _packed_weights() -> Iterator[None]:
 
     matmul = getattr(torch.backends.mkldnn, "matmul", None)  # from PyTorch 2.9 on
     before = getattr(matmul, "fp32_precision", None)
-    with config.patch(freezing=True):
+    with config.patch(freezing=True, realize_reads_threshold=_MOST_READS):
         try:
             if before is not None:
                 matmul.fp32_precision = "tf32"  # pyright: ignore[reportOptionalMemberAccess]

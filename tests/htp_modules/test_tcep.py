@@ -9,6 +9,7 @@ from networks import EXTREMES, lists, shake, tokens, untied_tokens
 from torch.testing import assert_close
 
 from htp_modules import TCEP
+from htp_modules.attention import additive_mask
 from htp_modules.tcep import correlated_frames, correlation_weights, temporal_correlation
 
 
@@ -59,14 +60,16 @@ def test_pure_functions_equal_the_slow_formulas(x, num_neighbors):
     keep = correlated_frames(scores, num_neighbors)
     expected_keep = oracles.mask(scores[0, 0].tolist(), num_neighbors)
     assert keep[0, 0].tolist() == expected_keep
-    weights = correlation_weights(scores, keep, torch.ones(1, 1, 1, 1, dtype=torch.float64))
+    weights = correlation_weights(
+        scores, additive_mask(keep, scores.dtype), torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    )
     expected_weights = oracles.masked_softmax(expected, expected_keep)
     assert_close(weights[0, 0], torch.tensor(expected_weights, dtype=torch.float64))
 
 
 def test_weights_take_the_scale_twice():
     scores, keep = torch.randn(1, 1, 3, 3), torch.ones(1, 1, 3, 3, dtype=torch.bool)
-    weights = correlation_weights(scores, keep, torch.full((1, 1, 1, 1), 2.0))
+    weights = correlation_weights(scores, additive_mask(keep, scores.dtype), torch.full((1, 1, 1, 1), 2.0))
     assert_close(weights, (4 * scores).softmax(dim=-1))
 
 
@@ -74,7 +77,7 @@ def test_weights_take_the_scale_twice():
 def test_weights_of_extreme_tokens(scale):
     scores = torch.tensor([[[[1.0, 3.0, 2.0], [3.0, 3.0, 9.0], [2.0, 9.0, 2.0]]]])
     keep = torch.tensor([[[[True, True, True], [True, True, False], [True, False, True]]]])
-    weights = correlation_weights(scores, keep, torch.full((1, 1, 1, 1), scale))
+    weights = correlation_weights(scores, additive_mask(keep, scores.dtype), torch.full((1, 1, 1, 1), scale))
     # Times scale²: the highest takes all, or all kept ones are equal.
     huge = [[[[0, 1, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]]]]
     tiny = [[[[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0], [0.5, 0, 0.5]]]]
@@ -185,7 +188,9 @@ def test_gradients_of_the_pure_functions():
     keep = correlated_frames(temporal_correlation(x), 1)
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     scores = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda s: correlation_weights(s, keep, one), [scores])
+    assert torch.autograd.gradcheck(
+        lambda s: correlation_weights(s, additive_mask(keep, s.dtype), one), [scores]
+    )
 
 
 def test_gradients_of_the_module():
