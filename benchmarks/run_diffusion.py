@@ -8,10 +8,17 @@ import torch
 
 from htp_diffusion.command import run_command
 from htp_diffusion.comparison import compare
-from htp_diffusion.contender import Contender, Pruning, trained_contenders, untrained_contenders
+from htp_diffusion.contender import (
+    Contender,
+    Pruning,
+    trained_contenders,
+    untrained_contenders,
+    with_fewer_early,
+)
 from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
 from htp_diffusion.data.motion import windows
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import make_folder
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
@@ -27,7 +34,7 @@ from htp_diffusion.sampling import Sampling, first_windows, fit_sampling
 from htp_diffusion.training.preset import PresetName
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
-_KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first
+_KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
 _PICTURED_WINDOWS = 2
 
 
@@ -52,6 +59,8 @@ class Options:
             with 3 and samples with 1).
         num_keep: f of HTP: frames kept in a window; a number below 1 with a point is a share.
         num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
+        early_keep: f of HTP at every denoising step but the last, as NUM_KEEP and below it: approximate, and
+            compared as a model of its own beside HTP. Needs at least 2 steps.
         batch_size: Windows sampled in one call.
         max_windows: Take only so many windows.
         memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
@@ -75,6 +84,7 @@ class Options:
     num_sft_layers: Annotated[int | None, by_default("as trained", "INT")] = None
     num_keep: Annotated[int | float | None, by_default("as trained", "INT|FLOAT")] = None
     num_neighbors: Annotated[int | float | None, by_default("as trained", "INT|FLOAT")] = None
+    early_keep: Annotated[int | float | None, by_default("no such model", "INT|FLOAT")] = None
     batch_size: int = 2
     max_windows: Annotated[int | None, by_default("all", "INT")] = None
     memory_budget: Annotated[
@@ -130,7 +140,7 @@ def main(options: Options) -> None:
     write_json(out / "result.json", result)
     print(f"written: {out / 'result.json'}")
     for contender in contenders:
-        if isinstance(contender.denoiser, HTPDenoiser):
+        if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
             [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
             with computing_in(options.precision, device):
                 retention = observe_retention(contender.denoiser, pictured, sampling)
@@ -139,6 +149,15 @@ def main(options: Options) -> None:
 
 
 def _contenders(options: Options) -> list[Contender]:
+    if options.early_keep is None:
+        return _exact_contenders(options)
+    if options.steps < 2:
+        raise BenchmarkError(f"early keep needs at least 2 denoising steps, got {options.steps}")
+    contenders = _exact_contenders(options)
+    return [*contenders, with_fewer_early(contenders[-1], options.early_keep)]
+
+
+def _exact_contenders(options: Options) -> list[Contender]:
     pruning = Pruning(
         num_sft_layers=options.num_sft_layers,
         num_keep=options.num_keep,

@@ -1,18 +1,19 @@
 """Comparison: models sample the same windows with the same noise, in turn, and are scored and timed."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from htp_diffusion.contender import Contender
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.device import Precision, computing_in
 from htp_diffusion.diffusion.ddim import Denoiser
 from htp_diffusion.execution import Mode, executed
-from htp_diffusion.report.counting import count_denoiser
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.report.counting import Count, count_denoiser
 from htp_diffusion.report.inference import ModelResult
 from htp_diffusion.report.measure import Timing, laps, peak_memory, speed_up
 from htp_diffusion.sampling import Sampling, batches
@@ -47,9 +48,18 @@ def compare(
     """
     pose_2d = batches(clips, sampling.batch_size).to(device)
     mode: Mode = "compiled" if compiled else "eager"
+
+    @cache  # contenders may share a denoiser: it is compiled once
+    def ready(model: nn.Module) -> Denoiser:
+        return executed(model.to(device), mode, device)
+
     cases = {
         contender.name: partial(
-            _draw, sampling, executed(contender.denoiser.to(device), mode, device), pose_2d
+            _draw,
+            sampling,
+            ready(contender.denoiser),
+            None if contender.early is None else ready(contender.early),
+            pose_2d,
         )
         for contender in contenders
     }
@@ -70,9 +80,15 @@ def compare(
     timings = {name: Timing(tuple(samples)) for name, samples in seconds.items()}
     baseline = timings[contenders[0].name]
     num_frames = pose_2d.shape[2]
+
+    @cache
+    def counted(config: DenoiserConfig) -> Count:
+        return count_denoiser(config.build, num_frames)
+
     results = []
     for contender in contenders:
-        timing, cost = timings[contender.name], count_denoiser(contender.config.build, num_frames)
+        timing, cost = timings[contender.name], counted(contender.config)
+        early_cost = counted(contender.early_config)
         results.append(
             ModelResult(
                 name=contender.name,
@@ -83,19 +99,26 @@ def compare(
                 seconds=list(timing.samples),
                 frames_per_second=sampling.batch_size * num_frames / timing.median,
                 speed_up=speed_up(baseline, timing),
-                thop_macs_per_frame=sampling.passes * cost.thop_macs / num_frames,
-                true_macs_per_frame=sampling.passes * cost.true_macs / num_frames,
+                thop_macs_per_frame=_all_passes(sampling, early_cost.thop_macs, cost.thop_macs) / num_frames,
+                true_macs_per_frame=_all_passes(sampling, early_cost.true_macs, cost.true_macs) / num_frames,
                 params=cost.params,
                 peak_memory=peaks[contender.name],
+                early_keep=contender.early_keep,
             )
         )
     return results
 
 
+def _all_passes(sampling: Sampling, early: int, last: int) -> int:
+    """The cost of a window, from that of a pass at a step before the last and of one at the last."""
+    return sampling.early_passes * early + (sampling.passes - sampling.early_passes) * last
+
+
 def _draw(
     sampling: Sampling,
     denoise: Denoiser,
+    early: Denoiser | None,
     pose_2d: Float[Tensor, "batches windows frames joints 2"],
     number: int,
 ) -> Float[Tensor, "windows hyps frames joints 3"]:
-    return sampling.draw(denoise, pose_2d[number], number)
+    return sampling.draw(denoise, pose_2d[number], number, early=early)

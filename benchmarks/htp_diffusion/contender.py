@@ -1,5 +1,6 @@
 """Contender: a denoiser that takes part in a comparison, and where its weights come from."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_diffusion.training.checkpoint import Checkpoint, load_denoiser
 from htp_diffusion.training.preset import PRESETS, PresetName
+from htp_modules.config import check_frames
 
 NAMES: dict[Kind, str] = {"d3dp": "D3DP", "htp": "HTP"}
 
@@ -53,6 +55,7 @@ class Contender:
         denoiser: The model, in evaluation mode, on the CPU.
         source: The checkpoint's file name; None for random weights.
         checkpoint: Its training record; None for random weights.
+        early: What predicts at every denoising step but the last; None for ``denoiser``.
     """
 
     name: str
@@ -60,6 +63,17 @@ class Contender:
     denoiser: D3DPDenoiser
     source: str | None = None
     checkpoint: Checkpoint | None = None
+    early: HTPDenoiser | None = None
+
+    @property
+    def early_config(self) -> DenoiserConfig:
+        """What predicts at every denoising step but the last."""
+        return self.config if self.early is None else replace(self.config, htp=self.early.htp.config)
+
+    @property
+    def early_keep(self) -> int | None:
+        """Frames kept at every denoising step but the last; None where they are as many at the last."""
+        return None if self.early is None else self.early.htp.config.frames_kept(self.config.num_frames)
 
 
 def trained_contenders(
@@ -122,6 +136,34 @@ def untrained_contenders(
             Contender(name=NAMES[kind], config=_prune(denoiser, config, pruning), denoiser=denoiser)
         )
     return contenders
+
+
+def with_fewer_early(contender: Contender, num_keep: int | float) -> Contender:
+    """The contender keeping fewer frames at every denoising step but the last; the weights are shared.
+
+    Args:
+        contender: An HTP denoiser.
+        num_keep: f at those steps: an int, or a float share of T.
+
+    Raises:
+        BenchmarkError: It prunes nothing, or keeps no more frames than that as it is.
+        HTPError: A number of frames out of range.
+    """
+    check_frames(num_keep, "early_keep")
+    denoiser, num_frames = contender.denoiser, contender.config.num_frames
+    if not isinstance(denoiser, HTPDenoiser):
+        raise BenchmarkError(f"early keep needs an HTP denoiser, {contender.name} keeps every frame")
+    kept = denoiser.htp.config.frames_kept(num_frames)
+    config = replace(denoiser.htp.config, num_keep=num_keep)
+    fewer = config.frames_kept(num_frames)
+    if fewer >= kept:
+        raise BenchmarkError(
+            f"early keep expects fewer frames than the {kept} of {num_frames} that {contender.name} keeps, "
+            f"got {fewer}"
+        )
+    early = copy.deepcopy(denoiser, {id(parameter): parameter for parameter in denoiser.parameters()})
+    early.htp.config = config
+    return replace(contender, name=f"{contender.name}, f={fewer} early", early=early)
 
 
 def _prune(denoiser: D3DPDenoiser, config: DenoiserConfig, pruning: Pruning) -> DenoiserConfig:

@@ -56,16 +56,23 @@ class Sampling:
         """Passes of the denoiser for one window."""
         return self.hypotheses * self.steps * (2 if self.flip else 1)
 
+    @property
+    def early_passes(self) -> int:
+        """Those among them that belong to a step before the last."""
+        return self.passes - self.passes // self.steps
+
     def draw(
         self,
         denoise: Denoiser,
         pose_2d: Float[Tensor, "windows frames joints 2"],
         batch: int = 0,
         layout: Layout = H36M_17,
+        early: Denoiser | None = None,
     ) -> Float[Tensor, "windows hyps frames joints 3"]:
         """Sample one batch; every denoiser sees the same noise for the same number of the batch.
 
-        ``layout`` says which joints change places in the mirrored input.
+        ``layout`` says which joints change places in the mirrored input; ``early`` predicts at every step but
+        the last, ``denoise`` if None.
         """
         generator = torch.Generator(pose_2d.device).manual_seed(self.seed * _SEED_STRIDE + batch)
         return sample(
@@ -78,6 +85,7 @@ class Sampling:
             flip=partial(flip_pose, skeleton=layout) if self.flip else None,
             generator=generator,
             max_batch=self.max_batch,
+            early=early,
         )
 
 

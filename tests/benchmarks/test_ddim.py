@@ -270,6 +270,34 @@ def test_chunks_change_nothing_and_stay_within_the_limit(batch, hypotheses, flip
         assert timestep.dtype == torch.int64
 
 
+@pytest.mark.parametrize("flip", [None, flip_joints])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_early_predicts_at_every_step_but_the_last(steps, flip):
+    # Whatever came before, the last step's prediction is the result.
+    pose_2d, chunks = poses_2d(), 2
+    early, last = Recorder(lopsided), Recorder(lift)
+    result = sample(
+        last, pose_2d, schedule=SCHEDULE, steps=steps, hypotheses=2, flip=flip, generator=seeded(),
+        early=early, max_batch=2 * len(pose_2d) * (1 if flip is None else 2) // chunks,
+    )  # fmt: skip
+    expected = lift(pose_2d, None, None)[:, None].expand(-1, 2, -1, -1, -1)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+    assert (len(early.calls), len(last.calls)) == ((steps - 1) * chunks, chunks)
+    times = [timestep for timestep, _ in SCHEDULE.ddim_timesteps(steps)]
+    assert [int(timestep[0]) for _, _, timestep in early.calls[::chunks]] == times[:-1]
+    assert int(last.calls[0][2][0]) == times[-1]
+
+
+def test_early_steps_are_those_of_sampling_with_early_alone():
+    options = {"schedule": SCHEDULE, "steps": 4, "hypotheses": 2, "flip": flip_joints}
+    mixed = list(sample_steps(lift, poses_2d(), generator=seeded(), early=lopsided, **options))
+    alone = list(sample_steps(lopsided, poses_2d(), generator=seeded(), **options))
+    assert all(torch.equal(a, b) for a, b in zip(mixed[:-1], alone[:-1], strict=True))
+    assert not torch.equal(mixed[-1], alone[-1])
+    same = list(sample_steps(lopsided, poses_2d(), generator=seeded(), early=lopsided, **options))
+    assert all(torch.equal(a, b) for a, b in zip(same, alone, strict=True))
+
+
 def test_seed_decides_the_result():
     options = {"schedule": SCHEDULE, "steps": 2, "hypotheses": 2}
     one, same, other = (sample(lopsided, poses_2d(), generator=seeded(seed), **options) for seed in (1, 1, 2))

@@ -8,7 +8,7 @@ from written import write_checkpoints as save
 
 import run_diffusion
 from htp_diffusion.command import run_command
-from htp_diffusion.contender import Pruning, trained_contenders, untrained_contenders
+from htp_diffusion.contender import Pruning, trained_contenders, untrained_contenders, with_fewer_early
 from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN
 from htp_diffusion.data.evaluation import embedded_set, file_set
 from htp_diffusion.data.motion import windows
@@ -84,6 +84,72 @@ def test_the_run_scores_what_sampling_by_hand_gives(small, folder, tmp_path, cap
         assert shown in printed.out, shown
     assert "untrained" not in printed.out
     assert (tmp_path / "out" / "kept_frames.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def pruned_products(keep, frames=FRAMES, joints=17, dim=16, pairs=2):
+    """Multiply-accumulates of a pass that depend on f: pairs after the pruner, keys and values after them."""
+    linear = 8 * dim**2  # of a block and token: queries, keys, values, output 4, an MLP of ratio 2 another 4
+    spatial, temporal = linear + 2 * joints * dim, linear + 2 * keep * dim
+    recovery = 2 * dim**2 + 2 * frames * dim
+    return keep * joints * (pairs * (spatial + temporal) + recovery)
+
+
+def test_fewer_frames_at_early_steps_stand_beside_the_exact_models(small, folder, tmp_path, capsys):
+    run(
+        *small, "--hypotheses", 2, "--steps", 3, "--max-windows", 2, "--num-sft-layers", 1, "--num-keep", 6,
+        "--early-keep", 0.25,
+    )  # fmt: skip
+    result = read_json(tmp_path / "out" / "result.json", InferenceResult)
+    _, exact, early = result.models
+    assert [model.name for model in result.models] == ["D3DP", "HTP", "HTP, f=3 early"]
+    assert [model.early_keep for model in result.models] == [None, None, 3]
+    assert (early.denoiser, early.checkpoint, early.params) == (
+        exact.denoiser,
+        exact.checkpoint,
+        exact.params,
+    )
+
+    # By hand: 2 hypotheses, flipped too, for 2 steps with f=3 and one with f=6.
+    saved = 2 * 2 * 2 * (pruned_products(6) - pruned_products(3)) / FRAMES
+    assert exact.true_macs_per_frame - early.true_macs_per_frame == pytest.approx(saved)
+    [whole], [fewer] = (
+        trained_contenders(folder, "tiny", ("htp",), Pruning(num_sft_layers=1, num_keep=keep))
+        for keep in (6, 3)
+    )
+    [clip] = first_windows([windows(clip, FRAMES) for clip in embedded_set(FRAMES).clips][:1], 2)
+    inputs = (clip.pose_2d[:1], torch.zeros(1, FRAMES, 17, 3), torch.zeros(1, dtype=torch.int64))
+    costs = [count(contender.denoiser, inputs) for contender in (fewer, whole)]
+    assert early.thop_macs_per_frame == pytest.approx(
+        2 * 2 * (2 * costs[0].thop_macs + costs[1].thop_macs) / FRAMES
+    )
+
+    drawn = sample(
+        whole.denoiser, clip.pose_2d, schedule=cosine_schedule(), steps=3, hypotheses=2, flip=flip_pose,
+        generator=torch.Generator().manual_seed(0), early=fewer.denoiser,
+    )  # fmt: skip
+    expected = mpjpe(drawn.mean(dim=1), clip.pose_3d).mean().item()
+    assert early.scores.over_frames["mean"].mpjpe == pytest.approx(expected, rel=1e-4)
+    assert early.scores.over_frames["mean"].mpjpe != exact.scores.over_frames["mean"].mpjpe
+
+    printed = capsys.readouterr().out
+    note = "HTP, f=3 early: f=3 at every step but the last: approximate; 8 of the 12 passes."
+    assert note in inference_table(result).notes
+    assert "HTP, f=3 early" in printed
+    assert printed.count("kept_frames.png") == 1
+
+
+def test_the_early_model_shares_every_weight_and_leaves_the_exact_one_as_it_is():
+    d3dp, exact = untrained_contenders("tiny", ("d3dp", "htp"), Pruning(), 0)
+    kept = exact.denoiser.htp.mgptp.num_keep
+    early = with_fewer_early(exact, 2)
+    assert early.denoiser is exact.denoiser
+    assert (exact.denoiser.htp.mgptp.num_keep, early.early.htp.mgptp.num_keep) == (kept, 2)
+    pairs = zip(exact.denoiser.parameters(), early.early.parameters(), strict=True)
+    assert all(one is other for one, other in pairs)
+    buffers = early.early.state_dict()
+    assert all(torch.equal(value, buffers[key]) for key, value in exact.denoiser.state_dict().items())
+    with pytest.raises(BenchmarkError, match="needs an HTP denoiser, D3DP keeps every frame"):
+        with_fewer_early(d3dp, 2)
 
 
 def test_untrained_models_say_that_their_errors_mean_nothing(tmp_path, capsys):
@@ -169,6 +235,11 @@ def test_the_real_motion_is_split(cmu_path):
         (["--memory-budget", "0"], "memory budget expects GiB above 0"),
         (["--num-keep", "0"], "num_keep"),
         (["--num-keep", "1.5"], "num_keep"),
+        (["--early-keep", "1", "--steps", "1"], "early keep needs at least 2 denoising steps, got 1"),
+        (["--early-keep", "6", "--num-keep", "6"], "fewer frames than the 6 of 12 that HTP keeps, got 6"),
+        (["--early-keep", "0.9"], "that HTP keeps, got 11"),
+        (["--early-keep", "0"], "early_keep as an int is a number of frames and expects at least 1"),
+        (["--early-keep", "1.5"], "early_keep as a float is a share"),
         (["--num-sft-layers", "4"], "num_sft_layers=4 needs at least 5 pairs"),
         (["--out", "FOLDER/d3dp-tiny.json"], "cannot make the folder"),
     ],

@@ -1,7 +1,7 @@
 import io
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy
@@ -13,7 +13,7 @@ from rich.console import Console
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report.measure import Timing
 from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import read_json, write_json
+from htp_diffusion.report.schema import ADDED_LATER, read_json, write_json
 from htp_diffusion.report.tables import Column, Figure, Table
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -145,6 +145,29 @@ def test_reading_names_missing_and_unknown_fields(tmp_path):
     path.write_text(json.dumps(PLAIN | {"speed": 1}))
     with pytest.raises(BenchmarkError, match="unknown speed among the fields of Outer"):
         read_json(path, Outer)
+
+
+@dataclass(frozen=True)
+class Grown:
+    old: int
+    given: int | None = None
+    new: int | None = field(default=None, metadata=ADDED_LATER)
+
+
+def test_a_field_added_later_may_be_missing_and_no_other_default_is_taken(tmp_path):
+    path = tmp_path / "result.json"
+    for result in (Grown(1, 2), Grown(1, 2, 3)):
+        write_json(path, result)
+        assert json.loads(path.read_text())["new"] == result.new
+        assert read_json(path, Grown) == result
+    path.write_text('{"old": 1, "given": 2}')
+    assert read_json(path, Grown) == Grown(1, 2)
+    path.write_text('{"old": 1, "new": 3}')
+    with pytest.raises(BenchmarkError, match="missing given among the fields of Grown"):
+        read_json(path, Grown)
+    path.write_text('{"old": 1, "given": 2, "new": "3"}')
+    with pytest.raises(BenchmarkError, match=r"result\.new: expected int, got"):
+        read_json(path, Grown)
 
 
 def test_reading_refuses_what_is_no_json(tmp_path):

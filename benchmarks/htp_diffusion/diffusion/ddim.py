@@ -55,6 +55,7 @@ def sample(
     flip: Callable[[Tensor], Tensor] | None = None,
     generator: torch.Generator | None = None,
     max_batch: int | None = None,
+    early: Denoiser | None = None,
 ) -> Float[Tensor, "batch hyps frames joints 3"]:
     """Sample 3D poses for 2D ones; the last prediction of `sample_steps`, with the same arguments."""
     every_step = sample_steps(
@@ -67,6 +68,7 @@ def sample(
         flip=flip,
         generator=generator,
         max_batch=max_batch,
+        early=early,
     )
     return deque(every_step, maxlen=1).pop()
 
@@ -82,6 +84,7 @@ def sample_steps(
     flip: Callable[[Tensor], Tensor] | None = None,
     generator: torch.Generator | None = None,
     max_batch: int | None = None,
+    early: Denoiser | None = None,
 ) -> Iterator[Float[Tensor, "batch hyps frames joints 3"]]:
     """Sample 3D poses for 2D ones and yield the predicted clean poses of every denoising step.
 
@@ -102,6 +105,7 @@ def sample_steps(
         generator: Source of the noise, drawn on the generator's own device; the default one of the pose's
             device if None.
         max_batch: Most sequences in one call of the denoiser; all of them in one call if None.
+        early: What predicts at every step but the last; ``denoise`` if None. A cheaper one is approximate.
 
     Yields:
         Predicted poses (metres, within ±1.1), once a step.
@@ -124,11 +128,12 @@ def sample_steps(
 
     noisy = draw()
     for timestep, next_timestep in pairs:
+        predict = denoise if early is None or next_timestep < 0 else early
         seen = noisy.clamp(-POSE_LIMIT, POSE_LIMIT)
         if flip is None:
-            x0 = _denoise_in_chunks(denoise, condition, seen, timestep, num_chunks)
+            x0 = _denoise_in_chunks(predict, condition, seen, timestep, num_chunks)
         else:
-            both = _denoise_in_chunks(denoise, condition, torch.cat([seen, flip(seen)]), timestep, num_chunks)
+            both = _denoise_in_chunks(predict, condition, torch.cat([seen, flip(seen)]), timestep, num_chunks)
             plain, mirrored = both.chunk(2)
             x0 = (plain + flip(mirrored)) / 2
         x0 = x0.to(noisy.dtype).clamp(-POSE_LIMIT, POSE_LIMIT)

@@ -1,11 +1,12 @@
 """What a sampling benchmark found: its JSON, and the one table that it prints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.aggregation import AGGREGATIONS, NEEDS
 from htp_diffusion.report.measure import SpeedUp
 from htp_diffusion.report.provenance import Provenance
+from htp_diffusion.report.schema import ADDED_LATER
 from htp_diffusion.report.tables import Column, Table
 from htp_diffusion.sampling import Sampling
 from htp_diffusion.scoring import Scores
@@ -34,6 +35,7 @@ class ModelResult:
         params: Parameters.
         peak_memory: Most bytes in use while a batch was sampled, over what was in use before (the weights);
             None where the system does not tell.
+        early_keep: f at every denoising step but the last; None where it is that of the last.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ModelResult:
     true_macs_per_frame: float
     params: int
     peak_memory: int | None
+    early_keep: int | None = field(default=None, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,12 @@ def _notes(result: InferenceResult) -> list[str]:
             model.name, model.checkpoint, model.trained_steps, model.denoiser, result.window_frames
         )
         for model in models
+    ]
+    notes += [
+        f"{model.name}: f={model.early_keep} at every step but the last: approximate; "
+        f"{sampling.early_passes} of the {sampling.passes} passes."
+        for model in models
+        if model.early_keep is not None
     ]
     notes += [
         NEEDS,

@@ -2,6 +2,7 @@
 
 A type is one of bool, int, float, str, None, a union of these kinds, Literal, list[X], tuple[X, ...],
 tuple[X, Y], dict[str, X], or a dataclass of them. Numbers that are not finite are refused: JSON has none.
+A field of metadata ADDED_LATER may be missing from a file, which is older than the field: it has its default.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import whole_file
 
 Result = TypeVar("Result")
+
+ADDED_LATER = {"added later": True}
 
 
 def write_json(path: str | os.PathLike[str], result: Any) -> None:
@@ -113,13 +116,13 @@ def _decode_dataclass(plain: Any, kind: type, where: str) -> Any:
     if not isinstance(plain, dict):
         raise BenchmarkError(f"{where}: expected the fields of {kind.__name__}, got {_shown(plain)}")
     hints = get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
-    missing = [name for name in names if name not in plain]
-    extra = [name for name in plain if name not in names]
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    missing = [name for name in fields if name not in plain and fields[name].metadata != ADDED_LATER]
+    extra = [name for name in plain if name not in fields]
     if missing or extra:
         problem = f"missing {', '.join(missing)}" if missing else f"unknown {', '.join(extra)}"
         raise BenchmarkError(f"{where}: {problem} among the fields of {kind.__name__}")
-    values = {name: _decode(plain[name], hints[name], f"{where}.{name}") for name in names}
+    values = {name: _decode(item, hints[name], f"{where}.{name}") for name, item in plain.items()}
     try:
         return kind(**values)
     except ValueError as error:
