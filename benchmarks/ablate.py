@@ -32,7 +32,6 @@ from htp_diffusion.data.motion import windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.device import choose_device, device_name
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.lineup import random_inputs
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.options import by_default
 from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables, draw_ablation
@@ -43,6 +42,7 @@ from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.sweep import Scoring, Sweep
+from htp_diffusion.throughput.lineup import random_inputs
 from htp_diffusion.training.preset import PRESETS, PresetName
 
 _TIMED = 4  # windows of the preset's length

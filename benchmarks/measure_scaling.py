@@ -7,12 +7,10 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.agreement import exact_difference, short_inputs
 from htp_diffusion.command import run_command
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.execution import Mode, check_mode
-from htp_diffusion.lineup import Entrant, Sizes, line_up
 from htp_diffusion.options import by_default
 from htp_diffusion.report.measure import interleaved
 from htp_diffusion.report.provenance import provenance
@@ -26,8 +24,10 @@ from htp_diffusion.report.scaling import (
 )
 from htp_diffusion.report.schema import write_json
 from htp_diffusion.report.tables import show
-from htp_diffusion.sharding import Shards
-from htp_diffusion.timing import Draw, Setting, timed_call
+from htp_diffusion.throughput.agreement import exact_difference, short_inputs
+from htp_diffusion.throughput.lineup import Entrant, Sizes, line_up
+from htp_diffusion.throughput.sharding import Shards
+from htp_diffusion.throughput.timing import Draw, Setting, timed_call
 from htp_modules import HTPConfig
 
 _GIGA = 1e9

@@ -9,13 +9,10 @@ from typing import Annotated
 import torch
 import tyro
 
-from htp_diffusion.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.command import run_command
 from htp_diffusion.device import Precision, choose_device, computing_in, device_name
-from htp_diffusion.drift import Drift, measure_drift
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.execution import Mode, check_mode
-from htp_diffusion.lineup import Entrant, Host, Sizes, line_up
 from htp_diffusion.options import by_default
 from htp_diffusion.pose.skeleton import H36M17
 from htp_diffusion.report.provenance import provenance
@@ -25,8 +22,11 @@ from htp_diffusion.report.tables import show
 from htp_diffusion.report.throughput import Group, ThroughputResult
 from htp_diffusion.report.throughput_tables import throughput_tables
 from htp_diffusion.sampling import read_hxk
-from htp_diffusion.sharding import Shards, shards
-from htp_diffusion.timing import Draw, Setting, summed, time_group
+from htp_diffusion.throughput.agreement import exact_difference, fused_difference, short_inputs
+from htp_diffusion.throughput.drift import Drift, measure_drift
+from htp_diffusion.throughput.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.throughput.sharding import Shards, shards
+from htp_diffusion.throughput.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
 
 _SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)

@@ -27,7 +27,6 @@ from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import make_folder
 from htp_diffusion.grading import score_clips
-from htp_diffusion.lineup import random_inputs
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.options import by_default
 from htp_diffusion.report.counting import true_macs
@@ -38,6 +37,7 @@ from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.tables import show
 from htp_diffusion.sampling import Sampling, first_windows
 from htp_diffusion.scoring import Errors, mean_scores, score_clip
+from htp_diffusion.throughput.lineup import random_inputs
 from htp_diffusion.training.batches import Batch, Batches, step_generator
 from htp_diffusion.training.checkpoint import load_denoiser
 from htp_diffusion.training.fit import fit

@@ -14,8 +14,8 @@ from htp_diffusion.report.measure import Timing
 from htp_diffusion.report.roofline import MatmulRate, Roofline
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.sharding import Shards, shards
-from htp_diffusion.timing import slowest, summed
+from htp_diffusion.throughput.sharding import Shards, shards
+from htp_diffusion.throughput.timing import slowest, summed
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "2"]
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from htp_diffusion.drift import Drift
 from htp_diffusion.report.measure import Timing, speed_up
 from htp_diffusion.report.provenance import provenance
 from htp_diffusion.report.roofline import MatmulRate, Roofline
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.report.throughput import Group, Row, ThroughputResult
 from htp_diffusion.report.throughput_tables import throughput_tables
+from htp_diffusion.throughput.drift import Drift
 
 PLAIN = [2.0, 4.0, 3.0]
 

@@ -9,7 +9,7 @@ from htp_diffusion.command import run_command
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.report.schema import read_json
 from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.upstream import load_public
+from htp_diffusion.throughput.upstream import load_public
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2"]
 SMALL = [*SIZES, "--repeats", "1", "--matmul-sizes", "16"]

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from htp_diffusion.device import Precision
-from htp_diffusion.drift import Drift
 from htp_diffusion.execution import Mode
-from htp_diffusion.lineup import HOST_NAMES, Host
 from htp_diffusion.report.measure import SpeedUp, Timing
 from htp_diffusion.report.provenance import Provenance
 from htp_diffusion.report.roofline import Roofline
+from htp_diffusion.throughput.drift import Drift
+from htp_diffusion.throughput.lineup import HOST_NAMES, Host
 
 _GIGA = 1e9
 

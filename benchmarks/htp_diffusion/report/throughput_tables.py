@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from htp_diffusion.lineup import HOST_NAMES
 from htp_diffusion.report.roofline import MatmulRate, Roofline
 from htp_diffusion.report.tables import Cell, Column, Table
 from htp_diffusion.report.throughput import Group, Row, ThroughputResult
+from htp_diffusion.throughput.lineup import HOST_NAMES
 
 _GIGA, _MILLI, _MEBIBYTE, _PERCENT = 1e9, 1e-3, 2**20, 1e-2
 _EVEN = 1.0

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from htp_diffusion.device import Precision, computing_in
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.execution import Mode, executed
-from htp_diffusion.lineup import Entrant, random_inputs
+from htp_diffusion.throughput.lineup import Entrant, random_inputs
 from htp_modules import MGPTP, TCEP, KeptFrames, Record, TemporalMask, record
 
 TOLERANCE: dict[Precision, float] = {

@@ -18,7 +18,7 @@ from htp_diffusion.pose.metrics import mpjpe
 from htp_diffusion.sampling import Sampling, batches, even_max_batch, first_windows
 from htp_diffusion.scoring import Scorer, mean_scores, score_clip
 
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")
 
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from htp_diffusion.device import Precision, computing_in
 from htp_diffusion.execution import Mode, executed
-from htp_diffusion.lineup import HOST_NAMES, Entrant, Sizes, random_inputs
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.report.measure import Timing, interleaved, peak_memory, speed_up
 from htp_diffusion.report.roofline import MatmulRate, Roofline
 from htp_diffusion.report.throughput import Group, Row
 from htp_diffusion.sampling import Sampling, even_max_batch
-from htp_diffusion.sharding import Shards
+from htp_diffusion.throughput.lineup import HOST_NAMES, Entrant, Sizes, random_inputs
+from htp_diffusion.throughput.sharding import Shards
 
 _GIGA = 1e9
 

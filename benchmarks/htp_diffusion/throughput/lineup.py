@@ -17,7 +17,7 @@ from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.pose.skeleton import H36M17
 from htp_diffusion.report.counting import Count, count
 from htp_diffusion.report.traffic import moved_elements
-from htp_diffusion.upstream import public_d3dp, public_mixste, public_motionbert
+from htp_diffusion.throughput.upstream import public_d3dp, public_mixste, public_motionbert
 from htp_modules import HTPConfig
 
 Host = Literal["d3dp", "mixste", "motionbert"]

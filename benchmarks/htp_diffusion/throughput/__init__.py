@@ -1,0 +1,1 @@
+"""Throughput: who is timed, how, and whether what they compute agrees."""
