@@ -110,6 +110,7 @@ READERS: dict[str, Reader] = {
     "cmu": _INFERENCE,
     "cmu-one-step": _INFERENCE,
     "cmu-equal-steps": _INFERENCE,
+    "cmu-early": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
