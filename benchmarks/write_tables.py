@@ -114,6 +114,7 @@ READERS: dict[str, Reader] = {
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
+    "throughput-hosts": _THROUGHPUT,
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
