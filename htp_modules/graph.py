@@ -69,11 +69,12 @@ def graph_convolution(
 ) -> Float[Tensor, "*axes nodes out"]:
     """(P ⊙ I)(m ⊙ x W_self) + (P ⊙ (1 - I))(m ⊙ x W_nbr) + b.
 
-    The diagonal part is a product per node.
+    As P (m ⊙ x W_nbr) + diag(P) (m ⊙ x (W_self - W_nbr)) + b, which holds the fewest tensors at once.
     """
-    own, neighbor = (modulation * (x @ projection) for projection in weight.unbind())
+    own, neighbor = weight.unbind()
     diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-    return diagonal * (own - neighbor) + coupling @ neighbor + bias
+    mixed = coupling @ (modulation * (x @ neighbor)) + bias
+    return mixed + diagonal * (modulation * (x @ (own - neighbor)))
 
 
 class GraphConvolution(nn.Module):

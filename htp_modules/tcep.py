@@ -110,19 +110,24 @@ class TCEP(nn.Module):
             NonFiniteError: Tokens with NaN or infinity.
         """
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
-        tokens = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after
-        scaled = scale_tokens(tokens, (-2, -1), name="TCEP")
-        correlation = temporal_correlation(scaled.tokens)
-        keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, x.shape[1]))
-        additive = additive_mask(keep, correlation.dtype)
-        weights = correlation_weights(correlation, additive, scaled.scale)
-        chain = chain_graph(x.shape[1], correlation)
-        refined = tokens
+        refined = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after
+        mask, weights = self._correlate(refined)
+        chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement is wider than half-precision tokens; the tokens keep their dtype.
-        x = x + rearrange(refined, "b j t d -> b t j d").to(x.dtype)
-        return x, TemporalMask(additive == 0)  # ``keep``, read from numbers: see select_highest
+        return x + rearrange(refined, "b j t d -> b t j d").to(x.dtype), mask
+
+    def _correlate(
+        self, tokens: Float[Tensor, "batch joints frames dim"]
+    ) -> tuple[TemporalMask, Float[Tensor, "batch joints frames frames"]]:
+        """M_j, and the softmax of S_j under it; what leads to them is given back before the layers run."""
+        scaled = scale_tokens(tokens, (-2, -1), name="TCEP")
+        correlation = temporal_correlation(scaled.tokens)
+        keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
+        additive = additive_mask(keep, correlation.dtype)
+        mask = TemporalMask(additive == 0)  # ``keep``, read from numbers: see select_highest
+        return mask, correlation_weights(correlation, additive, scaled.scale)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, num_frames={self.num_frames}, num_neighbors={self.num_neighbors}"

@@ -185,9 +185,10 @@ def test_rows_are_what_scoring_by_hand_gives(micro):
     mean, deviation = (one + other) / 2, abs(one - other) / 2**0.5
     whole = rows["k=6 of 9"].mpjpe
     assert f"| k=9 of 9 | {mean:.1f} ± {deviation:.1f} | 30.3 | {mean - whole:+.1f} | +0.4 |" in text
+    text = xiii.to_markdown()
+    assert "| T=3, f=1 |" in text
     assert "one window in 2, 54 frames; H=1, K=2, eta 1, flip" in text
     assert "2 seeds" in text
-    assert "| T=3, f=1 |" in xiii.to_markdown()
     assert (options.out / "ablation.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BenchmarkError, match="cannot write"):
         draw_ablation(options.out / "missing" / "picture.png", result)

@@ -2,7 +2,7 @@
 
 import os
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
@@ -98,8 +98,9 @@ class AblationResult:
 
 
 def ablation_tables(result: AblationResult) -> list[Table]:
-    """A table for each of the paper's that was run."""
-    return [_table(result, name) for name in _tables_in(result)]
+    """A table for each of the paper's that was run; below the last what holds for all of them."""
+    *others, last = (_table(result, name) for name in _tables_in(result))
+    return [*others, replace(last, notes=_notes(result))]
 
 
 def draw_ablation(path: str | os.PathLike[str], result: AblationResult) -> None:
@@ -190,7 +191,6 @@ def _table(result: AblationResult, name: TableName) -> Table:
             Column("training loss, mm", ".1f", "measured"),
         ),
         rows=tuple(cells),
-        notes=_notes(result),
     )
 
 
