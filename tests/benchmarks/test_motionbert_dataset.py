@@ -1,6 +1,7 @@
 """MotionBERT's file by command: trained on and scored in the image, told in millimetres."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from htp_diffusion.data import source
 from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
 from htp_diffusion.data.source import Source
+from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.evaluation import evaluate_denoiser
 from htp_diffusion.pose.aggregation import jpma
 from htp_diffusion.pose.metrics import mpjpe
@@ -83,6 +85,24 @@ def test_clips_are_labelled_and_their_space_is_the_image(path, found):
     assert [item.subject for item in trained.clips] == ["S1", "S5", "S6"]
     assert all(item.clip.scale is None for item in trained.clips)
     assert "train" in trained.description
+
+
+def test_windows_are_trained_on_and_not_scored(tmp_path):
+    windows = [np.random.default_rng(seed).uniform(-1, 1, (9, 17, 6)).astype("float32") for seed in range(2)]
+    for index, window in enumerate(windows):
+        content = {"data_input": window[..., :3], "data_label": window[..., 3:]}
+        (tmp_path / f"{index:08d}.pkl").write_bytes(pickle.dumps(content))
+    asked = Source(dataset="motionbert", data=tmp_path)
+    found = source.training_clips(asked)
+    assert found.space == MOTIONBERT_IMAGE
+    for item, window in zip(found.clips, windows, strict=True):
+        np.testing.assert_array_equal(item.clip.pose_2d.numpy(), window[..., :2])
+        target = window[..., 3:]
+        np.testing.assert_allclose(item.clip.pose_3d.numpy(), target - target[:, :1], atol=1e-6)
+        assert item.clip.scale is None
+    assert [item.motion for item in found.clips] == ["00000000", "00000001"]
+    with pytest.raises(BenchmarkError, match=r"windows have no 2.5D factor"):
+        source.test_clips(asked, 4)
 
 
 @pytest.mark.parametrize("protocol", ["every-frame", "d3dp", "motionbert", "paper"])

@@ -11,6 +11,7 @@ from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h3
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Clip, Motion
 from htp_diffusion.data.motionbert import read_motionbert
+from htp_diffusion.data.motionbert_windows import read_motionbert_windows
 from htp_diffusion.data.mpi_inf_3dhp import (
     MPIClip,
     read_mpi_mat,
@@ -54,7 +55,8 @@ class Source:
             seen by virtual cameras; of the 28 CMU clips, the fixed split. h36m: data_3d_h36m.npz. 3dhp:
             MPI-INF-3DHP, data_train_3dhp.npz or data_test_3dhp.npz, or for a test a folder of
             TS*/annot_data.mat. motionbert: Human3.6M as MotionBERT prepared it,
-            h36m_sh_conf_cam_source_final.pkl, with poses in the image.
+            h36m_sh_conf_cam_source_final.pkl, with poses in the image; to train on, also a folder of its
+            windows, such as MB3D_f243s81/H36M-SH/train.
         data: The 3D poses.
         test_data: Of 3dhp, the file that is scored, where DATA is the one that is trained on.
         keypoints: Of h36m, the 2D poses: data_2d_h36m_*.npz.
@@ -124,6 +126,10 @@ def test_clips(source: Source, num_frames: int) -> ClipSet:
     if kind == "h36m":
         return _h36m(source, path, H36M_TEST)
     if kind == "motionbert":
+        if path.is_dir():
+            raise BenchmarkError(
+                f"{path}: windows have no 2.5D factor to score by; name MotionBERT's one file"
+            )
         return _motionbert(path, "test")
     where = source.test_data or path
     return _mpi(_read_mpi_test(where, cast(Annotation, source.annotation)), source, where)
@@ -141,7 +147,7 @@ def training_clips(source: Source) -> ClipSet:
     if source.kind == "h36m":
         return _h36m(source, path, H36M_TRAIN)
     if source.kind == "motionbert":
-        return _motionbert(path, "train")
+        return _motionbert_windows(path) if path.is_dir() else _motionbert(path, "train")
     return _mpi(read_mpi_train(path, cast(Annotation, source.annotation)), source, path)
 
 
@@ -221,6 +227,22 @@ def _motionbert(path: Path, part: str) -> ClipSet:
             "Poses are predicted in the image and scored in millimetres, each frame by its own 2.5D factor.",
             "JPMA compares places in the image: of the true root its place there, and no camera.",
         ),
+    )
+
+
+def _motionbert_windows(folder: Path) -> ClipSet:
+    """The windows that MotionBERT cut out for training, which name neither subject nor action."""
+    clips = tuple(
+        LabelledClip(clip=window.to_clip(), subject="not named", action="not named")
+        for window in read_motionbert_windows(folder)
+    )
+    return ClipSet(
+        description=f"Human3.6M in MotionBERT's {len(clips):,} windows: {folder.name}, "
+        "detected 2D without its confidence",
+        camera="the data set's four, the poses in their images",
+        space=MOTIONBERT_IMAGE,
+        actions=("not named",),
+        clips=clips,
     )
 
 
