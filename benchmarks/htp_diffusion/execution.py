@@ -61,8 +61,10 @@ class Replayed:
 
 
 @contextmanager
-def _packed_weights() -> Iterator[None]:
-    """What is compiled meanwhile has its weights as constants, packed on a CPU for oneDNN's linear layers.
+def _compiler_settings() -> Iterator[None]:
+    """What is compiled meanwhile makes each mask once, and has its weights as constants.
+
+    On a CPU they are packed for oneDNN's linear layers.
 
     Inductor packs float32 weights for MKL alone, which is slower and takes no GELU along, unless a lower
     precision is allowed. It is allowed while the graph is made and not when it runs: the numbers are float32.
@@ -105,7 +107,7 @@ class Compiled:
         from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
 
         try:
-            with _packed_weights():
+            with _compiler_settings():
                 result = self._function(*inputs)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]

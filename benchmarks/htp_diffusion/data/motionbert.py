@@ -7,7 +7,7 @@ millimetres a pixel, turns them into the poses that MotionBERT scores.
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +65,24 @@ class MotionBertSequence:
         A test clip's pose times its scale is exactly the one that MotionBERT scores, which is that of
         ``target`` as far as the file's numbers agree with each other.
         """
-        pose = self.target - self.target[:, :1]
-        if self.scored_pose is not None and self.scale is not None:
-            pose = self.scored_pose / self.scale[:, None, None]
-        return Clip(
-            name=f"{self.recording}@{self.camera}",
-            pose_2d=self.pose_2d,
-            pose_3d=pose,
-            root=self.target[:, 0],
-            camera=ImagePlane(),
-            fps=H36M_FPS,
-            scale=self.scale,
-        )
+        clip = image_clip(f"{self.recording}@{self.camera}", self.pose_2d, self.target)
+        if self.scored_pose is None or self.scale is None:
+            return clip
+        return replace(clip, pose_3d=self.scored_pose / self.scale[:, None, None], scale=self.scale)
+
+
+def image_clip(
+    name: str, pose_2d: Float[Tensor, "frames joints 2"], target: Float[Tensor, "frames joints 3"]
+) -> Clip:
+    """Poses in the image, as ``MotionBertSequence.target``, as a clip relative to the root's place there."""
+    return Clip(
+        name=name,
+        pose_2d=pose_2d,
+        pose_3d=target - target[:, :1],
+        root=target[:, 0],
+        camera=ImagePlane(),
+        fps=H36M_FPS,
+    )
 
 
 def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:

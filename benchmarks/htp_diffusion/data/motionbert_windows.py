@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.data.h36m_cameras import H36M_FPS
 from htp_diffusion.data.motion import Clip
+from htp_diffusion.data.motionbert import image_clip
 from htp_diffusion.data.table import load_table, numbers, to_tensor
 from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.cameras import ImagePlane
 from htp_diffusion.pose.layout import H36M_17
 
 _JOINTS = H36M_17.num_joints
@@ -36,14 +35,7 @@ class MotionBertWindow:
 
     def to_clip(self) -> Clip:
         """The window as a clip in the image, relative to the root's place there; no metres are known."""
-        return Clip(
-            name=f"{self.name}@window",
-            pose_2d=self.pose_2d,
-            pose_3d=self.target - self.target[:, :1],
-            root=self.target[:, 0],
-            camera=ImagePlane(),
-            fps=H36M_FPS,
-        )
+        return image_clip(f"{self.name}@window", self.pose_2d, self.target)
 
 
 def read_motionbert_windows(folder: str | Path) -> Iterator[MotionBertWindow]:

@@ -36,6 +36,8 @@ SYNTHETIC_CLIPS = 12
 _TRAINING_SEED = 1  # of the procedural motion; what is scored has another
 
 _VIRTUAL = "virtual, around the motion"
+_IMAGES = "the data set's four, the poses in their images"
+_NOT_NAMED = "not named"  # a subject or an action, where a file has none
 _USES: dict[Dataset, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "synthetic": ((), ()),
     "npz": (("data",), ()),
@@ -210,17 +212,17 @@ def _h36m(source: Source, path: Path, subjects: Sequence[str]) -> ClipSet:
 def _motionbert(path: Path, part: str) -> ClipSet:
     """Human3.6M as MotionBERT prepared it, in the image; its training part names no actions."""
     found = read_motionbert(path, part)
-    shown = {item.action or "not named" for item in found}
+    shown = {item.action or _NOT_NAMED for item in found}
     subjects = dict.fromkeys(item.subject for item in found)
     return ClipSet(
         description=f"Human3.6M {', '.join(subjects)} as MotionBERT prepared it: {path.name}, {part}, "
         "detected 2D without its confidence",
-        camera="the data set's four, the poses in their images",
+        camera=_IMAGES,
         space=MOTIONBERT_IMAGE,
         actions=tuple(action for action in H36M_ACTIONS if action in shown)
         + tuple(sorted(shown.difference(H36M_ACTIONS))),
         clips=tuple(
-            LabelledClip(clip=item.to_clip(), subject=item.subject, action=item.action or "not named")
+            LabelledClip(clip=item.to_clip(), subject=item.subject, action=item.action or _NOT_NAMED)
             for item in found
         ),
         notes=(
@@ -233,15 +235,15 @@ def _motionbert(path: Path, part: str) -> ClipSet:
 def _motionbert_windows(folder: Path) -> ClipSet:
     """The windows that MotionBERT cut out for training, which name neither subject nor action."""
     clips = tuple(
-        LabelledClip(clip=window.to_clip(), subject="not named", action="not named")
+        LabelledClip(clip=window.to_clip(), subject=_NOT_NAMED, action=_NOT_NAMED)
         for window in read_motionbert_windows(folder)
     )
     return ClipSet(
         description=f"Human3.6M in MotionBERT's {len(clips):,} windows: {folder.name}, "
         "detected 2D without its confidence",
-        camera="the data set's four, the poses in their images",
+        camera=_IMAGES,
         space=MOTIONBERT_IMAGE,
-        actions=("not named",),
+        actions=(_NOT_NAMED,),
         clips=clips,
     )
 
