@@ -9,7 +9,7 @@ Notation (paper, Section III-C):
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from htp_modules.config import check_heads
@@ -19,8 +19,8 @@ Keys = Float[Tensor, "batch heads keys width"]
 Keep = Bool[Tensor, "batch #heads queries keys"]
 
 
-def additive_mask(keep: Bool[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
-    """M⁺ of Section III-C: 0 where ``keep``, -inf elsewhere.
+def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
+    """M⁺ of Section III-C: 0 where ``keep`` (True or 1), -inf elsewhere (False or 0).
 
     As 1 - 1 / keep, which is exact: a choice by a bool tensor is several times as slow on a CPU.
     """

@@ -73,8 +73,8 @@ def graph_convolution(
     """
     own, neighbor = weight.unbind()
     diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-    mixed = coupling @ (modulation * (x @ neighbor)) + bias
-    return mixed + diagonal * (modulation * (x @ (own - neighbor)))
+    itself = torch.addcmul(bias, diagonal, modulation * (x @ (own - neighbor)))
+    return coupling @ (modulation * (x @ neighbor)) + itself
 
 
 class GraphConvolution(nn.Module):

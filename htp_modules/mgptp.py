@@ -98,7 +98,7 @@ def salient_frames(
     density = log_density(distance, num_neighbors) + log_support(frame_weights)
     saliency = density + separation(distance, density).log()
     # A compiled graph cannot refuse NaN; ranked last, it still selects frames that exist.
-    chosen = select_highest(saliency.masked_fill(saliency.isnan(), -torch.inf), num_keep)
+    chosen = select_highest(saliency.masked_fill(saliency.isnan(), -torch.inf), num_keep) > 0
     frame = torch.arange(frames, device=chosen.device)
     # A pruned frame gets a number past the end, so that sorting leaves the kept ones first, in order.
     return KeptFrames(torch.where(chosen, frame, frames).sort(dim=-1).values[:, :num_keep], frames)
@@ -157,8 +157,8 @@ class MGPTP(nn.Module):
     @torch.no_grad()
     def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:
         tokens = scale_tokens(x, (1, 2, 3), name="MGPTP").tokens
-        pooled = self.joint_pool(rearrange(tokens, "b t j d -> b (t d) j"))
-        return rearrange(pooled, "b (t d) 1 -> b t d", t=x.shape[1])
+        pooled = self.joint_pool(rearrange(tokens, "b t j d -> (b t) d j"))
+        return rearrange(pooled, "(b t) d 1 -> b t d", t=x.shape[1])
 
     @torch.no_grad()
     def _frame_weights(self, mask: TemporalMask) -> Float[Tensor, "batch frames frames"]:

@@ -11,7 +11,7 @@ Notation:
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from htp_modules.attention import additive_mask
@@ -35,16 +35,16 @@ def temporal_correlation(
 
 def correlated_frames(
     correlation: Float[Tensor, "batch joints frames frames"], num_neighbors: int
-) -> Bool[Tensor, "batch joints frames frames"]:
+) -> Float[Tensor, "batch joints frames frames"]:
     """M_j: the self-loops, each frame's ``num_neighbors`` most correlated others, and the reverse of both.
 
-    Every row keeps at least min(num_neighbors, T - 1) + 1 frames.
+    1 where a pair is kept, 0 elsewhere. Every row keeps at least min(num_neighbors, T - 1) + 1 frames.
     """
     frames = correlation.shape[-1]
-    itself = torch.eye(frames, dtype=torch.bool, device=correlation.device)
-    others = correlation.detach() + additive_mask(~itself, correlation.dtype)
-    neighbors = select_highest(others, min(num_neighbors, frames - 1)).float()
-    return neighbors + neighbors.transpose(-2, -1) + itself > 0
+    itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
+    others = correlation.detach() + additive_mask(1.0 - itself, correlation.dtype)
+    neighbors = select_highest(others, min(num_neighbors, frames - 1))
+    return (neighbors + neighbors.transpose(-2, -1) + itself).clamp(max=1.0)
 
 
 def correlation_weights(
@@ -126,7 +126,7 @@ class TCEP(nn.Module):
         correlation = temporal_correlation(scaled.tokens)
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
         additive = additive_mask(keep, correlation.dtype)
-        mask = TemporalMask(additive == 0)  # ``keep``, read from numbers: see select_highest
+        mask = TemporalMask(additive == 0)  # read off M⁺: a compiled graph then makes M⁺ once for all readers
         return mask, correlation_weights(correlation, additive, scaled.scale)
 
     def extra_repr(self) -> str:
