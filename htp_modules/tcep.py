@@ -42,7 +42,7 @@ def correlated_frames(
     """
     frames = correlation.shape[-1]
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
-    others = correlation.detach() + additive_mask(1.0 - itself, correlation.dtype)
+    others = correlation + additive_mask(1.0 - itself, correlation.dtype)
     neighbors = select_highest(others, min(num_neighbors, frames - 1))
     return (neighbors + neighbors.transpose(-2, -1) + itself).clamp(max=1.0)
 
