@@ -18,6 +18,8 @@ Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
 Keep = Bool[Tensor, "batch #heads queries keys"]
 
+_FEW = 2**20  # numbers in the queries
+
 
 def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
     """M⁺ of Section III-C: 0 where ``keep`` (True or 1), -inf elsewhere (False or 0).
@@ -35,23 +37,36 @@ def fused_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = No
 
 def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
     """The same product written out, for counting operations and as the fused path's oracle."""
-    scale = query.shape[-1] ** -0.5
+    batch_heads = query.shape[:2]
+    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
     if keep is None:
-        scores = (query * scale) @ key.transpose(-2, -1)
+        additive, share = query.new_zeros(1, 1, 1), 0.0
     else:
-        # The matmul adds its product to M⁺: no pass over the scores of its own, in a compiled graph neither.
-        additive = additive_mask(keep, query.dtype).expand(*query.shape[:-1], key.shape[-2]).flatten(0, 1)
-        keys = key.flatten(0, 1).transpose(-2, -1)
-        scores = torch.baddbmm(additive, query.flatten(0, 1), keys, alpha=scale).unflatten(0, query.shape[:2])
-    return scores.softmax(dim=-1) @ value
+        additive = additive_mask(keep, query.dtype)
+        additive = additive.expand(*batch_heads, *additive.shape[-2:]).flatten(0, 1)
+        share = 1.0
+    # The matmul scales its product and adds it to M⁺: no pass over scores or queries of its own.
+    scale = query.shape[-1] ** -0.5
+    scores = torch.baddbmm(additive, query, key.transpose(-2, -1), beta=share, alpha=scale)
+    return (scores.softmax(dim=-1) @ value).unflatten(0, batch_heads)
+
+
+def _written_out_is_faster(query: Heads) -> bool:
+    """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
+
+    In bfloat16; and over few numbers on several threads: it opens a team of threads for every head's product.
+    """
+    if query.device.type != "cpu":
+        return False
+    if query.dtype == torch.bfloat16:
+        return True
+    # A graph does not depend on the number of threads it was made with.
+    return not torch.compiler.is_compiling() and torch.get_num_threads() > 1 and query.numel() <= _FEW
 
 
 def attend(query: Heads, key: Keys, value: Keys, keep: Keep | None = None, *, fused: bool = True) -> Heads:
-    """The faster path, or always the explicit product unless ``fused``.
-
-    The fused kernel is the faster one everywhere but in bfloat16 on a CPU (docs/performance.md).
-    """
-    if fused and not (query.device.type == "cpu" and query.dtype == torch.bfloat16):
+    """The faster path, or always the explicit product unless ``fused``."""
+    if fused and not _written_out_is_faster(query):
         return fused_attention(query, key, value, keep)
     return explicit_attention(query, key, value, keep)
 

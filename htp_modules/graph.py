@@ -10,6 +10,7 @@ Notation (paper, Section III-B; the convolution is that of KTPFormer and Modulat
 """
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -74,7 +75,10 @@ def graph_convolution(
     own, neighbor = weight.unbind()
     diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
     itself = torch.addcmul(bias, diagonal, modulation * (x @ (own - neighbor)))
-    return coupling @ (modulation * (x @ neighbor)) + itself
+    coupling = coupling.expand(*x.shape[:-2], -1, -1)
+    # The matmul adds its product to the node's own share: no pass over the tokens of its own.
+    parts = (itself, coupling, modulation * (x @ neighbor))
+    return torch.baddbmm(*(rearrange(part, "... n c -> (...) n c") for part in parts)).view_as(itself)
 
 
 class GraphConvolution(nn.Module):

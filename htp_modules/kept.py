@@ -63,7 +63,8 @@ class KeptFrames:
                 f"gather expects tokens of batch {self.index.shape[0]}, length {self.num_frames}, "
                 f"got shape {tuple(x.shape)}"
             )
-        return x.gather(1, self.index[:, :, None, None].expand(-1, -1, *x.shape[2:]))
+        sample = torch.arange(x.shape[0], device=self.index.device)
+        return x[sample[:, None], self.index]
 
     def spread(
         self, x_kept: Float[Tensor, "batch kept joints dim"]

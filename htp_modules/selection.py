@@ -36,7 +36,7 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     above, tied = scores.clone().gt_(threshold), scores.clone().eq_(threshold)
     room = count - above.sum(dim=-1, keepdim=True)
-    return above + tied * tied.cumsum(dim=-1).le_(room)
+    return torch.addcmul(above, tied, tied.cumsum(dim=-1).le_(room))
 
 
 class ScaledTokens(NamedTuple):

@@ -42,9 +42,10 @@ def correlated_frames(
     """
     frames = correlation.shape[-1]
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
-    others = correlation + additive_mask(1.0 - itself, correlation.dtype)
-    neighbors = select_highest(others, min(num_neighbors, frames - 1))
-    return (neighbors + neighbors.transpose(-2, -1) + itself).clamp(max=1.0)
+    # Lifted above all others, a frame is always among its own neighbors.
+    lifted = correlation - additive_mask(1.0 - itself, correlation.dtype)
+    neighbors = select_highest(lifted, min(num_neighbors, frames - 1) + 1)
+    return torch.maximum(neighbors, neighbors.transpose(-2, -1))
 
 
 def correlation_weights(

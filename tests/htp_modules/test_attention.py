@@ -59,13 +59,44 @@ def test_the_module_gives_the_same_on_both_paths(dtype, tolerance):
         assert_close(attention(x, keep), fused, rtol=tolerance, atol=tolerance)
 
 
-def test_the_written_out_path_is_taken_in_bfloat16_on_a_cpu(monkeypatch):
-    taken = []
-    for name in ("fused_attention", "explicit_attention"):
+FUSED, WRITTEN_OUT = "fused_attention", "explicit_attention"
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The paths that were taken, in order."""
+    names = []
+    for name in (FUSED, WRITTEN_OUT):
         path = getattr(attention_module, name)
         monkeypatch.setattr(
-            attention_module, name, lambda *args, name=name, path=path: taken.append(name) or path(*args)
+            attention_module, name, lambda *args, name=name, path=path: names.append(name) or path(*args)
         )
-    for dtype in (torch.float32, torch.bfloat16):
-        MultiHeadAttention(8, 2).to(dtype)(torch.randn(1, 3, 8, dtype=dtype))
-    assert taken == ["fused_attention", "explicit_attention"]
+    return names
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_the_written_out_path_is_taken_in_bfloat16_on_a_cpu(taken, threads):
+    MultiHeadAttention(8, 2).to(torch.bfloat16)(torch.randn(1, 3, 8, dtype=torch.bfloat16))
+    assert taken == [WRITTEN_OUT]
+
+
+def test_the_written_out_path_is_taken_for_few_numbers_on_several_threads(taken, threads):
+    attention, few = MultiHeadAttention(8, 2), torch.randn(1, 3, 8)
+    few_path = FUSED if threads == 1 else WRITTEN_OUT
+    attention(few)
+    attention(torch.randn(2**12, 33, 8))  # more than 2^20
+    attention.fused = False
+    attention(few)
+    assert taken == [few_path, FUSED, WRITTEN_OUT]
+
+
+def test_a_graph_is_the_same_for_any_number_of_threads(taken, threads):
+    torch.export.export(MultiHeadAttention(8, 2), (torch.randn(1, 3, 8),))
+    assert set(taken) == {FUSED}
