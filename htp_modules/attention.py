@@ -54,14 +54,15 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None =
 def _written_out_is_faster(query: Heads) -> bool:
     """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
 
-    In bfloat16; and over few numbers on several threads: it opens a team of threads for every head's product.
+    In bfloat16; and in float32 over few numbers on several threads, as it opens a team of threads for every
+    head's product.
     """
     if query.device.type != "cpu":
         return False
-    if query.dtype == torch.bfloat16:
-        return True
     # A graph does not depend on the number of threads it was made with.
-    return not torch.compiler.is_compiling() and torch.get_num_threads() > 1 and query.numel() <= _FEW
+    if query.dtype == torch.float32 and not torch.compiler.is_compiling():
+        return query.numel() <= _FEW and torch.get_num_threads() > 1
+    return query.dtype == torch.bfloat16
 
 
 def attend(query: Heads, key: Keys, value: Keys, keep: Keep | None = None, *, fused: bool = True) -> Heads:

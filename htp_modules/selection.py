@@ -25,14 +25,12 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
 
     Args:
         scores: Free of NaN; infinities rank as usual.
-        count: How many to mark, 0 to the row's length.
+        count: How many to mark, 1 to the row's length.
 
     Returns:
         Exactly ``count`` ones a row, zeros elsewhere; the ones stay as ``count`` grows.
     """
     scores = scores.detach().to(torch.promote_types(scores.dtype, torch.float32))  # counts to 2^24
-    if count == 0:
-        return torch.zeros_like(scores)
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     above, tied = scores.clone().gt_(threshold), scores.clone().eq_(threshold)
     room = count - above.sum(dim=-1, keepdim=True)
