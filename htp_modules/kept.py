@@ -15,6 +15,14 @@ from htp_modules.errors import DtypeError, MaskError, ShapeError
 from htp_modules.pytree import register_result
 
 
+def take_frames(
+    x: Float[Tensor, "batch frames joints dim"], index: Int64[Tensor, "batch taken"]
+) -> Float[Tensor, "batch taken joints dim"]:
+    """The tokens at each sample's own frames, taken as whole rows."""
+    sample = torch.arange(x.shape[0], device=index.device)
+    return x[sample[:, None], index]
+
+
 @dataclass(frozen=True, eq=False)
 class KeptFrames:
     """The frames that stay, the same for every joint of a sample.
@@ -63,8 +71,7 @@ class KeptFrames:
                 f"gather expects tokens of batch {self.index.shape[0]}, length {self.num_frames}, "
                 f"got shape {tuple(x.shape)}"
             )
-        sample = torch.arange(x.shape[0], device=self.index.device)
-        return x[sample[:, None], self.index]
+        return take_frames(x, self.index)
 
     def spread(
         self, x_kept: Float[Tensor, "batch kept joints dim"]

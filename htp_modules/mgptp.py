@@ -156,10 +156,9 @@ class MGPTP(nn.Module):
 
     @torch.no_grad()
     def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        pooled = self.joint_pool(rearrange(wide, "b t j d -> (b t) d j"))
-        pooled = rearrange(pooled, "(b t) d 1 -> b t d", t=x.shape[1])
-        return scale_tokens(pooled, (1, 2), name="MGPTP").tokens
+        tokens = scale_tokens(x, (1, 2, 3), name="MGPTP").tokens
+        pooled = self.joint_pool(rearrange(tokens, "b t j d -> (b t) d j"))
+        return rearrange(pooled, "(b t) d 1 -> b t d", t=x.shape[1])
 
     @torch.no_grad()
     def _frame_weights(self, mask: TemporalMask) -> Float[Tensor, "batch frames frames"]:

@@ -25,7 +25,7 @@ from htp_modules.attention import attend
 from htp_modules.checks import check_tokens, check_type
 from htp_modules.config import check_count, check_heads
 from htp_modules.errors import ShapeError
-from htp_modules.kept import KeptFrames
+from htp_modules.kept import KeptFrames, take_frames
 
 _QUERY_AMPLITUDE = 0.5  # "initialised small" beside tokens of unit variance
 _INITIAL_LOGIT = 8.0  # of a query with the key of its own frame, before the tokens say anything
@@ -123,9 +123,7 @@ def interpolate_frames(
     start, end = kept.index.gather(1, before), kept.index.gather(1, after)
     wide = torch.promote_types(x_kept.dtype, torch.float32)
     share = (frame - start).clamp(min=0).to(wide) / (end - start).clamp(min=1)
-    left, right = (
-        x_kept.gather(1, side[:, :, None, None].expand(-1, -1, *x_kept.shape[2:])) for side in (before, after)
-    )
+    left, right = take_frames(x_kept, before), take_frames(x_kept, after)
     return torch.lerp(left, right, share.to(x_kept.dtype)[:, :, None, None])
 
 

@@ -74,9 +74,14 @@ def test_extreme_tokens_are_pruned_as_tokens_around_one(extreme):
     x = torch.randn(2, 7, 2, 3)
     x = x / x.abs().amax(dim=(1, 2, 3), keepdim=True)
     x = x.mul(2**10).round().div(2**10)  # so that both have the same bits
-    x[:, 0, :, 0] = 1.0  # the largest mean over joints
+    x[:, 0, 0, 0] = 1.0
     mask = random_mask(2, 2, 7)
     assert torch.equal(MGPTP(3)(x * extreme, mask)[1].index, MGPTP(3)(x, mask)[1].index)
+
+
+def test_the_largest_finite_tokens_are_pruned():
+    x = torch.full((1, 7, 17, 3), torch.finfo(torch.float32).max)  # their sum over joints overflows
+    assert MGPTP(3)(x, random_mask(1, 17, 7))[1].validate().num_kept == 3
 
 
 # --- properties
