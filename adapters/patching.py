@@ -61,7 +61,8 @@ def patched_class(host: type[nn.Module], adapter: Adapter) -> PatchedType:
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+        # Without a word on strictness, which the compiler of PyTorch 2.4 takes for strict.
+        given = {**defaults, **dict(zip(names, args)), **kwargs}  # noqa: B905
         if (
             len(args) > len(names)
             or len(given) != len(names)

@@ -8,6 +8,8 @@ Notation:
     x'_j = x_j + G_2(G_1(x_j; P_j); P_j),  P_j = softmax(S_j under M_j) ⊙ Â
 """
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -29,7 +31,9 @@ def temporal_correlation(
 ) -> Float[Tensor, "batch joints frames frames"]:
     """S_j = X_j X_jᵀ / sqrt(D), in the tokens' own precision whatever the autocast."""
     device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
-    with torch.autocast(device, enabled=False):
+    # Where there is none to switch off, an exported graph stays free of it: PyTorch 2.4 could not export it.
+    widest = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    with widest:
         return tokens @ tokens.transpose(-2, -1) * tokens.shape[-1] ** -0.5
 
 

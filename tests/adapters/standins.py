@@ -209,8 +209,8 @@ class StBlock(nn.Module):
 
     def forward(self, x, seqlen=1):
         for axis in self.st_mode.removeprefix("stage_"):
-            norm1, attn = self.get_submodule(f"norm1_{axis}"), self.get_submodule(f"attn_{axis}")
-            norm2, mlp = self.get_submodule(f"norm2_{axis}"), self.get_submodule(f"mlp_{axis}")
+            norm1, attn = getattr(self, f"norm1_{axis}"), getattr(self, f"attn_{axis}")
+            norm2, mlp = getattr(self, f"norm2_{axis}"), getattr(self, f"mlp_{axis}")
             x = x + self.drop_path(attn(norm1(x), seqlen))
             x = x + self.drop_path(mlp(norm2(x)))
         return x
