@@ -18,7 +18,7 @@ Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
 Keep = Bool[Tensor, "batch #heads queries keys"]
 
-_FEW = 2**20  # numbers in the queries
+_FEW = 2**20  # numbers in the keys
 
 
 def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
@@ -51,23 +51,23 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None =
     return (scores.softmax(dim=-1) @ value).unflatten(0, batch_heads)
 
 
-def _written_out_is_faster(query: Heads) -> bool:
+def _written_out_is_faster(key: Keys) -> bool:
     """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
 
-    In bfloat16; and in float32 over few numbers on several threads, as it opens a team of threads for every
+    In bfloat16; and in float32 over few keys on several threads, as it opens a team of threads for every
     head's product.
     """
-    if query.device.type != "cpu":
+    if key.device.type != "cpu":
         return False
     # A graph does not depend on the number of threads it was made with.
-    if query.dtype == torch.float32 and not torch.compiler.is_compiling():
-        return query.numel() <= _FEW and torch.get_num_threads() > 1
-    return query.dtype == torch.bfloat16
+    if key.dtype == torch.float32 and not torch.compiler.is_compiling():
+        return key.numel() <= _FEW and torch.get_num_threads() > 1
+    return key.dtype == torch.bfloat16
 
 
 def attend(query: Heads, key: Keys, value: Keys, keep: Keep | None = None, *, fused: bool = True) -> Heads:
     """The faster path, or always the explicit product unless ``fused``."""
-    if fused and not _written_out_is_faster(query):
+    if fused and not _written_out_is_faster(key):
         return fused_attention(query, key, value, keep)
     return explicit_attention(query, key, value, keep)
 

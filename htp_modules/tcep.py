@@ -49,7 +49,7 @@ def correlated_frames(
     # Lifted above all others, a frame is always among its own neighbors.
     lifted = correlation - additive_mask(1.0 - itself, correlation.dtype)
     neighbors = select_highest(lifted, min(num_neighbors, frames - 1) + 1)
-    return torch.maximum(neighbors, neighbors.transpose(-2, -1))
+    return (neighbors + neighbors.transpose(-2, -1)).clamp(max=1.0)
 
 
 def correlation_weights(

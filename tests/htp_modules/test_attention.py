@@ -99,6 +99,13 @@ def test_the_written_out_path_is_taken_for_few_numbers_on_several_threads(taken,
     assert taken == [few_path, FUSED, WRITTEN_OUT, FUSED]
 
 
+def test_many_queries_of_few_keys_take_the_path_of_the_keys(taken, threads):
+    query, key = torch.randn(1, 1, 2**17, 9), torch.randn(1, 1, 2, 9)
+    attention_module.attend(query, key, key)
+    attention_module.attend(key, query, query)
+    assert taken == [FUSED if threads == 1 else WRITTEN_OUT, FUSED]
+
+
 def test_a_graph_is_the_same_for_any_number_of_threads(taken, threads):
     torch.export.export(MultiHeadAttention(8, 2), (torch.randn(1, 3, 8),))
     assert set(taken) == {FUSED}
