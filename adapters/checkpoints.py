@@ -27,7 +27,7 @@ _SHOWN = 8
 
 # What a NumPy array, scalar or random state is pickled by, from NumPy 1 to 2.
 _NUMPY = {
-    "_codecs": ("encode",),  # of their bytes; from PyTorch 2.5 on the real one is allowed
+    "_codecs": ("encode",),  # of their bytes; PyTorch 2.4 does not allow the real one
     "numpy": ("ndarray", "dtype"),
     "numpy.core.multiarray": ("_reconstruct", "scalar"),
     "numpy._core.multiarray": ("_reconstruct", "scalar"),
