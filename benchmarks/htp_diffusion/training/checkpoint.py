@@ -176,6 +176,12 @@ def load_denoiser(
         space.require(checkpoint.pose_space, str(path))
     denoiser = checkpoint.denoiser.build()
     prefix = "ema." if weights == "averaged" else "model."
+    convolution = tensors.get(f"{prefix}Spatial_patch_to_embedding.convolution.weight")
+    if convolution is not None and convolution.shape[1] != denoiser.in_channels:
+        raise BenchmarkError(
+            f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as before version 0.2; "
+            "it cannot be converted, train it again"
+        )
     try:
         denoiser.load_state_dict(
             {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
