@@ -38,10 +38,11 @@ from htp_diffusion.report.tables import show
 from htp_diffusion.sampling import Sampling, first_windows
 from htp_diffusion.scoring import Errors, mean_scores, score_clip
 from htp_diffusion.throughput.lineup import random_inputs
-from htp_diffusion.training.batches import Batch, Batches, step_generator
+from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.checkpoint import load_denoiser
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
+from htp_diffusion.training.virtual import VirtualBatches
 from htp_modules import HTPConfig
 from htp_modules.config import Recovery, resolve_frames
 
@@ -111,7 +112,7 @@ class Host:
         self, model: nn.Module, motions: Sequence[Motion], steps: int, rate: float, seed: int
     ) -> nn.Module:
         """Train a model of this kind on."""
-        drawn = Batches(motions, self.num_frames, _TRAINING_FRAMES // self.num_frames)
+        drawn = VirtualBatches(motions, self.num_frames, _TRAINING_FRAMES // self.num_frames)
 
         def loss(step: int) -> Float[Tensor, ""]:
             generator = step_generator(seed, step)

@@ -116,8 +116,8 @@ class GraphConvolution(nn.Module):
 class SpatialGCN(nn.Module):
     """Spatial GCN: one graph convolution over the skeleton as joint embedding (Section III-E).
 
-    In a diffusion model the graph convolution reads the 2D pose alone. The noisy 3D pose enters by a linear map
-    of its own, added after the rectifier: a rectifier over sums of coordinates and noise, before anything
+    In a diffusion model the graph convolution reads the 2D pose alone. The noisy 3D pose enters by a linear
+    map of its own, added after the rectifier: a rectifier over sums of coordinates and noise, before anything
     knows the diffusion time, loses the coordinates in the noise (docs/reproduction.md).
 
     Args:

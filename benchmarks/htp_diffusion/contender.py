@@ -16,7 +16,12 @@ from htp_diffusion.training.checkpoint import Checkpoint, load_denoiser
 from htp_diffusion.training.preset import PRESETS, PresetName
 from htp_modules.config import check_frames
 
-NAMES: dict[Kind, str] = {"d3dp": "D3DP", "htp": "HTP"}
+NAMES: dict[Kind, str] = {
+    "d3dp": "D3DP",
+    "htp": "HTP",
+    "mixste": "MixSTE",
+    "htp-mixste": "HTP w/ MixSTE",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

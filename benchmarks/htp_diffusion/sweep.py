@@ -23,9 +23,10 @@ from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.scoring import Errors
-from htp_diffusion.training.batches import Batch, Batches, step_generator
+from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
+from htp_diffusion.training.virtual import VirtualBatches
 
 _SCORED_AT_ONCE = 24  # windows
 _STRETCHES = 20  # of a training, over each of which the loss is averaged
@@ -149,7 +150,7 @@ class Sweep:
         if path.exists():
             self.trained(training)
             return
-        batches = Batches(self.motions, training.model.denoiser.num_frames, self.recipe.batch_size)
+        batches = VirtualBatches(self.motions, training.model.denoiser.num_frames, self.recipe.batch_size)
         schedule = cosine_schedule()
         torch.manual_seed(training.seed)
         model = training.model.build().to(self.device)

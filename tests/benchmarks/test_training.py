@@ -12,11 +12,12 @@ from htp_diffusion.command import run_command
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.training import checkpoint as checkpoint_module
-from htp_diffusion.training.batches import Batch, Batches
+from htp_diffusion.training.batches import Batch
 from htp_diffusion.training.checkpoint import load_checkpoint, load_denoiser
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.preset import PRESETS
 from htp_diffusion.training.trainer import Trainer, diffusion_loss, learning_rate
+from htp_diffusion.training.virtual import VirtualBatches
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_the_sampling_weights_are_the_running_average(tmp_path, motions):
 
 
 def test_training_learns(tmp_path, motions):
-    preset, source = dataclasses.replace(MICRO, decay=1.0), Batches(motions, MICRO.num_frames, 2)
+    preset, source = dataclasses.replace(MICRO, decay=1.0), VirtualBatches(motions, MICRO.num_frames, 2)
     trainer = Trainer(tmp_path, MICRO.denoiser("d3dp"), preset, source, epochs=12, cpu=True)
     losses = [loss for _, loss in trainer.run(save_every=1000)]
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])

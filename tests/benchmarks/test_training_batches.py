@@ -12,8 +12,9 @@ from htp_diffusion.pose.cameras import virtual_cameras
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
-from htp_diffusion.training.batches import Batches, ClipBatches, step_generator
+from htp_diffusion.training.batches import ClipBatches, step_generator
 from htp_diffusion.training.pace import Pace, drawn_ahead
+from htp_diffusion.training.virtual import VirtualBatches
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def clips(motions):
 
 
 def test_batches_repeat_by_seed_and_step_and_differ_between_them(motions):
-    batches = Batches(motions, num_frames=9, batch_size=3)
+    batches = VirtualBatches(motions, num_frames=9, batch_size=3)
     first, again = (batches.draw(step_generator(0, 7)) for _ in range(2))
     assert torch.equal(first.pose_2d, again.pose_2d)
     assert torch.equal(first.pose_3d, again.pose_3d)
@@ -37,23 +38,24 @@ def test_batches_repeat_by_seed_and_step_and_differ_between_them(motions):
 
 
 def test_batches_hold_root_relative_poses_with_the_bones_of_their_motion(motions):
-    batch = Batches(motions[:1], num_frames=9, batch_size=4).draw(step_generator(0, 0))
+    batch = VirtualBatches(motions[:1], num_frames=9, batch_size=4).draw(step_generator(0, 0))
     assert batch.pose_2d.shape == (4, 9, 17, 2)
     assert torch.equal(batch.pose_3d[:, :, 0], torch.zeros(4, 9, 3))
     thigh = (batch.pose_3d[:, :, 2] - batch.pose_3d[:, :, 1]).norm(dim=-1)
     expected = (motions[0].positions[0, 2] - motions[0].positions[0, 1]).norm()
-    torch.testing.assert_close(thigh, expected.expand_as(thigh), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(thigh, thigh[:, :1].expand_as(thigh), rtol=2e-3, atol=0)  # between two frames
+    torch.testing.assert_close(thigh, expected.expand_as(thigh), rtol=0.062, atol=0)  # of another body
 
 
 def test_an_epoch_holds_as_many_frames_as_the_motions(motions):
-    assert Batches(motions, num_frames=10, batch_size=3).steps_per_epoch == 4  # 120 / 30
+    assert VirtualBatches(motions, num_frames=10, batch_size=3).steps_per_epoch == 4  # 120 / 30
 
 
 def test_motion_shorter_than_a_window_is_named(motions):
     with pytest.raises(BenchmarkError, match=r"windows of 61 frames.*\(60\)"):
-        Batches(motions, num_frames=61, batch_size=1)
+        VirtualBatches(motions, num_frames=61, batch_size=1)
     with pytest.raises(BenchmarkError, match="got none"):
-        Batches([], num_frames=9, batch_size=1)
+        VirtualBatches([], num_frames=9, batch_size=1)
 
 
 def test_windows_of_clips_are_cut_from_them_half_of_them_mirrored(clips):
@@ -123,7 +125,7 @@ def test_clips_that_cannot_be_drawn_from_are_named(clips: list[Clip]):
 
 
 def test_drawing_ahead_changes_nothing(motions):
-    batches = Batches(motions, num_frames=9, batch_size=2)
+    batches = VirtualBatches(motions, num_frames=9, batch_size=2)
     drawn = list(drawn_ahead(lambda step: batches.draw(step_generator(0, step)), range(3, 6)))
     assert [step for step, _, _ in drawn] == [3, 4, 5]
     for step, batch, seconds in drawn:

@@ -21,12 +21,12 @@ from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.report import schema
 from htp_diffusion.training import checkpoint as checkpoint_module
-from htp_diffusion.training.batches import Batches
 from htp_diffusion.training.checkpoint import load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import CMU_VALIDATION, Validation, held_out, one_view_each
+from htp_diffusion.training.virtual import VirtualBatches
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_a_checkpoint_states_its_space_and_is_refused_in_another(tmp_path, motio
 
 def test_a_run_of_another_space_is_refused(tmp_path, motions):
     list(trainer_in(tmp_path, motions).run())
-    source = Batches(motions, MICRO.num_frames, MICRO.batch_size)
+    source = VirtualBatches(motions, MICRO.num_frames, MICRO.batch_size)
     source.space = dataclasses.replace(CAMERA_METRES, frame="world")
     denoiser = trainer_in(tmp_path / "same", motions).checkpoint.denoiser
     with pytest.raises(BenchmarkError, match="holds a run with another space"):
@@ -299,6 +299,6 @@ def test_a_run_of_another_space_is_refused(tmp_path, motions):
 
 def test_options_that_do_not_go_together_are_refused(tmp_path, motions):
     with pytest.raises(BenchmarkError, match="batches of 2 windows of 9 frames, got 3 of 9"):
-        Trainer(tmp_path, MICRO.denoiser("d3dp"), MICRO, Batches(motions, 9, 3), cpu=True)
+        Trainer(tmp_path, MICRO.denoiser("d3dp"), MICRO, VirtualBatches(motions, 9, 3), cpu=True)
     with pytest.raises(BenchmarkError, match="evaluating every 5 steps"):
         trainer_in(tmp_path, motions, options={"evaluate_every": 5})

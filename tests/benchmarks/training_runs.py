@@ -22,11 +22,11 @@ from htp_diffusion.command import run_command
 from htp_diffusion.data.evaluation import seen_around
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.training import checkpoint as checkpoint_module
-from htp_diffusion.training.batches import Batches
 from htp_diffusion.training.preset import Preset
 from htp_diffusion.training.shared_norm import share_batch_norms
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import Validation
+from htp_diffusion.training.virtual import VirtualBatches
 
 MICRO = Preset(
     num_frames=9,
@@ -62,7 +62,7 @@ def micro_denoiser(kind, preset=MICRO):
 
 def trainer_in(folder, motions, kind="htp", *, options=None, **changes):
     preset = dataclasses.replace(MICRO, **changes)
-    source = Batches(motions, preset.num_frames, preset.batch_size)
+    source = VirtualBatches(motions, preset.num_frames, preset.batch_size)
     return Trainer(folder, micro_denoiser(kind, preset), preset, source, seed=5, cpu=True, **(options or {}))
 
 

@@ -125,7 +125,7 @@ def graph_layer(sequences, couplings, state, *, training):
 
 
 def spatial_gcn(x, state, *, training):
-    """Spatial GCN on (batch, frames, 17, channels): the first by the graph convolution, the noisy ones added."""
+    """Spatial GCN on (batch, frames, 17, channels); the noisy ones, which come last, are added."""
     coordinates = len(state["convolution.weight"][0])
     poses = [[joint[:coordinates] for joint in pose] for clip in x for pose in clip]
     noises = [[joint[coordinates:] for joint in pose] for clip in x for pose in clip]

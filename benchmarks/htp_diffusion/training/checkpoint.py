@@ -20,6 +20,8 @@ from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.files import whole_file
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
+from htp_diffusion.models.lifter import Lifter
+from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_diffusion.report.schema import read_json, write_json
 from htp_diffusion.training.preset import Preset
@@ -57,6 +59,7 @@ class Checkpoint:
         evaluations: Errors on clips held out, in the order of the steps; empty if none were.
         space: What the numbers of its poses mean, as ``PoseSpace.to_json`` says it.
         commit: Revision of the code that the run began with, if known.
+        variant: Of an ablation, which parts of HTP the model has; ``denoiser`` is then the whole one.
         tensors: File beside this one that holds the weights.
         sha256: Its hash.
     """
@@ -72,11 +75,18 @@ class Checkpoint:
     evaluations: list[Evaluation] = field(default_factory=list)
     space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
     commit: str | None
+    variant: Variant | None = None
     tensors: str = ""
     sha256: str = ""
 
     def __post_init__(self) -> None:
         _ = self.pose_space
+
+    def build(self) -> D3DPDenoiser | Lifter:
+        """The model, freshly initialised."""
+        if self.variant is None:
+            return self.denoiser.build()
+        return VariantConfig(variant=self.variant, denoiser=self.denoiser).build()
 
     @property
     def pose_space(self) -> PoseSpace:
@@ -158,7 +168,7 @@ def load_denoiser(
     path: str | os.PathLike[str],
     space: PoseSpace | None = CAMERA_METRES,
     weights: Weights = "averaged",
-) -> tuple[Checkpoint, D3DPDenoiser]:
+) -> tuple[Checkpoint, D3DPDenoiser | Lifter]:
     """The denoiser of a checkpoint, ready to sample.
 
     Args:
@@ -174,7 +184,7 @@ def load_denoiser(
     checkpoint, tensors = load_checkpoint(path)
     if space is not None:
         space.require(checkpoint.pose_space, str(path))
-    denoiser = checkpoint.denoiser.build()
+    denoiser = checkpoint.build()
     prefix = "ema." if weights == "averaged" else "model."
     convolution = tensors.get(f"{prefix}Spatial_patch_to_embedding.convolution.weight")
     if convolution is not None and convolution.shape[1] != denoiser.in_channels:
