@@ -51,7 +51,7 @@ class Learner:
             return
         with computing_in(self.precision, self.loss.device):
             loss = denoising_loss(self.model, self.batch)
-        loss.backward()
+            loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad()

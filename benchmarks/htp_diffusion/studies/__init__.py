@@ -1,0 +1,1 @@
+"""Studies: several models trained and scored alike, and the tables that compare them."""
