@@ -24,7 +24,8 @@ def flip_pose(
         raise BenchmarkError(
             f"cannot flip a pose of {pose.shape[-2]} joints with a skeleton of {skeleton.num_joints}"
         )
-    mirrored = pose.index_select(-2, torch.tensor(skeleton.mirror, device=pose.device))
+    # By views: an index would be copied to the device in every call, which waits for it.
+    mirrored = torch.stack([pose.select(-2, joint) for joint in skeleton.mirror], dim=-2)
     return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
 
 
