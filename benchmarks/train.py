@@ -18,19 +18,18 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
+from htp_diffusion.data.virtual_views import seen_around
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.options import by_default
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.training.batches import Batches, BatchSource, ClipBatches
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS, Preset, PresetName
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import VALIDATION_SEED, Validation, held_out, one_view_each

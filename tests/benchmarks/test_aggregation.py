@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.pose.aggregation import AGGREGATIONS, Evidence, j_best, jpma, mean, p_best
 from htp_diffusion.pose.cameras import camera_at
-from htp_diffusion.pose.metrics import mpjpe
+from htp_diffusion.scoring.aggregation import AGGREGATIONS, Evidence, j_best, jpma, mean, p_best
+from htp_diffusion.scoring.metrics import mpjpe
 
 CAMERA = camera_at(torch.zeros(3), 30.0)
 

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from htp_diffusion.data.asf import read_asf
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.asf import read_asf
 
 ASF = """# a comment
 :version 1.10

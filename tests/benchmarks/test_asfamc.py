@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.data.asf import METRES, read_asf
-from htp_diffusion.data.asfamc import forward_kinematics, read_amc
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.amc import forward_kinematics, read_amc
+from htp_diffusion.data.mocap.asf import METRES, read_asf
 
 ANGLES = st.floats(-180, 180)
 ORDERS = st.sampled_from(["XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.data.bvh import forward_kinematics, read_bvh
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.bvh import forward_kinematics, read_bvh
 
 BVH = """HIERARCHY
 ROOT Hips

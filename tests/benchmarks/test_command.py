@@ -2,7 +2,7 @@
 
 import ctypes
 
-from htp_diffusion import command
+from htp_diffusion.base import command
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.counting import Count, count
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.speed.counting import Count, count
 from htp_modules import CrossMHSA, KeptFrames
 from htp_modules.attention import MultiHeadAttention
 

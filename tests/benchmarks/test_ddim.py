@@ -6,9 +6,9 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.ddim import max_batch_within, sample, sample_steps, sequence_bytes, step_weights
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
 
 SCHEDULE = cosine_schedule()
 EVERY_STEP_COUNT = range(1, 51)

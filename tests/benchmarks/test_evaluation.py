@@ -13,16 +13,16 @@ from written import (
 )
 
 import evaluate
+from htp_diffusion.comparison.action_table import EvaluationResult, action_table, evaluation_table
 from htp_diffusion.data import source
-from htp_diffusion.data.h36m import H36M_TEST
-from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera
+from htp_diffusion.data.formats.h36m import H36M_TEST
+from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
 from htp_diffusion.data.source import Source
 from htp_diffusion.diffusion import cosine_schedule, sample
-from htp_diffusion.evaluation import evaluate_denoiser
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.report.evaluation import EvaluationResult, action_table, evaluation_table
-from htp_diffusion.sampling import Sampling
+from htp_diffusion.scoring.action_scores import evaluate_denoiser
 
 WAYS = ("mean", "JPMA", "P-Best", "J-Best")
 # Left and right joints, and the root, of each layout: the field's lists.

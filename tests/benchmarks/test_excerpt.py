@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from htp_diffusion.data.evaluation import embedded_set
-from htp_diffusion.data.excerpt import shorter_windows
-from htp_diffusion.data.motion import Clip, windows
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.grading import grade
-from htp_diffusion.sampling import Sampling
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.motion import Clip, shorter_windows, windows
+from htp_diffusion.data.virtual_views import embedded_set
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.scoring.draw_and_score import grade
 
 
 def numbered(length: int) -> Clip:

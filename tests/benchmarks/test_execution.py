@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch._inductor.config
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.execution import Compiled
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import Compiled
 
 X = torch.ones(1)
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.flip import flip_pose, flip_root
 
@@ -35,5 +35,5 @@ def test_flipping_commutes_with_projection():
 
 
 def test_another_number_of_joints_is_refused():
-    with pytest.raises(BenchmarkError, match="16 joints with a skeleton of 17"):
+    with pytest.raises(BenchmarkError, match="16 joints with a layout of 17"):
         flip_pose(torch.zeros(2, 16, 3))

@@ -1,14 +1,13 @@
 import pytest
 import torch
 
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.comparison.kept_frames import Retention, draw_frames, motion_speed, observe_retention
 from htp_diffusion.data.motion import Motion, view, windows
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.cameras import virtual_cameras
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.report.frames import draw_frames, motion_speed
-from htp_diffusion.retention import Retention, observe_retention
-from htp_diffusion.sampling import Sampling
 from htp_modules import HTPConfig, record
 
 FPS = 50.0

@@ -9,10 +9,10 @@ import torch
 from written import SIDES, body, pixels
 from written import write_h36m as files
 
-from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
-from htp_diffusion.data.h36m_cameras import H36M_LENSES, h36m_cameras
-from htp_diffusion.data.units import unit_of
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
+from htp_diffusion.data.formats.h36m_cameras import H36M_LENSES, h36m_cameras
+from htp_diffusion.data.formats.units import unit_of
 from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import COCO_17, H36M_17
 

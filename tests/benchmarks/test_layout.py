@@ -3,9 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.conversion import Conversion
-from htp_diffusion.pose.conversions import CONVERSIONS, conversion, convert
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.pose.conversions import CONVERSIONS, Conversion, conversion, convert
 from htp_diffusion.pose.layout import (
     BODY_25,
     COCO_17,
@@ -52,6 +51,28 @@ def test_layouts_have_their_sizes_roots_and_sides():
     for layout in LAYOUTS:
         for left, right in zip(layout.left, layout.right, strict=True):
             assert layout.joints[left].replace("left", "right") == layout.joints[right]
+
+
+def test_h36m_is_the_tree_of_the_field():
+    named = {(H36M_17.joints[parent], H36M_17.joints[child]) for parent, child in H36M_17.bones}
+    assert H36M_17.num_joints == 17
+    # The parents that VideoPose3D's h36m_dataset.py leaves after it has taken the 17 joints out of 32.
+    assert H36M_17.parents == (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+    assert len(H36M_17.bones) == 16
+    assert {
+        ("pelvis", "left_hip"),
+        ("thorax", "neck"),
+        ("neck", "head"),
+        ("thorax", "right_shoulder"),
+    } <= named
+    assert {("left_knee", "left_ankle"), ("right_elbow", "right_wrist"), ("pelvis", "spine")} <= named
+
+
+def test_mirror_renames_left_to_right():
+    swapped = [
+        name.replace("left", "X").replace("right", "left").replace("X", "right") for name in H36M_17.joints
+    ]
+    assert [H36M_17.joints[joint] for joint in H36M_17.mirror] == swapped
 
 
 def test_the_tree_of_mpi_inf_3dhp_is_its_evaluation_scripts():

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report import measure
-from htp_diffusion.report.measure import Timing
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.speed import measure
+from htp_diffusion.speed.measure import Timing
 
 SECONDS = st.floats(1e-6, 1e3)
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.pose.metrics import auc, joint_error, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck, procrustes
+from htp_diffusion.scoring.metrics import auc, joint_error, mpjpe, mpjve, n_mpjpe, p_mpjpe, pck, procrustes
 
 seeds = st.integers(0, 10**6)
 

@@ -3,9 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN, cmu_split
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN, cmu_split
 from htp_diffusion.data.motion import Motion, view, windows
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import camera_at, detector_noise
 
 

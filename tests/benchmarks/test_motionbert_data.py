@@ -12,10 +12,10 @@ from written import (
     write_motionbert,
 )
 
-from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED, read_motionbert
-from htp_diffusion.data.motionbert_windows import read_motionbert_windows
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.metrics import mpjpe
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED, read_motionbert
+from htp_diffusion.data.formats.motionbert_windows import read_motionbert_windows
+from htp_diffusion.scoring.metrics import mpjpe
 
 HEIGHTS = {"54138969": 1002, "55011271": 1000, "58860488": 1000, "60457274": 1002}
 

@@ -20,20 +20,20 @@ from written import (
 
 import evaluate
 import train
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.comparison.action_table import EvaluationResult
 from htp_diffusion.data import source
-from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED
+from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
 from htp_diffusion.data.source import Source
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.evaluation import evaluate_denoiser
-from htp_diffusion.pose.aggregation import jpma
-from htp_diffusion.pose.metrics import mpjpe
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.checkpoint import load_checkpoint
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
-from htp_diffusion.report.evaluation import EvaluationResult
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.training.checkpoint import load_checkpoint
+from htp_diffusion.scoring.action_scores import evaluate_denoiser
+from htp_diffusion.scoring.aggregation import jpma
+from htp_diffusion.scoring.metrics import mpjpe
 from htp_diffusion.training.curve import draw_loss_curve
 
 TRAINED = ("s_01_act_02_subact_01_ca_01", "s_05_act_03_subact_01_ca_02", "s_06_act_04_subact_02_ca_03")

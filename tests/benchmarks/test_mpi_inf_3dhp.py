@@ -10,15 +10,15 @@ from written import mpi_poses as poses
 from written import write_mpi_test as write_test
 from written import write_mpi_train as write_train
 
-from htp_diffusion.data.matlab import read_mat
-from htp_diffusion.data.mpi_inf_3dhp import (
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.matlab import read_mat
+from htp_diffusion.data.formats.mpi_inf_3dhp import (
     MPI_ACTIVITIES,
     read_mpi_mat,
     read_mpi_test,
     read_mpi_train,
 )
-from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
 
 ROOT = 14
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(128)

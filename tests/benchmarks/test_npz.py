@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.data.cmu import cmu_split
-from htp_diffusion.data.npz import read_npz, read_npz_2d
-from htp_diffusion.data.unpickle import restricted_loads
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.npz import read_npz, read_npz_2d
+from htp_diffusion.data.formats.unpickle import restricted_loads
+from htp_diffusion.data.mocap.cmu import cmu_split
 
 CMU = Path(__file__).parents[3] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
 LAST_RIGHT_WRISTS = {

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Motion, cut, view
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, place_root, protocol_named
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES

@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 
-from htp_diffusion.report.provenance import command_line, git_state, provenance
+from htp_diffusion.base.provenance import command_line, git_state, provenance
 
 
 def git(root, *arguments):

@@ -6,8 +6,8 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
 
 
 def product_of_alphas(num_timesteps, s):

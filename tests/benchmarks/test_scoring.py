@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from htp_diffusion.data.motion import Motion, Windows, view, windows
 from htp_diffusion.pose.cameras import virtual_cameras
-from htp_diffusion.scoring import ClipScore, Errors, Scorer, mean_scores, score_clip
+from htp_diffusion.scoring.clip_scores import ClipScore, Errors, Scorer, mean_scores, score_clip
 
 FRAMES, LENGTH = 6, 16  # three windows, the last one overlapping the second by two frames
 

@@ -5,9 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.cameras import MIN_DEPTH, Camera, camera_at, detector_noise, look_at, virtual_cameras
-from htp_diffusion.pose.skeleton import H36M17, Skeleton
 
 AXIS = Camera(
     rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),  # looks along the world's y, level
@@ -19,42 +18,6 @@ AXIS = Camera(
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def test_h36m_is_the_tree_of_the_field():
-    named = {(H36M17.names[parent], H36M17.names[child]) for parent, child in H36M17.edges}
-    assert H36M17.num_joints == 17
-    assert len(H36M17.bones) == 16
-    assert {
-        ("pelvis", "left_hip"),
-        ("thorax", "neck"),
-        ("neck", "head"),
-        ("thorax", "right_shoulder"),
-    } <= named
-    assert {("left_knee", "left_ankle"), ("right_elbow", "right_wrist"), ("pelvis", "spine")} <= named
-
-
-def test_mirror_renames_left_to_right():
-    swapped = [
-        name.replace("left", "X").replace("right", "left").replace("X", "right") for name in H36M17.names
-    ]
-    assert [H36M17.names[joint] for joint in H36M17.mirror] == swapped
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"parents": (-1, 0)}, "one parent a joint"),
-        ({"parents": (-1, 2, 0)}, "an earlier joint"),
-        ({"left": (1, 2)}, "come in pairs"),
-        ({"left": (2,)}, "distinct"),
-        ({"left": (3,)}, "out of range"),
-    ],
-)
-def test_a_skeleton_that_is_no_tree_is_refused(change, message):
-    fields = {"names": ("a", "b", "c"), "parents": (-1, 0, 0), "left": (1,), "right": (2,)}
-    with pytest.raises(BenchmarkError, match=message):
-        Skeleton(**(fields | change))
 
 
 def test_projection_by_hand():

@@ -5,14 +5,14 @@ import pytest
 import torch
 from written import mpi_poses, write_h36m, write_mpi_test, write_mpi_train, write_npz
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data import source
-from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN, cmu_action
-from htp_diffusion.data.evaluation import EVALUATION_SEED
-from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN
-from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera
+from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN
+from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera
+from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN, cmu_action
 from htp_diffusion.data.source import Source
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.data.virtual_views import EVALUATION_SEED
 from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
 

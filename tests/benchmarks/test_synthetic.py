@@ -6,16 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htp_diffusion.data.npz import read_npz
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.synthetic import forward_kinematics, synthetic_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.pose.layout import H36M_17
 
 CMU = Path(__file__).parents[3] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
 
 
 def bone_lengths(positions):
-    return torch.stack([(positions[:, c] - positions[:, p]).norm(dim=-1) for p, c in H36M17.edges], dim=1)
+    return torch.stack([(positions[:, c] - positions[:, p]).norm(dim=-1) for p, c in H36M_17.bones], dim=1)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def test_bone_lengths_are_constant_and_the_same_on_both_sides(motions):
     for motion in motions:
         lengths = bone_lengths(motion.positions)
         torch.testing.assert_close(lengths, lengths[:1].expand_as(lengths), atol=2e-6, rtol=0)
-        child = [c for _, c in H36M17.edges]
-        mirrored = [child.index(H36M17.mirror[c]) for c in child]
+        child = [c for _, c in H36M_17.bones]
+        mirrored = [child.index(H36M_17.mirror[c]) for c in child]
         torch.testing.assert_close(lengths[0], lengths[0, mirrored], atol=2e-6, rtol=0)
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.execution import Replayed, StaticCall, executed
-from htp_diffusion.throughput import agreement, drift
-from htp_diffusion.throughput.lineup import Sizes, line_up, random_inputs
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import Replayed, StaticCall, executed
+from htp_diffusion.speed import agreement, drift
+from htp_diffusion.speed.lineup import Sizes, line_up, random_inputs
 from htp_modules import HTPConfig, KeptFrames, Record, TemporalMask, attention, record
 
 CPU = torch.device("cpu")

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from htp_diffusion.device import computing_in, matmul_dtype
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report import roofline
-from htp_diffusion.report.measure import Timing
-from htp_diffusion.report.roofline import MatmulRate, Roofline, measure_roofline
-from htp_diffusion.report.traffic import moved_elements
+from htp_diffusion.base.device import computing_in, matmul_dtype
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.speed import roofline
+from htp_diffusion.speed.measure import Timing
+from htp_diffusion.speed.roofline import MatmulRate, Roofline, measure_roofline
+from htp_diffusion.speed.traffic import moved_elements
 
 CPU = torch.device("cpu")
 

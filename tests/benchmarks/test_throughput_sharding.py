@@ -7,15 +7,15 @@ import pytest
 import throughput_runs
 import torch
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.report.counting import count_denoiser
-from htp_diffusion.report.measure import Timing
-from htp_diffusion.report.roofline import MatmulRate, Roofline
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.throughput.sharding import Shards, shards
-from htp_diffusion.throughput.timing import slowest, summed
+from htp_diffusion.speed.counting import count_denoiser
+from htp_diffusion.speed.measure import Timing
+from htp_diffusion.speed.result import ThroughputResult
+from htp_diffusion.speed.roofline import MatmulRate, Roofline
+from htp_diffusion.speed.sharding import Shards, shards
+from htp_diffusion.speed.timing import slowest, summed
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "2"]
 

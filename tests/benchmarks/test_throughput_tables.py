@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from htp_diffusion.report.measure import Timing, speed_up
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.roofline import MatmulRate, Roofline
-from htp_diffusion.report.schema import read_json, write_json
-from htp_diffusion.report.throughput import Group, Row, ThroughputResult
-from htp_diffusion.report.throughput_tables import throughput_tables
-from htp_diffusion.throughput.drift import Drift
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.speed.drift import Drift
+from htp_diffusion.speed.measure import Timing, speed_up
+from htp_diffusion.speed.result import Group, Row, ThroughputResult
+from htp_diffusion.speed.roofline import MatmulRate, Roofline
+from htp_diffusion.speed.tables import throughput_tables
 
 PLAIN = [2.0, 4.0, 3.0]
 

@@ -8,14 +8,14 @@ import torch
 from training_runs import MICRO, small_motions, trainer_in
 
 import train
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.training import checkpoint as checkpoint_module
+from htp_diffusion.models import checkpoint as checkpoint_module
+from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser
+from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.training.batches import Batch, Batches
-from htp_diffusion.training.checkpoint import load_checkpoint, load_denoiser
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS
 from htp_diffusion.training.trainer import Trainer, diffusion_loss, learning_rate
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from training_runs import small_motions
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Clip, view
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import virtual_cameras
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17

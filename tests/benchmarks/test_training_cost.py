@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import measure_training
-from htp_diffusion.command import run_command
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.step_cost import TrainingCost
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.step_cost import TrainingCost
 from htp_diffusion.training.noising import denoising_loss
 
 SMALL = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "3"]

@@ -11,18 +11,18 @@ from training_runs import MICRO, evaluated, small_motions, trainer_in
 from written import write_h36m, write_mpi_train
 
 import train
-from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN
-from htp_diffusion.data.evaluation import seen_around
-from htp_diffusion.data.h36m import H36M_TEST, H36M_TRAIN
+from htp_diffusion.base import results as schema
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.h36m import H36M_TEST, H36M_TRAIN
+from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.source import Source
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.data.virtual_views import seen_around
+from htp_diffusion.models import checkpoint as checkpoint_module
+from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
-from htp_diffusion.report import schema
-from htp_diffusion.training import checkpoint as checkpoint_module
 from htp_diffusion.training.batches import Batches
-from htp_diffusion.training.checkpoint import load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer

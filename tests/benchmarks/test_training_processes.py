@@ -10,9 +10,9 @@ import training_runs
 from safetensors.torch import load_file
 from training_runs import KILLS, SHARED, evaluated, norm_inputs, small_motions, small_norm, trainer_in
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint
 from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
 from htp_diffusion.training.shared_norm import SharedBatchNorm, share_batch_norms
 from htp_diffusion.training.state import restore_run, run_state

@@ -5,11 +5,11 @@ import sys
 import pytest
 
 import measure_throughput
-from htp_diffusion.command import run_command
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.throughput.upstream import load_public
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.public_code import load_public
+from htp_diffusion.speed.result import ThroughputResult
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2"]
 SMALL = [*SIZES, "--repeats", "1", "--matmul-sizes", "16"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.variants import UnguidedMGPTP, Variant, VariantConfig
-from htp_diffusion.report.counting import thop_macs
+from htp_diffusion.speed.counting import thop_macs
 from htp_modules import MGPTP, HTPConfig, KeptFrames, TemporalMask, record
 
 FRAMES = 10

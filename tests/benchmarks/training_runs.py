@@ -18,12 +18,12 @@ from forking import KILLED, as_rank, ended, forked, free_port
 from safetensors.torch import save_file
 
 import train
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base.command import run_command
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.training import checkpoint as checkpoint_module
+from htp_diffusion.data.virtual_views import seen_around
+from htp_diffusion.models import checkpoint as checkpoint_module
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.training.batches import Batches
-from htp_diffusion.training.preset import Preset
 from htp_diffusion.training.shared_norm import share_batch_norms
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import Validation

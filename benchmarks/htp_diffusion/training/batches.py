@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Clip, Motion, view
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.cameras import VIRTUAL_DISTANCE, VIRTUAL_HEIGHT, camera_at
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace

@@ -1,0 +1,1 @@
+"""The paper's ablations and what else is studied by training many models."""
