@@ -16,7 +16,7 @@ from htp_diffusion.data.formats.npz import read_npz, read_npz_2d
 from htp_diffusion.data.formats.unpickle import restricted_loads
 from htp_diffusion.data.mocap.cmu import cmu_split
 
-CMU = Path(__file__).parents[3] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
+CMU = Path(__file__).parents[4] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
 LAST_RIGHT_WRISTS = {
     "S01/01_05": (2188, (1.3249, -0.6249, 0.939)),
     "S02/02_02": (149, (0.3881, -1.6188, 0.9281)),

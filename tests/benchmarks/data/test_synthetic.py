@@ -11,7 +11,7 @@ from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.synthetic import forward_kinematics, synthetic_motions
 from htp_diffusion.pose.layout import H36M_17
 
-CMU = Path(__file__).parents[3] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
+CMU = Path(__file__).parents[4] / "shared" / "data" / "cmu" / "data_3d_cmu.npz"
 
 
 def bone_lengths(positions):
