@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
 from htp_diffusion.base.provenance import provenance
@@ -173,7 +173,7 @@ def _curves(
             points.setdefault(entrant.name, []).append(
                 (name, value, setting.passes * entrant.cost.true_macs / _GIGA)
             )
-    with torch.inference_mode(), computing_in(options.precision, device):
+    with torch.inference_mode(), precision_of(options.precision, device):
         for case in cases.values():
             case()
         timings = interleaved(cases, repeats=options.repeats, warmup=options.warmup, device=device)

@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
 from htp_diffusion.base.provenance import provenance
@@ -122,7 +122,7 @@ def check(options: Options, device: torch.device) -> None:
     for mode in options.mode:
         check_mode(mode, device)
     for precision in options.precision:
-        with computing_in(precision, device):
+        with precision_of(precision, device):
             pass
     draws = [parse_sampling(text) for text in options.sampling]
     if parse_sampling(options.drift_sampling) is None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
@@ -97,7 +97,7 @@ def training_step(
     parameters = list(model.parameters())
 
     def step() -> float:
-        with computing_in(precision, device):
+        with precision_of(precision, device):
             loss = denoising_loss(model, batch)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, PRESETS["paper"].clip_norm)

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
@@ -140,7 +140,7 @@ def main(options: Options) -> None:
     for contender in contenders:
         if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
             [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
-            with computing_in(options.precision, device):
+            with precision_of(options.precision, device):
                 retention = observe_retention(contender.denoiser, pictured, sampling)
             draw_frames(out / "kept_frames.png", found.clips[0], retention, contender.name)
             print(f"written: {out / 'kept_frames.png'}")

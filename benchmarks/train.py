@@ -24,7 +24,7 @@ from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
-from htp_diffusion.data.virtual_views import seen_around
+from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
@@ -105,7 +105,7 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
     )
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
     held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
-    views = seen_around([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
+    views = virtual_views([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
     trained = [motion for motion in fitting if motion.name not in held]
     return TrainingData(
         batches=Batches(trained or motions, preset.num_frames, preset.batch_size),

@@ -8,7 +8,7 @@ from written import write_checkpoints as save
 
 import run_diffusion
 from htp_diffusion.base.command import run_command
-from htp_diffusion.base.device import computing_in
+from htp_diffusion.base.device import precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.comparison.table import InferenceResult, inference_table
@@ -337,9 +337,9 @@ def test_batches_are_even_and_hold_every_window_in_order(folder):
 
 def test_precision_is_that_of_the_block_alone():
     x = torch.ones(2, 2)
-    with computing_in("bf16", torch.device("cpu")):
+    with precision_of("bf16", torch.device("cpu")):
         assert (x @ x).dtype == torch.bfloat16
-    with computing_in("fp32", torch.device("cpu")):
+    with precision_of("fp32", torch.device("cpu")):
         assert torch.get_float32_matmul_precision() == "highest"
         assert (x @ x).dtype == torch.float32
     assert (x @ x).dtype == torch.float32

@@ -48,7 +48,7 @@ def device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in a precision inside the block.
 
     Args:

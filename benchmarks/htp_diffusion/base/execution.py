@@ -156,7 +156,7 @@ def check_mode(mode: Mode, device: torch.device) -> None:
         raise BenchmarkError(f"mode cuda-graph needs a CUDA device, got {device}; use eager or compiled")
 
 
-def executed(
+def prepare_model(
     model: nn.Module, mode: Mode, device: torch.device, *, whole: bool = True
 ) -> Callable[..., Tensor]:
     """A model ready to be called in a mode; nothing is compiled or captured before the first call.

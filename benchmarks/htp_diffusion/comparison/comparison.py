@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.base.device import Precision, computing_in
-from htp_diffusion.base.execution import Mode, executed
+from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.comparison.table import ModelResult
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.diffusion.ddim import Denoiser
@@ -51,7 +51,7 @@ def compare(
 
     @cache  # contenders may share a denoiser: it is compiled once
     def ready(model: nn.Module) -> Denoiser:
-        return executed(model.to(device), mode, device)
+        return prepare_model(model.to(device), mode, device)
 
     cases = {
         contender.name: partial(
@@ -66,7 +66,7 @@ def compare(
     scorers = {name: Scorer(clips, score_clip) for name in cases}
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     peaks: dict[str, int | None] = {}
-    with computing_in(precision, device):
+    with precision_of(precision, device):
         for name, case in cases.items():
             if compiled:
                 case(0)  # compiling is not what the peak is to tell

@@ -61,7 +61,9 @@ def file_set(path: str | os.PathLike[str], fps: float = 60.0) -> EvaluationSet:
     return _seen(motions, f"{name}, every clip (not the 28 CMU clips, so no fixed split)")
 
 
-def seen_around(motions: Sequence[Motion], cameras: int = 4, seed: int = EVALUATION_SEED) -> tuple[Clip, ...]:
+def virtual_views(
+    motions: Sequence[Motion], cameras: int = 4, seed: int = EVALUATION_SEED
+) -> tuple[Clip, ...]:
     """See each motion through this many of the four virtual cameras, evenly spread around it, with noise."""
     generator = torch.Generator().manual_seed(seed)
     return tuple(
@@ -75,5 +77,5 @@ def _seen(motions: Sequence[Motion], source: str, cameras: int = 4) -> Evaluatio
     return EvaluationSet(
         description=f"{source}: {len(motions)} motions, {cameras} virtual cameras, seeded detector noise",
         motions=tuple(motion.name for motion in motions),
-        clips=seen_around(motions, cameras),
+        clips=virtual_views(motions, cameras),
     )

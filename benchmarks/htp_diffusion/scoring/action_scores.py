@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.base.device import Precision, computing_in
+from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.data.labelled import ClipSet
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.data.protocol import EVERY_FRAME, EvaluationProtocol, cut_clips, place_root
@@ -122,7 +122,7 @@ def evaluate_denoiser(
         return place_root(sampling.draw(denoiser, pose_2d, number, layout), protocol.root, layout)
 
     score = partial(_score, pck_joints=found.pck_joints)
-    with computing_in(precision, device), torch.no_grad():
+    with precision_of(precision, device), torch.no_grad():
         scores = score_clips(windows, sampling.batch_size, draw, score, device=device, progress=progress)
     by_action: dict[str, list[_ClipErrors]] = {action: [] for action in found.actions}
     for (clip, _), scored in zip(cut, scores, strict=True):

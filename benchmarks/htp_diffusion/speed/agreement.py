@@ -5,9 +5,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from htp_diffusion.base.device import Precision, computing_in
+from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.execution import Mode, executed
+from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.speed.lineup import Entrant, random_inputs
 from htp_modules import MGPTP, TCEP, KeptFrames, Record, TemporalMask, record
 
@@ -72,8 +72,8 @@ def exact_difference(
         expected = exact(*_widened(inputs))
     tried = copy.deepcopy(entrant.model).eval()
     pin(tried, seen)
-    call = executed(tried, mode, device, whole=entrant.own)
-    with torch.inference_mode(), computing_in(precision, device):
+    call = prepare_model(tried, mode, device, whole=entrant.own)
+    with torch.inference_mode(), precision_of(precision, device):
         found = call(*inputs)
     difference = _share(found, expected)
     if not difference <= TOLERANCE[precision]:

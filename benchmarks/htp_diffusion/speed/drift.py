@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from htp_diffusion.base.device import Precision, computing_in
-from htp_diffusion.base.execution import Mode, executed
+from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.diffusion.sampling import Sampling, batches, even_max_batch, first_windows
@@ -134,8 +134,8 @@ def _drawn(
     device: torch.device,
 ) -> Tensor:
     [pose_2d] = batches(clips, sampling.batch_size).to(device)
-    denoise = executed(model, mode, device)
-    with torch.inference_mode(), computing_in(precision, device):
+    denoise = prepare_model(model, mode, device)
+    with torch.inference_mode(), precision_of(precision, device):
         return sampling.draw(denoise, pose_2d).float().cpu()
 
 

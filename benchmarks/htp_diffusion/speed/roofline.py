@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from htp_diffusion.base.device import Precision, computing_in, matmul_dtype
+from htp_diffusion.base.device import Precision, matmul_dtype, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.speed.measure import interleaved
 
@@ -77,7 +77,7 @@ def measure_roofline(
     if not squares or min(squares) < 1:
         raise BenchmarkError(f"matmul sizes expect at least one, none below 1, got {list(squares)}")
     shapes = [*((size, size, size) for size in squares), (tokens, dim, 3 * dim)]
-    with torch.inference_mode(), computing_in(precision, device):
+    with torch.inference_mode(), precision_of(precision, device):
         rates = [_matmul_rate(shape, precision, device, repeats, together) for shape in shapes]
     size = copied_bytes or _COPIED_BYTES[device.type]
     source = torch.zeros(size, dtype=torch.uint8, device=device)

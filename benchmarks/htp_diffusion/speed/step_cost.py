@@ -88,7 +88,7 @@ def step_table(result: TrainingCost) -> Table:
             Column("IQR, s", ".3f"),
             Column(f"times as fast as {baseline.model}", ".2f"),
             Column("quartiles"),
-            Column("MACs allow", ".2f"),
+            Column("MAC ratio", ".2f"),
             Column("step's peak, MiB", ",.0f"),
             Column("weights and moments, MiB", ",.0f"),
             Column("memory over the first's", ".2f"),

@@ -18,7 +18,7 @@ def throughput_tables(result: ThroughputResult) -> list[Table]:
 
 
 def throughput_table(result: ThroughputResult) -> Table:
-    """One row a model and group, with its time over the plain host's beside what the MACs allow."""
+    """One row a model and group, with its time over the plain host's beside the ratio of their MACs."""
     setting = _Setting(result.groups)
     several = len({(group.precision, group.mode) for group in result.groups}) > 1
     rows: list[tuple[Cell, ...]] = []
@@ -55,7 +55,7 @@ def throughput_table(result: ThroughputResult) -> Table:
             Column("clips/s", ",.3f"),
             Column("times as fast as the plain host", ".2f"),
             Column("quartiles"),
-            Column("MACs allow", ".2f"),
+            Column("MAC ratio", ".2f"),
             *(
                 (Column(f"times as fast as {base} in {first.precision}, {first.mode}", ".2f"),)
                 if several
@@ -64,7 +64,7 @@ def throughput_table(result: ThroughputResult) -> Table:
             Column("THOP GMACs", ",.2f"),
             Column("true GMACs", ",.2f"),
             Column("peak memory, MiB", ",.0f"),
-            Column("off float64 by", ".0e"),
+            Column("max relative error vs float64", ".0e"),
         ),
         rows=tuple(rows),
         notes=tuple(_notes(result)),
@@ -212,8 +212,9 @@ def _notes(result: ThroughputResult) -> list[str]:
     notes = [
         f"{len(rows[0].seconds)} rounds, a group's models in turn in each; ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
-        f"Checked before: fused and written-out attention agree in float64 (to {fused:.0e}); off float64: "
-        "largest difference in the row's precision and mode, of the largest output, the same frames kept.",
+        f"Checked before: fused and written-out attention agree in float64 (to {fused:.0e}). Max relative "
+        "error: the largest difference in the row's precision and mode over the largest output, with the same "
+        "frames kept.",
     ]
     if any(group.hypotheses is not None for group in result.groups):
         notes.append("H, K: a whole sampling with flip, 2HK passes a clip, of the denoisers alone.")

@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from htp_diffusion.base.device import Precision, computing_in
-from htp_diffusion.base.execution import Mode, executed
+from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, Sizes, random_inputs
@@ -87,7 +87,7 @@ def timed_call(
     """
     inputs = random_inputs(entrant.host, setting.batch, setting.sizes.frames)
     mine = tuple(part.to(device) for part in shards.share(inputs))
-    call = executed(entrant.model, setting.mode, device, whole=entrant.own)
+    call = prepare_model(entrant.model, setting.mode, device, whole=entrant.own)
     if setting.draw is None:
         return partial(call, *mine)
     return partial(setting.sampling(len(mine[0]), device).draw, call, mine[0])
@@ -126,7 +126,7 @@ def time_group(
         torch.compiler.reset()  # else a new shape counts against the limit on recompilations
     cases = {entrant.name: timed_call(entrant, setting, device, shards) for entrant in entrants}
     peaks: dict[str, int | None] = {}
-    with torch.inference_mode(), computing_in(setting.precision, device):
+    with torch.inference_mode(), precision_of(setting.precision, device):
         for name, case in cases.items():
             if setting.mode != "cuda-graph":  # a graph takes its memory when it is captured
                 case()

@@ -179,8 +179,8 @@ def _table(result: AblationResult, name: TableName) -> Table:
             Column("setting"),
             Column("MPJPE, mm", ".1f", "measured"),
             Column("paper, mm", ".1f", "quoted"),
-            Column("less HTP's", "+.1f", "measured"),
-            Column("paper, less HTP's", "+.1f", "quoted"),
+            Column("difference from HTP", "+.1f", "measured"),
+            Column("paper, difference from HTP", "+.1f", "quoted"),
             Column("P-MPJPE, mm", ".1f", "measured"),
             Column("velocity error, mm/frame", ".1f", "measured"),
             Column("GMACs a pass, THOP", ".3f", "measured"),
@@ -206,6 +206,7 @@ def _notes(result: AblationResult) -> tuple[str, ...]:
         f"Scored: {result.scored}; one window in {result.every}, {result.frames:,} frames; "
         f"H={sampling.hypotheses}, K={sampling.steps}, eta {sampling.eta:g}, "
         f"{'flip' if sampling.flip else 'no flip'}, mean of the hypotheses.",
-        "The paper: Human3.6M, CPN 2D poses, T=243, D=512. Less HTP's: less the error of the whole HTP.",
+        "The paper: Human3.6M, CPN 2D poses, T=243, D=512. Difference from HTP: the row's error less that of "
+        "HTP with all its modules.",
         f"Speed: frames a second of one pass on {result.device}, all rows in turn; medians [quartiles].",
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.execution import Replayed, StaticCall, executed
+from htp_diffusion.base.execution import Replayed, StaticCall, prepare_model
 from htp_diffusion.speed import agreement, drift
 from htp_diffusion.speed.lineup import Sizes, line_up, random_inputs
 from htp_modules import HTPConfig, KeptFrames, Record, TemporalMask, attention, record
@@ -99,7 +99,7 @@ def test_what_cannot_be_compiled_is_told(monkeypatch):
 
 def test_a_cuda_graph_needs_cuda():
     with pytest.raises(BenchmarkError, match="mode cuda-graph needs a CUDA device, got cpu"):
-        executed(torch.nn.Identity(), "cuda-graph", CPU)
+        prepare_model(torch.nn.Identity(), "cuda-graph", CPU)
 
 
 class Recorder:
@@ -137,7 +137,7 @@ def test_a_cuda_graph_computes_what_the_model_does():
     device = torch.device("cuda")
     for entrant in line_up(["d3dp", "mixste", "motionbert"], SIZES, [PRUNING], None, device):
         inputs = agreement.short_inputs(entrant, 9, device)
-        call = executed(entrant.model, "cuda-graph", device)
+        call = prepare_model(entrant.model, "cuda-graph", device)
         with torch.inference_mode():
             torch.testing.assert_close(call(*inputs), entrant.model(*inputs))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from htp_diffusion.base.device import computing_in, matmul_dtype
+from htp_diffusion.base.device import matmul_dtype, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.speed import roofline
 from htp_diffusion.speed.measure import Timing
@@ -53,7 +53,7 @@ def test_no_product_is_no_rate(squares):
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_models_compute_in_half_precision(precision, dtype):
-    with torch.inference_mode(), computing_in(precision, CPU):
+    with torch.inference_mode(), precision_of(precision, CPU):
         assert nn.Linear(3, 5)(torch.ones(2, 3)).dtype == dtype
 
 

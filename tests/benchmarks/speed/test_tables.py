@@ -80,7 +80,7 @@ def test_the_figures_of_a_row():
     # Ratios of the rounds: 2, 2 and 3.
     assert pruned["times as fast as the plain host"] == 2.0
     assert pruned["quartiles"] == "2.00 to 2.50"
-    assert pruned["MACs allow"] == 2.0
+    assert pruned["MAC ratio"] == 2.0
     assert (pruned["THOP GMACs"], pruned["true GMACs"], pruned["peak memory, MiB"]) == (14.0, 15.0, 3.0)
     assert not any("does not pay" in note for note in speed.notes)
     reached = cells(limits, 1)

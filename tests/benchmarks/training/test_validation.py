@@ -17,7 +17,7 @@ from htp_diffusion.data.formats.h36m import H36M_TEST, H36M_TRAIN
 from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.source import Source
-from htp_diffusion.data.virtual_views import seen_around
+from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.models import checkpoint as checkpoint_module
 from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
@@ -54,7 +54,7 @@ def test_of_other_motion_every_eighth_recording_is_held_out():
 
 
 def test_of_each_recording_one_camera_sees_what_is_held_out(motions):
-    views = seen_around([*motions, dataclasses.replace(motions[0], name="third")], cameras=2)
+    views = virtual_views([*motions, dataclasses.replace(motions[0], name="third")], cameras=2)
     assert one_view_each(views) == [views[0], views[3], views[4]]
 
 
@@ -116,7 +116,7 @@ def test_mpi_inf_3dhp_keeps_its_layout_and_short_clips_are_named(tmp_path):
 
 def test_validation_is_the_mean_error_over_every_frame_once(motions):
     """A denoiser that is wrong by its window's number: the error is the mean of that number over frames."""
-    clips = one_view_each(seen_around(motions))
+    clips = one_view_each(virtual_views(motions))
     cut = [windows(clip, 9) for clip in clips]
     targets = torch.cat([clip.pose_3d for clip in cut])
 
