@@ -213,7 +213,7 @@ def _notes(result: ThroughputResult) -> list[str]:
         f"{len(rows[0].seconds)} rounds, a group's models in turn in each; ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
         f"Checked before: fused and written-out attention agree in float64 (to {fused:.0e}). Max relative "
-        "error: the largest difference in the row's precision and mode over the largest output, with the same "
+        "error: the largest difference in the row's precision and mode over the largest output, the same "
         "frames kept.",
     ]
     if any(group.hypotheses is not None for group in result.groups):
