@@ -1,6 +1,6 @@
 """The paper's claim, trained: D3DP, HTP and their relatives on the same batches, seed by seed.
 
-    python benchmarks/study_claims.py --models d3dp htp htp-n1 --seeds 0 1 2 --data data_3d_cmu.npz --minutes 60
+    python benchmarks/study_claims.py --models d3dp htp htp-n1 --seeds 0 1 2 --data data_3d_cmu.npz
 
 A run that was stopped goes on where it was when the same command is given again.
 """
@@ -15,22 +15,21 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import embedded_set, file_set
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance, provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.motion import Motion, Windows, windows
-from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.device import Precision, choose_device, device_name
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.options import by_default
-from htp_diffusion.report.provenance import Provenance, provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.sampling import read_hxk
-from htp_diffusion.scoring import Errors
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
+from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.studies.claims import MODELS, Prediction, members, predict, score
 from htp_diffusion.training.fleet import Fleet, Member
-from htp_diffusion.training.preset import PRESETS, Preset, PresetName
 
 _FPS = 60.0
 

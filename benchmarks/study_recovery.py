@@ -14,13 +14,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance, provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import Column, Table, show
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.options import by_default
-from htp_diffusion.report.provenance import Provenance, provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import Column, Table, show
 from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.virtual import VirtualBatches

@@ -18,21 +18,20 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import NAMES
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.motion import Clip
-from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
+from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.options import by_default
+from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.report.progress import progress_bar
 from htp_diffusion.training.batches import BatchSource, ClipBatches
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS, Preset, PresetName
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import VALIDATION_SEED, Validation, held_out, one_view_each
@@ -117,7 +116,7 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
     motions += [motion for path in options.extra for motion in read_npz(path, options.source.fps)]
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
     held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
-    views = seen_around([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
+    views = virtual_views([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
     trained = [motion for motion in fitting if motion.name not in held]
     return TrainingData(
         batches=VirtualBatches(

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 import study_seeds
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import embedded_set
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.grading import grade
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.seeds import SeedStudy, seeds_table
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.training.preset import PRESETS
+from htp_diffusion.data.virtual_views import embedded_set
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.virtual import VirtualBatches
 

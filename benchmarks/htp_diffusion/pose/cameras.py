@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 
 MIN_DEPTH = 0.1
 """Metres. A point nearer to the camera plane than this, or behind it, is projected as if it were this far."""

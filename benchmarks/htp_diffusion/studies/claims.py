@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.diffusion.ddim import POSE_LIMIT
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.grading import grade
-from htp_diffusion.pose.metrics import MILLIMETRES
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.scoring import Errors
+from htp_diffusion.models.preset import Preset
+from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.fleet import Member
-from htp_diffusion.training.preset import Preset
 from htp_modules import HTPConfig
 
 TIMES = (100, 300, 500, 700, 900, 999)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Clip
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from htp_diffusion.pose.cameras import FILTER_LENGTH, IMAGE_SIZE, detector_like
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.pose.layout import H36M_17
 
 if TYPE_CHECKING:
     from htp_diffusion.training.virtual import Draws
@@ -37,7 +37,7 @@ _ENDS = (2, 3, 5, 6, 12, 13, 15, 16)
 
 def synthetic_noise(draws: "Draws", frames: int) -> Float[Tensor, "batch frames joints 2"]:
     """The noise of the test clips, in half image widths."""
-    joints = H36M17.num_joints
+    joints = H36M_17.num_joints
     pixels = detector_like(
         draws.normal(4, joints, 2, frames).movedim(1, 0),
         draws.normal(joints, 2, FILTER_LENGTH - 1),
@@ -84,7 +84,7 @@ def _slow_error(draws: "Draws", frames: int, joints: int) -> Float[Tensor, "batc
     own = torch.nn.functional.conv1d(innovations, response, groups=joints * 2)
     parts = list(own.unflatten(1, (joints, 2)).permute(0, 3, 1, 2).unbind(2))
     for joint, share in _WITH_PARENT.items():  # a parent has a smaller number than its child
-        parent = H36M17.parents[joint]
+        parent = H36M_17.parents[joint]
         parts[joint] = share * parts[parent] + (1 - share**2) ** 0.5 * parts[joint]
     return torch.stack(parts, dim=2)
 

@@ -12,21 +12,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from htp_diffusion.base.device import Precision
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
-from htp_diffusion.device import Precision
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.variants import Variant, VariantConfig
-from htp_diffusion.pose.metrics import MILLIMETRES
-from htp_diffusion.pose.skeleton import H36M17
-from htp_diffusion.report.provenance import provenance
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.batches import Batch, step_generator
-from htp_diffusion.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from htp_diffusion.training.fit import cosine_rate
 from htp_diffusion.training.learner import Learner, blank_batch, fill
 from htp_diffusion.training.noising import NoisyBatch, add_noise
-from htp_diffusion.training.preset import Preset
-from htp_diffusion.training.rate import cosine_rate
 from htp_diffusion.training.side_by_side import SideBySide
 from htp_diffusion.training.variety import VARIETIES, VarietyName
 from htp_diffusion.training.virtual import VirtualBatches
@@ -70,8 +70,8 @@ class _Lane:
     def __init__(self, source: VirtualBatches, seed: int, tilt: float) -> None:
         self._source, self._seed, self._tilt = source, seed, tilt
         self._schedule = cosine_schedule()
-        self._block, self._drawn = -1, blank_batch(0, source.num_frames, H36M17.num_joints, source.device)
-        self.room = blank_batch(source.batch_size, source.num_frames, H36M17.num_joints, source.device)
+        self._block, self._drawn = -1, blank_batch(0, source.num_frames, H36M_17.num_joints, source.device)
+        self.room = blank_batch(source.batch_size, source.num_frames, H36M_17.num_joints, source.device)
 
     def advance(self, step: int) -> None:
         """Put the batch of a step there."""

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.device import Precision, computing_in
+from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.training.noising import NoisyBatch, denoising_loss
-from htp_diffusion.training.preset import Preset
 
 _WARMUP_STEPS = 3  # before a capture: libraries choose their kernels, the optimizer makes its state
 
@@ -21,7 +21,7 @@ class Learner:
         preset: Rates and decays; the learning rate itself is ``rate``.
         batch: Where every step's batch will lie.
         rate: The learning rate, a number on the model's device that changes between steps.
-        precision: As ``computing_in`` has it.
+        precision: As ``precision_of`` has it.
 
     Attributes:
         average: The model with the running average of the weights, which is what samples.
@@ -49,7 +49,7 @@ class Learner:
         if self._graph is not None:
             self._graph.replay()
             return
-        with computing_in(self.precision, self.loss.device):
+        with precision_of(self.precision, self.loss.device):
             loss = denoising_loss(self.model, self.batch)
             loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm, foreach=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.pose.cameras import MIN_DEPTH
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.batches import Batch, check_windows, steps_that_cover
 from htp_diffusion.training.detector import measured_noise, synthetic_noise
@@ -27,8 +27,8 @@ _STANDING = (6, 5, 7, 8, 9)
 
 def _ancestors() -> Float[Tensor, "joints joints"]:
     """1 where a bone (named by its child joint) lies on the way from the root to a joint."""
-    way = torch.zeros(H36M17.num_joints, H36M17.num_joints)
-    for joint, parent in enumerate(H36M17.parents):
+    way = torch.zeros(H36M_17.num_joints, H36M_17.num_joints)
+    for joint, parent in enumerate(H36M_17.parents):
         if parent >= 0:
             way[joint] = way[parent]
             way[joint, joint] = 1.0
@@ -99,8 +99,8 @@ class VirtualBatches:
         self._weight = length.double().cumsum(0).div(length.sum()).float().to(self.device)
         self._centre = torch.stack([motion.positions[:, 0].mean(dim=0) for motion in motions]).to(self.device)
         self._frames = torch.cat([motion.positions for motion in motions]).float().to(self.device)
-        self._parents = torch.tensor(H36M17.parents, device=self.device).clamp(min=0)
-        self._mirror = torch.tensor(H36M17.mirror, device=self.device)
+        self._parents = torch.tensor(H36M_17.parents, device=self.device).clamp(min=0)
+        self._mirror = torch.tensor(H36M_17.mirror, device=self.device)
         self._ancestors = _ancestors().to(self.device)
 
     def draw(self, generator: torch.Generator, batches: int = 1) -> Batch:
@@ -128,7 +128,7 @@ class VirtualBatches:
         self, positions: Float[Tensor, "batch frames joints 3"], draws: Draws
     ) -> Float[Tensor, "batch frames joints 3"]:
         """The same motion of another body: its bones longer or shorter, left as right."""
-        spread = 1.0 + self.variety.limb * draws.uniform(H36M17.num_joints, low=-1.0)
+        spread = 1.0 + self.variety.limb * draws.uniform(H36M_17.num_joints, low=-1.0)
         spread = (spread + spread[:, self._mirror]) / 2
         body = 1.0 + self.variety.body * draws.uniform(low=-1.0)
         bones = positions - positions[:, :, self._parents]
