@@ -1,6 +1,6 @@
 """How far a trained host gets on fewer frames: patched, untrained and after a short fine-tuning.
 
-    python benchmarks/study_adapters.py --data ../shared/data/cmu/data_3d_cmu.npz
+    python benchmarks/study.py adapters --data ../shared/data/cmu/data_3d_cmu.npz
 
 A study that was stopped goes on where it was when the same command is given again.
 """
@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import adapters
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
@@ -54,7 +54,7 @@ from htp_modules.config import Recovery, resolve_frames
 console = Console(stderr=True)
 
 KEEP = (1.0, 1 / 2, 1 / 3, 2 / 9)
-_D3DP = Path(__file__).resolve().parent / "checkpoints" / "d3dp-small.json"
+_D3DP = Path(__file__).resolve().parents[3] / "checkpoints" / "d3dp-small.json"
 _FRAMES, _DIM, _HEADS = 27, 64, 4  # of the MixSTE
 _TRAINING_FRAMES = 324  # in a batch, as in the small preset
 _SCORED_AT_ONCE, _TIMED = 12, 4  # windows
@@ -305,7 +305,3 @@ def main(options: Options) -> None:
     write_json(options.out / "study.json", study)
     draw_patched(options.out / "study.png", study)
     print(f"written: {options.out / 'study.json'}, {options.out / 'study.png'}")
-
-
-if __name__ == "__main__":
-    run_command(main, Options)

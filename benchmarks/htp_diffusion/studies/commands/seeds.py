@@ -1,6 +1,6 @@
 r"""How much of a difference between models is the seed: checkpoints of several seeds, scored alike.
 
-    python benchmarks/study_seeds.py runs/d3dp-0 runs/d3dp-1 runs/htp-0 runs/htp-1 \
+    python benchmarks/study.py seeds runs/d3dp-0 runs/d3dp-1 runs/htp-0 runs/htp-1 \
         --data ../shared/data/cmu/data_3d_cmu.npz
 
 A study that was stopped goes on where it was when the same command is given again.
@@ -15,7 +15,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
@@ -207,7 +207,3 @@ def _check_unseen(found: Mapping[Path, Checkpoint], motions: Sequence[str]) -> N
             raise BenchmarkError(
                 f"{path} was trained on motion that is to be scored: {', '.join(trained[:3])}"
             )
-
-
-if __name__ == "__main__":
-    run_command(main, Options)
