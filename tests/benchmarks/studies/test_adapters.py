@@ -12,6 +12,7 @@ from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.studies import patched_hosts
 from htp_diffusion.studies.commands import adapters as study_of_adapters
 from htp_diffusion.studies.commands.adapters import PLAIN, Options, Variant
 from htp_diffusion.studies.patched_table import PatchedRow, PatchedStudy, draw_patched, patched_table
@@ -50,10 +51,15 @@ def test_the_study_goes_on_where_it_was(small, monkeypatch, capsys):
     def no_more(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(study_of_adapters, "fit", no_more)
+    monkeypatch.setattr(patched_hosts, "fit", no_more)
     study_of_adapters.main(small)
     again = read_json(small.out / "study.json", PatchedStudy)
     assert [row.mpjpe for row in again.rows] == [row.mpjpe for row in study.rows]
+    # A file that was cut, as before files were written whole, is told.
+    part = small.parts.folder / "D3DP-plain.json"
+    part.write_text(part.read_text()[:-40])
+    with pytest.raises(BenchmarkError, match=r"D3DP-plain\.json is not JSON"):
+        study_of_adapters.main(small)
     # Another study does not take these parts for its own.
     with pytest.raises(AssertionError, match="trained again"):
         study_of_adapters.main(dataclasses.replace(small, tune_steps=2))

@@ -18,10 +18,10 @@ from rich.console import Console
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
-from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set, file_set
@@ -29,6 +29,7 @@ from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.checkpoint import Checkpoint, Weights, load_checkpoint, load_denoiser
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NAMES
+from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.studies.sweep import Scoring
@@ -65,11 +66,12 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A scored checkpoint as it is kept: on what and how, and the result."""
+class Score:
+    """What the errors of a checkpoint depend on."""
 
+    run: Run
+    weights: Weights
     scoring: Scoring
-    row: SeedErrors
 
 
 def main(options: Options) -> None:
@@ -137,22 +139,18 @@ def scored_run(
     Raises:
         BenchmarkError: The folder holds its scores on other data, or cannot be written.
     """
-    kept = out / scoring.folder / f"{run.sha256[:16]}-{weights}.json"
-    if kept.exists():
-        part = read_json(kept, Part)
-        if (part.scoring, part.row.run) != (scoring, run):
-            raise BenchmarkError(f"{kept} was scored otherwise; name another --out")
-        return part.row
-    make_folder(kept.parent)
-    _, denoiser = load_denoiser(path, weights=weights)
-    row = SeedErrors(
+
+    def score() -> Errors:
+        _, denoiser = load_denoiser(path, weights=weights)
+        return grade(denoiser, clips, scoring.sampling(run.denoiser, device), device)
+
+    asked = Score(run=run, weights=weights, scoring=scoring)
+    return SeedErrors(
         run=run,
         hypotheses=scoring.hypotheses,
         denoising_steps=scoring.denoising_steps,
-        errors=grade(denoiser, clips, scoring.sampling(run.denoiser, device), device),
+        errors=Parts(out / scoring.folder).find_or_make(f"{run.sha256[:16]}-{weights}", asked, Errors, score),
     )
-    write_json(kept, Part(scoring=scoring, row=row))
-    return row
 
 
 def _json_of(path: Path) -> Path:
