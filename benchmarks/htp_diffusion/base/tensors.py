@@ -1,7 +1,7 @@
 """Named tensors in a safetensors file that is whole or not there."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -31,15 +31,21 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
         raise BenchmarkError(f"cannot write {path}: {error}") from error
 
 
-def read_tensors(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Tensor]:
-    """Read tensors, on the CPU; those whose names are not wanted are left on the disk.
+def read_tensors(
+    path: Path, wanted: Callable[[Sequence[str]], Iterable[str]] = lambda names: names
+) -> dict[str, Tensor]:
+    """Read tensors, on the CPU.
+
+    Args:
+        path: The file.
+        wanted: Those to read among all names of the file; the others are left on the disk.
 
     Raises:
         BenchmarkError: The file is missing, cut or no safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in wanted(list(file.keys()))}
     except OSError as error:
         raise BenchmarkError(f"cannot read {path}: {error.strerror or error}") from error
     except SafetensorError as error:

@@ -27,7 +27,7 @@ from htp_diffusion.training.pace import Pace, drawn_ahead
 from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
 from htp_diffusion.training.scalars import AddScalar
 from htp_diffusion.training.shared_norm import share_batch_norms
-from htp_diffusion.training.state import average_state, restore_run, run_state
+from htp_diffusion.training.state import restore_run, run_state
 
 
 def diffusion_loss(
@@ -194,7 +194,7 @@ class Trainer:
         )
         if all(error < earlier.mpjpe for earlier in before):
             # Before last.json, which says that this was done: a run killed between the two does it again.
-            save_checkpoint(self.path.with_name("best.json"), progress, average_state(self.average))
+            save_checkpoint(self.path.with_name("best.json"), progress, self.average.module.state_dict())
         return progress
 
     def _draw(self, step: int) -> _Drawn:

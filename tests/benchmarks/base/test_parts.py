@@ -142,7 +142,7 @@ def test_what_is_not_wanted_stays_on_the_disk(tmp_path, monkeypatch):
             return self.inside.get_tensor(name)
 
     monkeypatch.setattr(tensors, "safe_open", Watched)
-    assert list(read_tensors(path, lambda name: name.startswith("model."))) == ["model.a"]
+    assert list(read_tensors(path, lambda names: [name for name in names if name[0] == "m"])) == ["model.a"]
     assert read == ["model.a"]
 
 

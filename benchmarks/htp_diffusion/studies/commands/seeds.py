@@ -26,9 +26,10 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.sampling import read_hxk
-from htp_diffusion.models.checkpoint import Checkpoint, Weights, load_checkpoint, load_denoiser
+from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser, read_record
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.weights import Weights
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
@@ -77,7 +78,7 @@ class Score:
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
     ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
-    found = {path: load_checkpoint(path)[0] for path in map(_json_of, options.checkpoints)}
+    found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
     num_frames = _comparable(found)
