@@ -248,6 +248,25 @@ def test_masks_that_break_an_invariant():
 
 
 @pytest.mark.parametrize(
+    ("bias", "error", "message"),
+    [
+        (torch.ones(1, 1, 2, 2, dtype=torch.bool), DtypeError, "expects a floating bias, got torch.bool"),
+        ([0.0], DtypeError, "expects a floating bias, got list"),
+        (torch.zeros(1, 2, 2), ShapeError, r"shape of keep, \(1, 1, 2, 2\), got \(1, 2, 2\)"),
+    ],
+)
+def test_making_a_mask_with_another_bias(bias, error, message):
+    with pytest.raises(error, match=message):
+        TemporalMask(torch.ones(1, 1, 2, 2, dtype=torch.bool), bias)
+
+
+def test_a_bias_that_is_another_masks():
+    mask = TemporalMask(torch.ones(1, 1, 2, 2, dtype=torch.bool), torch.full((1, 1, 2, 2), -torch.inf))
+    with pytest.raises(MaskError, match="bias of a mask is 0 where it keeps and -inf elsewhere, got another"):
+        mask.validate()
+
+
+@pytest.mark.parametrize(
     ("index", "error", "message"),
     [
         (torch.tensor([[0.0]]), DtypeError, "KeptFrames expects an int64 tensor, got torch.float32"),

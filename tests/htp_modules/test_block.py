@@ -12,12 +12,11 @@ from htp_modules.block import DropPath, TransformerBlock
 def test_equals_the_slow_formula(qkv_bias, masked):
     block = shake(TransformerBlock(4, 2, mlp_ratio=3.0, qkv_bias=qkv_bias).double())
     x = torch.randn(2, 5, 4, dtype=torch.float64)
-    keep = random_mask(1, 2, 5).folded() if masked else None
-    expected = [
-        oracles.block(s, lists(block), 2, None if keep is None else keep[i].tolist())
-        for i, s in enumerate(x.tolist())
-    ]
-    assert_close(block(x, keep), torch.tensor(expected, dtype=torch.float64))
+    mask = random_mask(1, 2, 5) if masked else None
+    keep = mask.folded().tolist() if mask else [None, None]
+    expected = [oracles.block(s, lists(block), 2, k) for s, k in zip(x.tolist(), keep, strict=True)]
+    additive = mask.additive(torch.float64)[0] if mask else None
+    assert_close(block(x, additive), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Network, lists, random_mask, shake, tokens
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from htp_modules import HTP, MGPTP, SFTMHSA, TCEP, CrossMHSA, HTPConfig, Interpolation, SpatialGCN, record
@@ -267,6 +268,28 @@ def test_autocast_through_the_whole_flow(training):
     if not training:
         exact = network(x)
         assert (out.float() - exact).norm() < 0.05 * exact.norm()
+
+
+class Reciprocals(TorchDispatchMode):
+    """Counts how often M⁺ is made: each time by one reciprocal of a (frames, frames) tensor."""
+
+    made = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.made += func is torch.ops.aten.reciprocal.default and args[0].ndim == 4
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_m_plus_is_made_once_for_a_call(autocast):
+    network = Network(depth=5, config=HTPConfig(num_sft_layers=3)).eval()
+    x = torch.randn(1, 9, 3, 8)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast), record(network) as seen:
+        with Reciprocals() as counter:
+            network(x)
+        assert counter.made == 1
+    dtype = torch.bfloat16 if autocast else torch.float32
+    assert seen.masks[0].validate().additive().dtype == dtype
 
 
 def test_meta_tensors_give_shapes():

@@ -46,6 +46,37 @@ def test_additive(dtype):
     assert additive.flatten().tolist() == expected
 
 
+def with_bias(mask, dtype=torch.float32):
+    return TemporalMask(mask.keep, mask.additive(dtype))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16])
+def test_a_mask_that_carries_m_plus_gives_what_it_would_make(dtype):
+    mask = random_mask(1, 2, 4)
+    carried = with_bias(mask, torch.bfloat16).validate()
+    assert torch.equal(carried.additive(dtype), mask.additive(dtype))
+    assert carried.additive() is carried.bias
+    assert mask.additive().dtype == torch.float32
+
+
+def test_m_plus_moves_with_its_mask_and_is_copied_with_it():
+    mask = with_bias(random_mask(1, 2, 3))
+    assert mask.to("meta").bias.is_meta
+    for other in (copy.deepcopy(mask), pickle.loads(pickle.dumps(mask)), mask.to("cpu")):
+        assert torch.equal(other.validate().bias, mask.bias)
+    # It stays behind at the border of an exported program, and with a choice of frames.
+    assert len(_pytree.tree_leaves(mask)) == 1
+    assert _pytree.tree_map(torch.clone, mask).bias is None
+    assert mask.restrict(KeptFrames(torch.tensor([[0, 2]]), 3)).bias is None
+
+
+@given(sizes)
+def test_frame_weights_by_another_mean(size):
+    mask = random_mask(*size)
+    pool = torch.nn.AdaptiveAvgPool1d(1)
+    assert torch.equal(mask.frame_weights(pool), mask.frame_weights())
+
+
 @given(sizes, st.data())
 def test_restrict(size, data):
     batch, _, frames = size
