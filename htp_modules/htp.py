@@ -97,13 +97,18 @@ class HTP(nn.Module):
                 f"num_sft_layers={self.config.num_sft_layers} needs at least {first_pruned} pairs of blocks, "
                 f"got {len(pairs)}"
             )
-        x, mask = self.tcep(pairs[0].spatial(x))
+        # Each result replaces its input at once, so that no more of them are alive than one block needs.
+        x = pairs[0].spatial(x)
+        x, mask = self.tcep(x)
         if inject is not None:
             x = inject(x)
         x = pairs[0].temporal(x, mask)
         for pair in pairs[1:first_pruned]:
-            x = pair.temporal(pair.spatial(x), mask)
+            x = pair.spatial(x)
+            x = pair.temporal(x, mask)
         x, kept = self.mgptp(x, mask)
+        del mask
         for pair in pairs[first_pruned:]:
-            x = pair.temporal(pair.spatial(x), None)
+            x = pair.spatial(x)
+            x = pair.temporal(x, None)
         return x if kept.is_all else self.recovery(x, kept)
