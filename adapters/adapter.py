@@ -20,6 +20,7 @@ class Facts:
         dim: D, channels of a token.
         num_heads: Heads of its temporal attention.
         depth: Pairs of a spatial and a temporal block.
+        noisy_channels: The last of ``in_channels``, if the host denoises: the coordinates of a noisy joint.
     """
 
     num_frames: int
@@ -28,6 +29,7 @@ class Facts:
     dim: int
     num_heads: int
     depth: int
+    noisy_channels: int = 0
 
 
 def no_modules(facts: Facts) -> dict[str, nn.Module]:

@@ -5,6 +5,7 @@ Multi-Hypothesis Aggregation", ICCV 2023, and its public code. The timestep ente
 before spatial block 0, so that a fresh patch that prunes nothing computes what the host does.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def probe_d3dp(host: nn.Module) -> Facts:
     probe.module("time_mlp")
     probe.nothing_but("", TRUNK_PARTS | {"time_mlp"})
     probe.finish()
-    return facts
+    return replace(facts, noisy_channels=COORDINATES)
 
 
 def run_d3dp(

@@ -48,7 +48,8 @@ class HostHTP(HTP):
         self.from_scratch = from_scratch
         self.frozen: tuple[str, ...] = ()
         if config.spatial_gcn:
-            self.spatial_gcn = SpatialGCN(facts.in_channels, facts.dim, facts.num_joints)
+            coordinates = facts.in_channels - facts.noisy_channels
+            self.spatial_gcn = SpatialGCN(coordinates, facts.dim, facts.num_joints, facts.noisy_channels)
             if not from_scratch:
                 self.spatial_gain = nn.Parameter(torch.zeros(facts.dim))
         for name, module in modules.items():

@@ -17,7 +17,23 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.ablation import (
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.data.motion import windows
+from htp_diffusion.data.source import Source, training_motions
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.models.variants import VariantConfig
+from htp_diffusion.speed.counting import count_denoiser
+from htp_diffusion.speed.lineup import random_inputs
+from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
+from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables, draw_ablation
+from htp_diffusion.studies.paper_rows import (
     TABLES,
     Recipe,
     Setting,
@@ -26,24 +42,7 @@ from htp_diffusion.ablation import (
     settings,
     whole_model,
 )
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import embedded_set, file_set
-from htp_diffusion.data.motion import windows
-from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.device import choose_device, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.models.variants import VariantConfig
-from htp_diffusion.options import by_default
-from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables, draw_ablation
-from htp_diffusion.report.counting import count_denoiser
-from htp_diffusion.report.measure import SpeedUp, interleaved, speed_up
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.sweep import Scoring, Sweep
-from htp_diffusion.throughput.lineup import random_inputs
-from htp_diffusion.training.preset import PRESETS, PresetName
+from htp_diffusion.studies.sweep import Scoring, Sweep
 
 _TIMED = 4  # windows of the preset's length
 _GIGA, _MEGA = 1e9, 1e6

@@ -7,17 +7,16 @@ from typing import Annotated
 import torch
 
 from adapters import patch_mixste, patch_motionbert
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import Column, Table, show
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.models.variants import Variant, VariantConfig
-from htp_diffusion.options import by_default
-from htp_diffusion.pose.skeleton import H36M17
-from htp_diffusion.report.counting import Count, count, count_denoiser
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import Column, Table, show
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.speed.counting import Count, count, count_denoiser
 from htp_modules import HTPConfig
 
 FRAMES, DIM, DEPTH = 243, 512, 8
@@ -57,8 +56,8 @@ def count_rows() -> list[MacsRow]:
         mixste, motionbert = MixSTE(), DSTformer(dim_feat=DIM, maxlen=FRAMES)
         htp_mixste = patch_mixste(MixSTE(), from_scratch=True)
         htp_motionbert = patch_motionbert(DSTformer(dim_feat=DIM, maxlen=FRAMES), from_scratch=True)
-        pose_2d = torch.empty(1, FRAMES, H36M17.num_joints, 2)
-        confident = torch.empty(1, FRAMES, H36M17.num_joints, 3)
+        pose_2d = torch.empty(1, FRAMES, H36M_17.num_joints, 2)
+        confident = torch.empty(1, FRAMES, H36M_17.num_joints, 3)
     d3dp = count_denoiser(D3DPDenoiser, FRAMES)
     htp = {layers: _count_htp(layers) for layers in (1, 2, 3, 4)}
     one, recovered = "one pass", "one pass, Cross MHSA on all frames"
@@ -113,7 +112,7 @@ def macs_table(rows: list[MacsRow]) -> Table:
         for row in rows
     ]
     return Table(
-        title=f"Multiply-accumulates, G: batch 1, T={FRAMES}, J={H36M17.num_joints}, D={DIM}, depth {DEPTH}",
+        title=f"Multiply-accumulates, G: batch 1, T={FRAMES}, J={H36M_17.num_joints}, D={DIM}, depth {DEPTH}",
         columns=(
             Column("model"),
             Column("setting"),

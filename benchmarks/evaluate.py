@@ -12,27 +12,26 @@ from typing import Annotated
 
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import Contender, Pruning, trained_contender
-from htp_diffusion.data.labelled import ClipSet
-from htp_diffusion.data.protocol import ProtocolName, protocol_named
-from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.device import Precision, choose_device, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.evaluation import evaluate_denoiser
-from htp_diffusion.files import make_folder
-from htp_diffusion.options import by_default
-from htp_diffusion.report.evaluation import (
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.comparison.action_table import (
     EvaluationResult,
     EvaluationRow,
     action_table,
     evaluation_table,
 )
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.sampling import Sampling
+from htp_diffusion.data.labelled import ClipSet
+from htp_diffusion.data.protocol import ProtocolName, protocol_named
+from htp_diffusion.data.source import Source, test_clips
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.scoring.action_scores import evaluate_denoiser
 
 
 @dataclass(frozen=True, kw_only=True)

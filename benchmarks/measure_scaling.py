@@ -7,27 +7,19 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.command import run_command
-from htp_diffusion.device import Precision, choose_device, computing_in, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.execution import Mode, check_mode
-from htp_diffusion.options import by_default
-from htp_diffusion.report.measure import interleaved
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.scaling import (
-    Axis,
-    Curve,
-    Point,
-    ScalingResult,
-    draw_scaling,
-    scaling_table,
-)
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.throughput.agreement import exact_difference, short_inputs
-from htp_diffusion.throughput.lineup import Entrant, Sizes, line_up
-from htp_diffusion.throughput.sharding import Shards
-from htp_diffusion.throughput.timing import Draw, Setting, timed_call
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import Mode, check_mode
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.speed.agreement import exact_difference, short_inputs
+from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
+from htp_diffusion.speed.measure import interleaved
+from htp_diffusion.speed.scaling import Axis, Curve, Point, ScalingResult, draw_scaling, scaling_table
+from htp_diffusion.speed.sharding import Shards
+from htp_diffusion.speed.timing import Draw, Setting, timed_call
 from htp_modules import HTPConfig
 
 _GIGA = 1e9
@@ -181,7 +173,7 @@ def _curves(
             points.setdefault(entrant.name, []).append(
                 (name, value, setting.passes * entrant.cost.true_macs / _GIGA)
             )
-    with torch.inference_mode(), computing_in(options.precision, device):
+    with torch.inference_mode(), precision_of(options.precision, device):
         for case in cases.values():
             case()
         timings = interleaved(cases, repeats=options.repeats, warmup=options.warmup, device=device)

@@ -9,24 +9,23 @@ from typing import Annotated
 import torch
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.device import Precision, choose_device, computing_in, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.execution import Mode, check_mode
-from htp_diffusion.options import by_default
-from htp_diffusion.pose.skeleton import H36M17
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.roofline import SQUARES, Roofline, measure_roofline
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.report.throughput import Group, ThroughputResult
-from htp_diffusion.report.throughput_tables import throughput_tables
-from htp_diffusion.sampling import read_hxk
-from htp_diffusion.throughput.agreement import exact_difference, fused_difference, short_inputs
-from htp_diffusion.throughput.drift import Drift, measure_drift
-from htp_diffusion.throughput.lineup import Entrant, Host, Sizes, line_up
-from htp_diffusion.throughput.sharding import Shards, shards
-from htp_diffusion.throughput.timing import Draw, Setting, summed, time_group
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import Mode, check_mode
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
+from htp_diffusion.speed.drift import Drift, measure_drift
+from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.speed.result import Group, ThroughputResult
+from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
+from htp_diffusion.speed.sharding import Shards, shards
+from htp_diffusion.speed.tables import throughput_tables
+from htp_diffusion.speed.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
 
 _SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)
@@ -123,7 +122,7 @@ def check(options: Options, device: torch.device) -> None:
     for mode in options.mode:
         check_mode(mode, device)
     for precision in options.precision:
-        with computing_in(precision, device):
+        with precision_of(precision, device):
             pass
     draws = [parse_sampling(text) for text in options.sampling]
     if parse_sampling(options.drift_sampling) is None:
@@ -146,7 +145,7 @@ def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
     shared = shared or Shards()
     device = choose_device(shared.device(options.device))
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
     check(options, device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -225,7 +224,7 @@ def _roofline(
     mine = measure_roofline(
         device,
         precision,
-        tokens=max(1, batch // shared.count) * frames * H36M17.num_joints,
+        tokens=max(1, batch // shared.count) * frames * H36M_17.num_joints,
         dim=options.dim,
         squares=options.matmul_sizes or SQUARES[device.type],
         together=shared.wait,

@@ -9,22 +9,21 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from htp_diffusion.command import run_command
-from htp_diffusion.device import Precision, choose_device, computing_in, device_name
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.options import by_default
-from htp_diffusion.pose.skeleton import H36M17
-from htp_diffusion.report.counting import count_denoiser
-from htp_diffusion.report.measure import interleaved, peak_memory, speed_up
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.step_cost import StepResult, TrainingCost, step_table
-from htp_diffusion.report.tables import show
+from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.speed.counting import count_denoiser
+from htp_diffusion.speed.measure import interleaved, peak_memory, speed_up
+from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.training.batches import Batch
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
-from htp_diffusion.training.preset import PRESETS
 from htp_modules import HTPConfig
 
 _BASELINE = "D3DP"
@@ -83,7 +82,7 @@ def denoiser_configs(options: Options) -> dict[str, DenoiserConfig]:
 def random_batch(batch: int, frames: int) -> NoisyBatch:
     """Random poses with noise added: the same at every call."""
     generator = torch.Generator().manual_seed(0)
-    shape = (batch, frames, H36M17.num_joints)
+    shape = (batch, frames, H36M_17.num_joints)
     clean = Batch(
         torch.rand(*shape, 2, generator=generator) * 2 - 1, torch.rand(*shape, 3, generator=generator) - 0.5
     )
@@ -98,7 +97,7 @@ def training_step(
     parameters = list(model.parameters())
 
     def step() -> float:
-        with computing_in(precision, device):
+        with precision_of(precision, device):
             loss = denoising_loss(model, batch)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, PRESETS["paper"].clip_norm)

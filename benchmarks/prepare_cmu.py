@@ -9,15 +9,15 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.data import asfamc, bvh
-from htp_diffusion.data.asf import METRES, AsfSkeleton, read_asf
-from htp_diffusion.data.cmu import CMU_FPS
-from htp_diffusion.data.mocap import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import whole_file
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.data.mocap import amc, bvh
+from htp_diffusion.data.mocap.asf import METRES, AsfSkeleton, read_asf
+from htp_diffusion.data.mocap.cmu import CMU_FPS
+from htp_diffusion.data.mocap.h36m_joints import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
 from htp_diffusion.data.motion import Motion
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import whole_file
-from htp_diffusion.report.progress import progress_bar
 
 _MOTIONS = (".amc", ".bvh")
 
@@ -105,7 +105,7 @@ def convert(path: Path, options: Options, skeletons: dict[Path, AsfSkeleton]) ->
     if path.parent not in skeletons:
         skeletons[path.parent] = read_asf(find_skeleton(path.parent))
     skeleton = skeletons[path.parent]
-    points = asfamc.forward_kinematics(skeleton, asfamc.read_amc(path, skeleton))
+    points = amc.forward_kinematics(skeleton, amc.read_amc(path, skeleton))
     return to_motion(name, points, ASF_POINTS, options.amc_fps, _step(path, options.amc_fps, options.fps))
 
 

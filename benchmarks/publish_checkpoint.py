@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.training.checkpoint import load_checkpoint, save_checkpoint
+from htp_diffusion.base.command import run_command
+from htp_diffusion.models.checkpoint import load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,32 +6,30 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.command import run_command
-from htp_diffusion.comparison import compare
-from htp_diffusion.contender import (
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.comparison.comparison import compare
+from htp_diffusion.comparison.kept_frames import draw_frames, observe_retention
+from htp_diffusion.comparison.table import InferenceResult, inference_table
+from htp_diffusion.data.motion import windows
+from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
+from htp_diffusion.diffusion.sampling import Sampling, first_windows, fit_sampling
+from htp_diffusion.models.config import Kind
+from htp_diffusion.models.contender import (
     Contender,
     Pruning,
     trained_contenders,
     untrained_contenders,
     with_fewer_early,
 )
-from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
-from htp_diffusion.data.motion import windows
-from htp_diffusion.device import Precision, choose_device, computing_in, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
-from htp_diffusion.models.config import Kind
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
-from htp_diffusion.options import by_default
-from htp_diffusion.report.frames import draw_frames
-from htp_diffusion.report.inference import InferenceResult, inference_table
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.retention import observe_retention
-from htp_diffusion.sampling import Sampling, first_windows, fit_sampling
-from htp_diffusion.training.preset import PresetName
+from htp_diffusion.models.preset import PresetName
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
@@ -142,7 +140,7 @@ def main(options: Options) -> None:
     for contender in contenders:
         if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
             [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
-            with computing_in(options.precision, device):
+            with precision_of(options.precision, device):
                 retention = observe_retention(contender.denoiser, pictured, sampling)
             draw_frames(out / "kept_frames.png", found.clips[0], retention, contender.name)
             print(f"written: {out / 'kept_frames.png'}")

@@ -19,29 +19,35 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import adapters
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import EvaluationSet, embedded_set, file_set
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
+from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
+from htp_diffusion.diffusion.sampling import Sampling, first_windows
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
-from htp_diffusion.grading import score_clips
+from htp_diffusion.models.checkpoint import load_denoiser
 from htp_diffusion.models.mixste import MixSTE
-from htp_diffusion.options import by_default
-from htp_diffusion.report.counting import true_macs
-from htp_diffusion.report.measure import SpeedUp, interleaved, speed_up
-from htp_diffusion.report.patched import PatchedRow, PatchedStudy, Treatment, draw_patched, patched_table
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import read_json, write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.sampling import Sampling, first_windows
-from htp_diffusion.scoring import Errors, mean_scores, score_clip
-from htp_diffusion.throughput.lineup import random_inputs
-from htp_diffusion.training.batches import Batch, Batches, step_generator
-from htp_diffusion.training.checkpoint import load_denoiser
+from htp_diffusion.scoring.clip_scores import Errors, mean_scores, score_clip
+from htp_diffusion.scoring.draw_and_score import score_clips
+from htp_diffusion.speed.counting import true_macs
+from htp_diffusion.speed.lineup import random_inputs
+from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
+from htp_diffusion.studies.patched_table import (
+    PatchedRow,
+    PatchedStudy,
+    Treatment,
+    draw_patched,
+    patched_table,
+)
+from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
+from htp_diffusion.training.virtual import VirtualBatches
 from htp_modules import HTPConfig
 from htp_modules.config import Recovery, resolve_frames
 
@@ -111,7 +117,7 @@ class Host:
         self, model: nn.Module, motions: Sequence[Motion], steps: int, rate: float, seed: int
     ) -> nn.Module:
         """Train a model of this kind on."""
-        drawn = Batches(motions, self.num_frames, _TRAINING_FRAMES // self.num_frames)
+        drawn = VirtualBatches(motions, self.num_frames, _TRAINING_FRAMES // self.num_frames)
 
         def loss(step: int) -> Float[Tensor, ""]:
             generator = step_generator(seed, step)

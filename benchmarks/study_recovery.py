@@ -14,15 +14,15 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance, provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import Column, Table, show
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.options import by_default
-from htp_diffusion.report.provenance import Provenance, provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import Column, Table, show
-from htp_diffusion.training.batches import Batches, step_generator
+from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.fit import fit
+from htp_diffusion.training.virtual import VirtualBatches
 from htp_modules import CrossMHSA, Interpolation, KeptFrames
 from htp_modules.attention import explicit_attention
 
@@ -124,7 +124,7 @@ RECOVERIES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def learn(recovery: nn.Module, batches: Batches, steps: int, seed: int) -> list[float]:
+def learn(recovery: nn.Module, batches: VirtualBatches, steps: int, seed: int) -> list[float]:
     """The error of each training step in mm."""
     restorer = Restorer(recovery)
 
@@ -156,7 +156,7 @@ def main(options: Options) -> None:
     """Train each, print the table, write the JSON."""
     if options.steps < 3:
         raise BenchmarkError(f"steps expects at least 3, got {options.steps}")
-    batches = Batches(synthetic_motions(seed=1, count=6), _FRAMES, _BATCH)
+    batches = VirtualBatches(synthetic_motions(seed=1, count=6), _FRAMES, _BATCH)
     rows = []
     for name, build in RECOVERIES.items():
         torch.manual_seed(options.seed)

@@ -15,24 +15,23 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import NAMES
-from htp_diffusion.data.evaluation import embedded_set, file_set
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Windows, windows
-from htp_diffusion.device import choose_device, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
-from htp_diffusion.grading import grade
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.models.checkpoint import Checkpoint, Weights, load_checkpoint, load_denoiser
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.options import by_default
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import read_json, write_json
-from htp_diffusion.report.seeds import Run, SeedErrors, SeedStudy, seeds_table
-from htp_diffusion.report.tables import show
-from htp_diffusion.sampling import read_hxk
-from htp_diffusion.sweep import Scoring
-from htp_diffusion.training.checkpoint import Checkpoint, Weights, load_checkpoint, load_denoiser
+from htp_diffusion.models.contender import NAMES
+from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
+from htp_diffusion.studies.sweep import Scoring
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Train a D3DP or HTP denoiser.
+"""Train a D3DP or HTP denoiser, or MixSTE as it is or with HTP.
 
     python benchmarks/train.py htp --preset small --data ../shared/data/cmu/data_3d_cmu.npz --out runs/htp
 
@@ -18,22 +18,25 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
+from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.options import by_default
+from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.training.batches import Batches, BatchSource, ClipBatches
+from htp_diffusion.training.batches import BatchSource, ClipBatches
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS, Preset, PresetName
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import VALIDATION_SEED, Validation, held_out, one_view_each
+from htp_diffusion.training.variety import VARIETIES, VarietyName
+from htp_diffusion.training.virtual import VirtualBatches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +46,15 @@ class Options:
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
-    """Size and schedule: tiny (a minute), small (the shipped checkpoints), paper."""
+    """Size and schedule: tiny (a minute), small (an hour of a core), base (three hours), large (five minutes
+    of an H100), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
+    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
+    """Further data_3d_*.npz of world motion, all of it to train on."""
+    variety: VarietyName = "scored"
+    """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
+    webcams, and what real detectors get wrong); for motion without cameras of its own."""
     out: Annotated[Path | None, by_default("runs/KIND-PRESET", "FOLDER")] = None
     """Folder of the run. A run that is there is resumed."""
     epochs: Annotated[int | None, by_default("the preset's", "N")] = None
@@ -104,12 +113,15 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
     motions = training_motions(
         options.source, SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips
     )
+    motions += [motion for path in options.extra for motion in read_npz(path, options.source.fps)]
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
     held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
-    views = seen_around([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
+    views = virtual_views([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
     trained = [motion for motion in fitting if motion.name not in held]
     return TrainingData(
-        batches=Batches(trained or motions, preset.num_frames, preset.batch_size),
+        batches=VirtualBatches(
+            trained or motions, preset.num_frames, preset.batch_size, VARIETIES[options.variety]
+        ),
         validation=_validation(views, preset),
         left_out=[motion.name for motion in motions if len(motion.positions) < preset.num_frames],
     )
@@ -117,10 +129,12 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
 
 def _seen_training_data(options: Options, preset: Preset) -> TrainingData:
     """The same of a data set with cameras: what is held out is held out through each of them."""
+    if options.extra:
+        raise BenchmarkError(f"dataset {options.source.kind} has cameras of its own: --extra does not fit it")
     if options.synthetic_clips:
         raise BenchmarkError(f"dataset {options.source.kind} has no --synthetic-clips beside its own")
     found = training_clips(options.source)
-    if options.kind == "htp" and found.space.layout != H36M_17:
+    if options.kind.startswith("htp") and found.space.layout != H36M_17:
         raise BenchmarkError(
             f"HTP links joints along the bones of {H36M_17.name}, these poses are {found.space.layout.name}: "
             "give --conversion by-place"
@@ -165,7 +179,7 @@ def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
     if options.sft_layers is None:
         return denoiser
     if denoiser.htp is None:
-        raise BenchmarkError("sft-layers is an option of HTP; D3DP has none")
+        raise BenchmarkError(f"sft-layers is an option of HTP; {NAMES[options.kind]} has none")
     return dataclasses.replace(
         denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
     )

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from count_macs import MacsRow, macs_table
-from htp_diffusion.command import run_command
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.ablation import AblationResult, ablation_tables
-from htp_diffusion.report.inference import InferenceResult, inference_table
-from htp_diffusion.report.patched import PatchedStudy, patched_table
-from htp_diffusion.report.provenance import Provenance
-from htp_diffusion.report.scaling import ScalingResult, scaling_table
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.seeds import SeedStudy, seeds_table
-from htp_diffusion.report.step_cost import TrainingCost, step_table
-from htp_diffusion.report.tables import Table
-from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.report.throughput_tables import throughput_tables
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance
+from htp_diffusion.base.results import read_json
+from htp_diffusion.base.tables import Table
+from htp_diffusion.comparison.table import InferenceResult, inference_table
+from htp_diffusion.speed.result import ThroughputResult
+from htp_diffusion.speed.scaling import ScalingResult, scaling_table
+from htp_diffusion.speed.step_cost import TrainingCost, step_table
+from htp_diffusion.speed.tables import throughput_tables
+from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
+from htp_diffusion.studies.patched_table import PatchedStudy, patched_table
+from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
 from study_recovery import Study, study_table
 
 _ROOT = Path(__file__).resolve().parents[1]

@@ -26,7 +26,7 @@ _MASKED_MARGIN = 1e-3  # share of the largest distance by which a masked pair is
 
 
 def pairwise_distance(x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames frames"]:
-    """||x_i - x_j||, exactly 0 for equal frames.
+    """||x_i - x_j||, exactly 0 for equal frames, NaN from and to a frame with NaN.
 
     Of float32 tokens from their products in float64, in which each is exact: on a CPU many times as fast as
     the differences. The rounding of the sums is cut off, far below what float32 tokens can tell apart.
@@ -39,18 +39,22 @@ def pairwise_distance(x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "ba
     both = energy.unsqueeze(-1) + energy.unsqueeze(-2)
     squared = both - 2.0 * products
     rounding = both * (x.shape[-1] * torch.finfo(wide.dtype).eps)
-    return torch.where(squared > rounding, squared, 0.0).sqrt().to(x.dtype)
+    return torch.where(squared <= rounding, 0.0, squared).sqrt().to(x.dtype)
 
 
 def guided_distance(
     frame_tokens: Float[Tensor, "batch frames dim"],
     valid: Bool[Tensor, "batch frames frames"],
 ) -> Float[Tensor, "batch frames frames"]:
-    """d(i, j) = ||X̄_i - X̄_j|| / sqrt(D) for valid pairs; beyond the sample's largest distance for others."""
+    """d(i, j) = ||X̄_i - X̄_j|| / sqrt(D) for valid pairs; beyond the sample's largest distance for others.
+
+    A pair with a frame of NaN is not valid, and its distance is no distance of the sample.
+    """
     distance = pairwise_distance(frame_tokens) * frame_tokens.shape[-1] ** -0.5
-    largest = distance.amax(dim=(-2, -1), keepdim=True)
+    known = distance >= 0.0  # not so for NaN
+    largest = torch.where(known, distance, 0.0).amax(dim=(-2, -1), keepdim=True)
     beyond = largest * (1.0 + _MASKED_MARGIN) + torch.finfo(distance.dtype).tiny
-    return torch.where(valid, distance, beyond)
+    return torch.where(valid & known, distance, beyond)
 
 
 def log_density(
@@ -92,13 +96,20 @@ def salient_frames(
     num_keep: int,
     num_neighbors: int,
 ) -> KeptFrames:
-    """The ``num_keep`` frames of highest saliency, ties broken by frame order."""
+    """The ``num_keep`` frames of highest saliency, ties broken by frame order.
+
+    A frame with NaN or infinity ranks below every other, and those are ranked as if it were not there.
+    """
     frames = frame_tokens.shape[1]
+    lost = ~frame_tokens.isfinite().all(dim=-1)
+    frame_tokens = frame_tokens.masked_fill(lost.unsqueeze(-1), torch.nan)
+    frame_weights = frame_weights.masked_fill(lost.unsqueeze(-1) | lost.unsqueeze(-2), 0.0)
     distance = guided_distance(frame_tokens, frame_weights > 0)
     density = log_density(distance, num_neighbors) + log_support(frame_weights)
     saliency = density + separation(distance, density).log()
-    # A compiled graph cannot refuse NaN; ranked last, it still selects frames that exist.
-    chosen = select_highest(saliency.masked_fill(saliency.isnan(), -torch.inf), num_keep) > 0
+    # A frame that comes twice has a saliency of -inf: still above one that is lost.
+    saliency = saliency.clamp(min=torch.finfo(saliency.dtype).min).masked_fill(lost, -torch.inf)
+    chosen = select_highest(saliency, num_keep) > 0
     frame = torch.arange(frames, device=chosen.device)
     # A pruned frame gets a number past the end, so that sorting leaves the kept ones first, in order.
     return KeptFrames(torch.where(chosen, frame, frames).sort(dim=-1).values[:, :num_keep], frames)
@@ -143,7 +154,8 @@ class MGPTP(nn.Module):
             ShapeError: Another rank, or a mask of another batch, length or number of joints.
             DtypeError: Tokens that are not floating, or no TemporalMask.
             MaskError: A mask on another device.
-            NonFiniteError: Tokens with NaN or infinity.
+            NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled graphs. Elsewhere
+                frames that hold them are kept only where too few others are left.
         """
         check_tokens(x, name="MGPTP")
         check_type(mask, TemporalMask, name="MGPTP")

@@ -34,7 +34,9 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     above, tied = scores.clone().gt_(threshold), scores.clone().eq_(threshold)
     room = count - above.sum(dim=-1, keepdim=True)
-    return torch.addcmul(above, tied, tied.cumsum(dim=-1).le_(room))
+    # In integers on CUDA, where a running sum of floats is not deterministic; a CPU is slower at it.
+    turn = tied.cumsum(dim=-1, dtype=torch.int32).to(tied.dtype) if tied.is_cuda else tied.cumsum(dim=-1)
+    return torch.addcmul(above, tied, turn.le_(room))
 
 
 class ScaledTokens(NamedTuple):
@@ -53,19 +55,23 @@ class ScaledTokens(NamedTuple):
 def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str) -> ScaledTokens:
     """Bring tokens into the range in which their products stay finite and distinct.
 
+    Where nothing is checked (:func:`check_finite`), tokens that are not finite are left as they are, and so
+    are those that share their scale.
+
     Args:
         x: Tokens that frames are about to be selected by.
         dims: The axes that share one scale.
         name: Who asks, for the message.
 
     Raises:
-        NonFiniteError: The tokens hold NaN or infinity.
+        NonFiniteError: The tokens hold NaN or infinity, on a CPU and outside of compiled graphs.
     """
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     values = wide.detach()
     largest = torch.maximum(values.amax(dim=dims, keepdim=True), -values.amin(dim=dims, keepdim=True))
     check_finite(largest, name=name)
-    extreme = (largest > _MOST_AMPLITUDE) | ((largest < _LEAST_AMPLITUDE) & (largest > 0))
+    large = (largest > _MOST_AMPLITUDE) & (largest < torch.inf)
+    extreme = large | ((largest < _LEAST_AMPLITUDE) & (largest > 0))
     one = torch.ones_like(largest)
     # By log2 and ldexp: frexp has no form in ONNX. Rounded up, the largest exponent would overflow.
     exponent = largest.log2().floor().clamp(max=math.frexp(torch.finfo(wide.dtype).max)[1] - 1)

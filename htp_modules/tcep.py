@@ -29,7 +29,14 @@ DEFAULT_NEIGHBORS = 2 / 3  # 162 of 243 frames
 def temporal_correlation(
     tokens: Float[Tensor, "batch joints frames dim"],
 ) -> Float[Tensor, "batch joints frames frames"]:
-    """S_j = X_j X_jᵀ / sqrt(D), in the tokens' own precision whatever the autocast."""
+    """S_j = X_j X_jᵀ / sqrt(D), in the tokens' own precision whatever the autocast and TensorFloat-32."""
+    if tokens.is_cuda:
+        # TensorFloat-32 would round tokens to 11 bits and mask other pairs, and float32 kernels differ from
+        # batch to batch. Float64 knows neither: each product is exact, and the sum, rounded once, is the same
+        # in any order. On an H100 its matrix units are as fast as float32's; a split into high and low parts
+        # would take two products and still depend on the order.
+        wide = tokens.double()
+        return (wide @ wide.transpose(-2, -1)).to(tokens.dtype) * tokens.shape[-1] ** -0.5
     device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
     # Where there is none to switch off, an exported graph stays free of it: PyTorch 2.4 could not export it.
     widest = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
@@ -42,9 +49,12 @@ def correlated_frames(
 ) -> Float[Tensor, "batch joints frames frames"]:
     """M_j: the self-loops, each frame's ``num_neighbors`` most correlated others, and the reverse of both.
 
-    1 where a pair is kept, 0 elsewhere. Every row keeps at least min(num_neighbors, T - 1) + 1 frames.
+    1 where a pair is kept, 0 elsewhere. Every row keeps at least min(num_neighbors, T - 1) + 1 frames. NaN
+    ranks last.
     """
     frames = correlation.shape[-1]
+    least = torch.finfo(correlation.dtype).min
+    correlation = correlation.detach().nan_to_num(nan=least, posinf=torch.inf, neginf=least)
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
     # Lifted above all others, a frame is always among its own neighbors.
     lifted = correlation - additive_mask(1.0 - itself, correlation.dtype)
@@ -112,7 +122,8 @@ class TCEP(nn.Module):
         Raises:
             ShapeError: Another rank, other channels, or more frames than built for.
             DtypeError: Tokens that are not floating.
-            NonFiniteError: Tokens with NaN or infinity.
+            NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled graphs. Elsewhere
+                the mask ranks their correlations last.
         """
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
         refined = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after

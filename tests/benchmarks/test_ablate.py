@@ -8,21 +8,21 @@ import torch
 from safetensors.torch import load_file
 
 import ablate
-from htp_diffusion import sweep as sweep_module
-from htp_diffusion.ablation import TABLES, settings, whole_model
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import embedded_set
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.grading import grade
+from htp_diffusion.data.virtual_views import embedded_set
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.models.variants import VariantConfig
-from htp_diffusion.report.ablation import AblationResult, ablation_tables, draw_ablation
-from htp_diffusion.report.counting import Count, count_denoiser
-from htp_diffusion.report.measure import SpeedUp, Timing
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.training.preset import PRESETS
+from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.speed.counting import Count, count_denoiser
+from htp_diffusion.speed.measure import SpeedUp, Timing
+from htp_diffusion.studies import sweep as sweep_module
+from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables, draw_ablation
+from htp_diffusion.studies.paper_rows import TABLES, settings, whole_model
 from htp_modules import HTPConfig
 
 MICRO = dataclasses.replace(PRESETS["tiny"], num_frames=9, dim=16, depth=5, num_heads=2, batch_size=2)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 import count_macs
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import run_command
 
 KEYS = ["model", "setting", "thop_gmacs", "true_gmacs", "params_m", "paper_gmacs", "paper_params_m"]
 # THOP's count and the parameters of calibration models built from the paper's tables alone.

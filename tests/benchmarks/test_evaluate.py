@@ -10,16 +10,16 @@ from written import (
 
 import evaluate
 import run_diffusion
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import Pruning, trained_contender, trained_contenders
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.comparison.action_table import EvaluationResult
+from htp_diffusion.comparison.table import InferenceResult
 from htp_diffusion.data import source
 from htp_diffusion.data.source import Source
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.models.contender import Pruning, trained_contender, trained_contenders
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES
-from htp_diffusion.report.evaluation import EvaluationResult
-from htp_diffusion.report.inference import InferenceResult
-from htp_diffusion.report.schema import read_json
 
 
 def run(*arguments) -> None:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import measure_scaling
-from htp_diffusion.command import run_command
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.scaling import ScalingResult, fitted_exponent
-from htp_diffusion.report.schema import read_json
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.scaling import ScalingResult, fitted_exponent
 
 SIZES = ["--frames", "9", "18", "--hypotheses", "1", "2", "--steps", "1", "3", "--sampling-frames", "9"]
 SMALL = [*SIZES, "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "2", "--warmup", "0"]

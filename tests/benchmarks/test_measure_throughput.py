@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import measure_throughput
-from htp_diffusion.command import run_command
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.throughput.timing import Draw
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.result import ThroughputResult
+from htp_diffusion.speed.timing import Draw
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--motionbert-depth", "4", "--heads", "2"]
 SMALL = [*SIZES, "--repeats", "3", "--matmul-sizes", "16"]

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import prepare_cmu
-from htp_diffusion.command import run_command
-from htp_diffusion.data.mocap import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
-from htp_diffusion.data.npz import read_npz
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.data.mocap.h36m_joints import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
+from htp_diffusion.pose.layout import H36M_17
 
 UNIT = 0.0254 / 0.45
 
@@ -89,10 +89,10 @@ def test_the_real_clips_equal_their_published_conversion(cmu_path, tmp_path):
 
 def test_every_joint_has_a_point_of_its_own_and_of_its_side():
     for points, left, right in ((ASF_POINTS, "l", "r"), (BVH_POINTS, "Left", "Right")):
-        assert tuple(points) == H36M17.names
+        assert tuple(points) == H36M_17.joints
         assert len(set(points.values())) == 17
-        for a, b in zip(H36M17.left, H36M17.right, strict=True):
-            names = points[H36M17.names[a]], points[H36M17.names[b]]
+        for a, b in zip(H36M_17.left, H36M_17.right, strict=True):
+            names = points[H36M_17.joints[a]], points[H36M_17.joints[b]]
             assert names[0].removeprefix(left) == names[1].removeprefix(right)
             assert names[0].startswith(left)
 
@@ -130,7 +130,7 @@ def test_rates_units_and_first_frames_are_the_callers(folder):
 
 def test_joints_in_one_place_are_told(folder, capsys):
     path = folder / "in" / "40" / "40_12.bvh"
-    spine, thorax = (H36M17.names.index(joint) for joint in ("spine", "thorax"))
+    spine, thorax = (H36M_17.joints.index(joint) for joint in ("spine", "thorax"))
     place = "JOINT Neck {{ OFFSET {} {} {}".format
     old, new = (place(joint, 2 * joint, 3 * joint) for joint in (thorax, spine))
     assert old in path.read_text()

@@ -7,20 +7,20 @@ from written import FRAMES, TINY, write_npz
 from written import write_checkpoints as save
 
 import run_diffusion
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import Pruning, trained_contenders, untrained_contenders, with_fewer_early
-from htp_diffusion.data.cmu import CMU_TEST, CMU_TRAIN
-from htp_diffusion.data.evaluation import embedded_set, file_set
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.device import precision_of
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.comparison.table import InferenceResult, inference_table
+from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN
 from htp_diffusion.data.motion import windows
-from htp_diffusion.device import computing_in
+from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion import cosine_schedule, sample
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.diffusion.sampling import batches, even_max_batch, first_windows
+from htp_diffusion.models.contender import Pruning, trained_contenders, untrained_contenders, with_fewer_early
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.pose.metrics import mpjpe
-from htp_diffusion.report.counting import count
-from htp_diffusion.report.inference import InferenceResult, inference_table
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.sampling import batches, even_max_batch, first_windows
+from htp_diffusion.scoring.metrics import mpjpe
+from htp_diffusion.speed.counting import count
 
 
 def run(*arguments) -> None:
@@ -337,9 +337,9 @@ def test_batches_are_even_and_hold_every_window_in_order(folder):
 
 def test_precision_is_that_of_the_block_alone():
     x = torch.ones(2, 2)
-    with computing_in("bf16", torch.device("cpu")):
+    with precision_of("bf16", torch.device("cpu")):
         assert (x @ x).dtype == torch.bfloat16
-    with computing_in("fp32", torch.device("cpu")):
+    with precision_of("fp32", torch.device("cpu")):
         assert torch.get_float32_matmul_precision() == "highest"
         assert (x @ x).dtype == torch.float32
     assert (x @ x).dtype == torch.float32

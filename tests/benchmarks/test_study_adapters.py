@@ -8,12 +8,12 @@ from torch import nn
 
 import adapters
 import study_adapters
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import read_json
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.models.mixste import MixSTE
-from htp_diffusion.report.patched import PatchedRow, PatchedStudy, draw_patched, patched_table
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import read_json
+from htp_diffusion.studies.patched_table import PatchedRow, PatchedStudy, draw_patched, patched_table
 from htp_diffusion.training.fit import fit
 from study_adapters import PLAIN, Options, Variant
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import study_recovery
-from htp_diffusion.report.schema import read_json
+from htp_diffusion.base.results import read_json
 from htp_modules import KeptFrames
 
 

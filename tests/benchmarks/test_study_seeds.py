@@ -7,17 +7,17 @@ import pytest
 import torch
 
 import study_seeds
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import embedded_set
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.grading import grade
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.seeds import SeedStudy, seeds_table
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.training.batches import Batches
-from htp_diffusion.training.preset import PRESETS
+from htp_diffusion.data.virtual_views import embedded_set
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
 from htp_diffusion.training.trainer import Trainer
+from htp_diffusion.training.virtual import VirtualBatches
 
 MICRO = dataclasses.replace(PRESETS["tiny"], num_frames=6, dim=16, depth=4, num_heads=2, batch_size=1)
 
@@ -26,7 +26,7 @@ MICRO = dataclasses.replace(PRESETS["tiny"], num_frames=6, dim=16, depth=4, num_
 def runs(tmp_path_factory):
     """Runs of one step."""
     folder = tmp_path_factory.mktemp("runs")
-    source = Batches(synthetic_motions(seed=1, count=1, frames=6), 6, 1)
+    source = VirtualBatches(synthetic_motions(seed=1, count=1, frames=6), 6, 1)
     configs = {"d3dp": MICRO.denoiser("d3dp"), "htp3": MICRO.denoiser("htp")}
     htp = configs["htp3"].htp
     assert htp is not None
@@ -108,7 +108,7 @@ def test_other_sizes_and_lengths_are_told(runs, tmp_path, capsys):
     motions = synthetic_motions(seed=1, count=1, frames=8)
     for name, changes in (("wide", {"dim": 8}), ("long", {"num_frames": 8})):
         preset = dataclasses.replace(MICRO, **changes)
-        source = Batches(motions, preset.num_frames, 1)
+        source = VirtualBatches(motions, preset.num_frames, 1)
         list(Trainer(tmp_path / name, preset.denoiser("d3dp"), preset, source, seed=7, cpu=True).run())
     for name, message in (("wide", "of different sizes"), ("long", "different lengths: [6, 8] frames")):
         with pytest.raises(SystemExit):

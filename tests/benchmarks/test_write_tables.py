@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 import write_tables
-from htp_diffusion.ablation import Recipe, whole_model
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables
-from htp_diffusion.report.measure import SpeedUp
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.scaling import Curve, Point, ScalingResult, scaling_table
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.seeds import Run, SeedErrors, SeedStudy, seeds_table
-from htp_diffusion.report.step_cost import StepResult, TrainingCost, step_table
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.scoring import Errors
-from htp_diffusion.training.preset import PRESETS
+from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.speed.measure import SpeedUp
+from htp_diffusion.speed.scaling import Curve, Point, ScalingResult, scaling_table
+from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
+from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables
+from htp_diffusion.studies.paper_rows import Recipe, whole_model
+from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

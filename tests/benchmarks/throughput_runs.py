@@ -7,8 +7,8 @@ import torch
 from forking import as_rank, ended, forked, free_port
 
 import measure_throughput
-from htp_diffusion.command import run_command
-from htp_diffusion.report import roofline
+from htp_diffusion.base.command import run_command
+from htp_diffusion.speed import roofline
 
 
 def one_rank(rank, port, folder, arguments):

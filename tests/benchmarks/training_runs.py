@@ -18,15 +18,15 @@ from forking import KILLED, as_rank, ended, forked, free_port
 from safetensors.torch import save_file
 
 import train
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base.command import run_command
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.training import checkpoint as checkpoint_module
-from htp_diffusion.training.batches import Batches
-from htp_diffusion.training.preset import Preset
+from htp_diffusion.data.virtual_views import virtual_views
+from htp_diffusion.models import checkpoint as checkpoint_module
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.training.shared_norm import share_batch_norms
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import Validation
+from htp_diffusion.training.virtual import VirtualBatches
 
 MICRO = Preset(
     num_frames=9,
@@ -62,13 +62,13 @@ def micro_denoiser(kind, preset=MICRO):
 
 def trainer_in(folder, motions, kind="htp", *, options=None, **changes):
     preset = dataclasses.replace(MICRO, **changes)
-    source = Batches(motions, preset.num_frames, preset.batch_size)
+    source = VirtualBatches(motions, preset.num_frames, preset.batch_size)
     return Trainer(folder, micro_denoiser(kind, preset), preset, source, seed=5, cpu=True, **(options or {}))
 
 
 def evaluated():
     """Options of a run that is evaluated every second step, on what it is trained on: the error falls."""
-    clips = seen_around(small_motions(), cameras=1)
+    clips = virtual_views(small_motions(), cameras=1)
     return {"evaluate": Validation(clips, MICRO.num_frames), "evaluate_every": 2}
 
 

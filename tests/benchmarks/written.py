@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import torch
 
-from htp_diffusion.data.h36m_cameras import h36m_cameras
-from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
+from htp_diffusion.data.formats.h36m_cameras import h36m_cameras
+from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
+from htp_diffusion.models.checkpoint import Checkpoint, save_checkpoint
+from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.pose.space import CAMERA_METRES
-from htp_diffusion.training.checkpoint import Checkpoint, save_checkpoint
-from htp_diffusion.training.preset import PRESETS
 
 FRAMES = 12
 TINY = dataclasses.replace(PRESETS["tiny"], num_frames=FRAMES, dim=16, depth=4, num_heads=2)

@@ -68,13 +68,31 @@ def test_trains_as_one_graph():
         assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
 
 
-def test_a_compiled_graph_given_nan_keeps_frames_that_exist():
+def test_a_compiled_graph_ranks_a_lost_frame_last():
     torch._dynamo.reset()
     compiled = torch.compile(MGPTP(4), fullgraph=True, backend="aot_eager")
-    mask = random_mask(1, 2, 9)
-    x = torch.randn(1, 9, 2, 3)
-    x[0, 3] = torch.nan
-    compiled(x, mask)[1].validate()
+    mask, x = random_mask(1, 2, 9), torch.randn(1, 9, 2, 3)
+    for frame in (0, 3, 8):
+        lost = x.clone()
+        lost[0, frame, 0, 1] = torch.nan
+        others = [other for other in range(9) if other != frame]
+        expected = MGPTP(4)(x[:, others], TemporalMask(mask.keep[..., others, :][..., others]))[1].index[0]
+        kept = compiled(lost, mask)[1].validate()
+        assert kept.index[0].tolist() == [others[number] for number in expected]
+
+
+def test_a_compiled_graph_given_nan_masks_validly():
+    torch._dynamo.reset()
+    tcep = shake(TCEP(8, 9, 4)).eval()
+    compiled = torch.compile(tcep, fullgraph=True, backend="aot_eager")
+    x = torch.randn(2, 9, 3, 8)
+    expected = tcep(x)[1].keep
+    x[0, 3, 1, 2] = torch.nan
+    mask = compiled(x)[1].validate(4)
+    assert torch.equal(mask.keep[0, ::2], expected[0, ::2])
+    assert torch.equal(mask.keep[1], expected[1])
+    # Chosen by no frame with four others to choose: its row is its own choice, all equal, so the first four.
+    assert mask.keep[0, 1, 3].nonzero().flatten().tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

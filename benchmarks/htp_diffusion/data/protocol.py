@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Tail, Windows, cut
-from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.layout import Layout
 
 ProtocolName = Literal["every-frame", "d3dp", "motionbert", "paper"]

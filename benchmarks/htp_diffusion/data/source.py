@@ -5,26 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
-from htp_diffusion.data.cmu import CMU_FPS, CMU_TEST, cmu_action, cmu_split
-from htp_diffusion.data.evaluation import embedded_set, file_set
-from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
+from htp_diffusion.base.command import by_default
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
+from htp_diffusion.data.formats.motionbert import read_motionbert
+from htp_diffusion.data.formats.motionbert_windows import read_motionbert_windows
+from htp_diffusion.data.formats.mpi_inf_3dhp import MPIClip, read_mpi_mat, read_mpi_test, read_mpi_train
+from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
+from htp_diffusion.data.mocap.cmu import CMU_FPS, CMU_TEST, cmu_action, cmu_split
 from htp_diffusion.data.motion import Clip, Motion
-from htp_diffusion.data.motionbert import read_motionbert
-from htp_diffusion.data.motionbert_windows import read_motionbert_windows
-from htp_diffusion.data.mpi_inf_3dhp import (
-    MPIClip,
-    read_mpi_mat,
-    read_mpi_test,
-    read_mpi_train,
-)
-from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.options import by_default
+from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.pose.conversions import convert
-from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
-from htp_diffusion.pose.metrics import pck_joints
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17, pck_joints
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
 
 Dataset = Literal["synthetic", "npz", "h36m", "3dhp", "motionbert"]

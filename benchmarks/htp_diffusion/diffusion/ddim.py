@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.schedule import CosineSchedule
-from htp_diffusion.errors import BenchmarkError
 
 POSE_LIMIT = 1.1
 """Bound in metres on what the denoiser sees and on what it predicts (D3DP, scale 1)."""

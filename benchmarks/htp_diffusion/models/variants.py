@@ -94,7 +94,7 @@ def _d3dp(config: DenoiserConfig) -> D3DPDenoiser:
 def _baseline(config: DenoiserConfig) -> D3DPDenoiser:
     model = _d3dp(config)
     model.Spatial_patch_to_embedding = SpatialGCN(
-        model.in_channels + COORDINATES, config.dim, model.num_joints
+        model.in_channels, config.dim, model.num_joints, COORDINATES
     )
     return _recovered(model, config)
 

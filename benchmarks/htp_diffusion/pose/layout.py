@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.base.errors import BenchmarkError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """An order of joints. Two layouts are the same only if every field is.
 
-    Unlike a ``Skeleton``, the root may stand anywhere and a parent may follow its children: the orders are
-    those of the data sets and detectors.
+    The root may stand anywhere and a parent may follow its children: the orders are those of the data sets
+    and detectors.
 
     Attributes:
         name: What a file or a checkpoint calls it.
@@ -67,6 +66,11 @@ class Layout:
     def root(self) -> int:
         """The index of the joint that poses are relative to."""
         return self.parents.index(-1)
+
+    @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """The bones as (parent, child) pairs, in the order of the children."""
+        return tuple((parent, child) for child, parent in enumerate(self.parents) if parent >= 0)
 
     @property
     def mirror(self) -> tuple[int, ...]:
@@ -131,8 +135,20 @@ _LEG = (("*_knee", "*_hip"), ("*_ankle", "*_knee"))
 _TOES = (("*_heel", "*_ankle"), ("*_big_toe", "*_ankle"), ("*_small_toe", "*_big_toe"))
 _FACE = (("*_eye", "nose"), ("*_ear", "*_eye"))
 
-H36M_17 = Layout(
-    name="h36m-17", joints=H36M17.names, parents=H36M17.parents, left=H36M17.left, right=H36M17.right
+H36M_17 = _layout(
+    "h36m-17",
+    "pelvis",
+    [
+        ("spine", "pelvis"),
+        ("thorax", "spine"),
+        ("neck", "thorax"),
+        ("head", "neck"),
+        *_sided(("*_shoulder", "thorax"), *_ARM, ("*_hip", "pelvis"), *_LEG),
+    ],
+    (
+        "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax neck head "
+        "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist"
+    ),
 )
 """Human3.6M, the 17 joints that the field evaluates. Its "neck" lies where the face begins, which 2D
 detectors answer with the nose."""
@@ -210,3 +226,17 @@ def layout_named(name: str) -> Layout:
         if layout.name == name:
             return layout
     raise BenchmarkError(f"no layout {name!r}; there are {', '.join(layout.name for layout in LAYOUTS)}")
+
+
+_NO_PCK = {MPI_INF_3DHP_17: ("pelvis", "spine", "head"), H36M_17: ("pelvis", "spine", "neck")}
+
+
+def pck_joints(layout: Layout) -> tuple[int, ...]:
+    """The 14 joints of PCK and AUC: head top, neck, shoulders, elbows, wrists, hips, knees and ankles.
+
+    Those of mpii_get_pck_auc_joint_groups, MPI-INF-3DHP's own script; its MPJPE is of all 17.
+
+    Args:
+        layout: MPI-INF-3DHP's, or Human3.6M's for poses converted joint by joint ("by-place").
+    """
+    return tuple(index for index, joint in enumerate(layout.joints) if joint not in _NO_PCK[layout])

@@ -13,18 +13,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.models.checkpoint import Checkpoint, Evaluation, load_checkpoint, save_checkpoint
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.pose.metrics import MILLIMETRES
-from htp_diffusion.report.provenance import provenance
+from htp_diffusion.models.preset import Preset
+from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.batches import Batch, BatchSource, step_generator
-from htp_diffusion.training.checkpoint import Checkpoint, Evaluation, load_checkpoint, save_checkpoint
+from htp_diffusion.training.fit import learning_rate
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
 from htp_diffusion.training.pace import Pace, drawn_ahead
-from htp_diffusion.training.preset import Preset
 from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
-from htp_diffusion.training.rate import learning_rate
 from htp_diffusion.training.scalars import AddScalar
 from htp_diffusion.training.shared_norm import share_batch_norms
 from htp_diffusion.training.state import average_state, restore_run, run_state

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Clip, Windows, windows
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.grading import score_clips
-from htp_diffusion.pose.metrics import mpjpe
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.scoring import weighted_mean
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.scoring.clip_scores import weighted_mean
+from htp_diffusion.scoring.draw_and_score import score_clips
+from htp_diffusion.scoring.metrics import mpjpe
 
 CMU_VALIDATION = ("S01/01_08", "S02/02_05", "S02/02_08", "S03/03_03")
 """Of the CMU training clips: every subject, and each long enough for a window of 243 frames."""

@@ -1,0 +1,66 @@
+"""Command lines: options from a dataclass, and errors that end a script with one line and no traceback."""
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+import tyro
+
+from htp_diffusion.base.errors import BenchmarkError
+from htp_modules.errors import HTPError
+
+Options = TypeVar("Options")
+
+_USAGE, _INTERRUPTED = 2, 130  # exit codes, as shells and argparse have them
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glibc's malloc.h
+_GIBIBYTE = 2**30
+
+
+def by_default(text: str, metavar: str) -> object:
+    """Help for an option that is None by default: what happens then, and what to write instead."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})", metavar=metavar)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed tensors, where it can, for the next ones.
+
+    By default glibc gives large blocks back to the system, and every layer pays for pages that the system has
+    to clear anew: a few percent of a pass on a CPU.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # another C library than glibc
+        return
+    for threshold in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        mallopt(threshold, _GIBIBYTE)
+
+
+def run_command(
+    main: Callable[[Options], None], options: type[Options], arguments: Sequence[str] | None = None
+) -> None:
+    """Run a script: read its options, call it, and tell what the user did wrong in one line.
+
+    Args:
+        main: What the script does.
+        options: Dataclass of its options; its docstring is the help.
+        arguments: Words of the command line; those of this process if None.
+
+    Raises:
+        SystemExit: With code 2 for options or files that cannot be used, and 130 when interrupted.
+    """
+    keep_freed_memory()
+    try:
+        main(tyro.cli(options, args=arguments))
+    except (BenchmarkError, HTPError) as error:
+        _leave(_USAGE, f"error: {error}")
+    except torch.cuda.OutOfMemoryError:
+        _leave(_USAGE, "error: out of GPU memory: lower the batch size or the memory budget")
+    except KeyboardInterrupt:
+        _leave(_INTERRUPTED, "interrupted")
+
+
+def _leave(code: int, line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr)
+    raise SystemExit(code) from None

@@ -1,0 +1,195 @@
+"""Sampling: how hypotheses are drawn for the windows of clips, batch by batch."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.motion import Windows
+from htp_diffusion.diffusion.ddim import Denoiser, max_batch_within, sample, sequence_bytes
+from htp_diffusion.diffusion.schedule import cosine_schedule
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.pose.flip import flip_pose
+from htp_diffusion.pose.layout import H36M_17, Layout
+
+GIBIBYTE = 2**30
+_HXK = re.compile(r"([1-9]\d*)x([1-9]\d*)")
+_SEED_STRIDE = 2**20  # more batches than any run has, so that two seeds never share a batch's noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to sample.
+
+    Attributes:
+        hypotheses: H.
+        steps: K, denoising steps.
+        eta: Share of the noise put back at each step; 1 as in D3DP's code, 0 is deterministic.
+        flip: Average with the mirrored input inside each step.
+        seed: Of the noise.
+        batch_size: Windows in one call.
+        max_batch: Most sequences (windows x hypotheses x flip) in one call of the denoiser; None for all.
+    """
+
+    hypotheses: int
+    steps: int
+    eta: float
+    flip: bool
+    seed: int
+    batch_size: int
+    max_batch: int | None = None
+
+    @property
+    def label(self) -> str:
+        """For titles."""
+        flip = "flip" if self.flip else "no flip"
+        return f"H={self.hypotheses}, K={self.steps}, eta {self.eta:g}, {flip}"
+
+    @property
+    def passes(self) -> int:
+        """Passes of the denoiser for one window."""
+        return self.hypotheses * self.steps * (2 if self.flip else 1)
+
+    @property
+    def early_passes(self) -> int:
+        """Those among them that belong to a step before the last."""
+        return self.passes - self.passes // self.steps
+
+    def draw(
+        self,
+        denoise: Denoiser,
+        pose_2d: Float[Tensor, "windows frames joints 2"],
+        batch: int = 0,
+        layout: Layout = H36M_17,
+        early: Denoiser | None = None,
+    ) -> Float[Tensor, "windows hyps frames joints 3"]:
+        """Sample one batch; every denoiser sees the same noise for the same number of the batch.
+
+        ``layout`` says which joints change places in the mirrored input; ``early`` predicts at every step but
+        the last, ``denoise`` if None.
+        """
+        generator = torch.Generator(pose_2d.device).manual_seed(self.seed * _SEED_STRIDE + batch)
+        return sample(
+            denoise,
+            pose_2d,
+            schedule=cosine_schedule(),
+            steps=self.steps,
+            hypotheses=self.hypotheses,
+            eta=self.eta,
+            flip=partial(flip_pose, layout=layout) if self.flip else None,
+            generator=generator,
+            max_batch=self.max_batch,
+            early=early,
+        )
+
+
+def read_hxk(text: str, expected: str) -> tuple[int, int]:
+    """H and K of a text as 20x10.
+
+    Args:
+        text: The text.
+        expected: What is expected of which option, told in the error.
+
+    Raises:
+        BenchmarkError: It is no such text.
+    """
+    match = _HXK.fullmatch(text)
+    if match is None:
+        raise BenchmarkError(f"{expected}, as 20x10, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def fit_sampling(
+    sampling: Sampling, count: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device
+) -> Sampling:
+    """The same sampling in batches of no more windows than there are, and in calls that fit into memory.
+
+    Args:
+        sampling: How to sample.
+        count: Windows.
+        config: The larger of the denoisers.
+        memory_budget: As for ``even_max_batch``.
+        device: Where.
+
+    Raises:
+        BenchmarkError: No window or hypothesis in a batch, or a budget that is not positive.
+    """
+    if min(sampling.batch_size, sampling.hypotheses) < 1:
+        raise BenchmarkError(
+            "batch size and hypotheses expect at least 1, "
+            f"got {sampling.batch_size} and {sampling.hypotheses}"
+        )
+    batch_size = min(sampling.batch_size, count)
+    sequences = batch_size * sampling.hypotheses * (2 if sampling.flip else 1)
+    return replace(
+        sampling,
+        batch_size=batch_size,
+        max_batch=even_max_batch(sequences, config, memory_budget, device),
+    )
+
+
+def even_max_batch(
+    sequences: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device
+) -> int:
+    """Most sequences in one call of the denoiser such that every call has the same number.
+
+    One size a call: a compiled denoiser is compiled once.
+
+    Args:
+        sequences: Sequences in a batch.
+        config: The larger of the denoisers.
+        memory_budget: GiB for the activations of one call; by default 1 on a CPU, and half of what is free
+            on a GPU.
+        device: Where.
+
+    Raises:
+        BenchmarkError: A budget that is not positive.
+    """
+    if memory_budget is not None and not memory_budget > 0:
+        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
+    if memory_budget is None:
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * GIBIBYTE
+        budget = free // 2
+    else:
+        budget = max(1, int(memory_budget * GIBIBYTE))
+    within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M_17.num_joints, config.dim))
+    return max(size for size in range(1, min(within, sequences) + 1) if sequences % size == 0)
+
+
+def batches(clips: Sequence[Windows], batch_size: int) -> Float[Tensor, "batches windows frames joints 2"]:
+    """The 2D poses of all windows in batches of one size: the last window is repeated to fill the last batch.
+
+    Raises:
+        BenchmarkError: A size below 1.
+    """
+    if batch_size < 1:
+        raise BenchmarkError(f"batch size expects at least 1 window, got {batch_size}")
+    pose_2d = torch.cat([clip.pose_2d for clip in clips])
+    count = math.ceil(len(pose_2d) / batch_size)
+    order = torch.arange(count * batch_size).clamp(max=len(pose_2d) - 1)
+    return pose_2d[order.view(count, batch_size)]
+
+
+def first_windows(clips: Sequence[Windows], limit: int | None) -> list[Windows]:
+    """The clips' first windows, at most ``limit`` in all; the clip where the limit falls is cut short.
+
+    Raises:
+        BenchmarkError: A limit below 1.
+    """
+    if limit is None:
+        return list(clips)
+    if limit < 1:
+        raise BenchmarkError(f"max windows expects at least 1, got {limit}")
+    taken: list[Windows] = []
+    for clip in clips:
+        if limit <= 0:
+            break
+        taken.append(clip.take(slice(limit)))
+        limit -= len(clip.start)
+    return taken

@@ -1,0 +1,244 @@
+"""Time and memory: how every benchmark measures."""
+
+import ctypes
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from htp_diffusion.base.errors import BenchmarkError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall-clock times of one case.
+
+    Attributes:
+        samples: Seconds of each repeat, in the order taken.
+    """
+
+    samples: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.samples or min(self.samples) < 0:
+            raise BenchmarkError(f"expected at least one sample, none negative, got {self.samples}")
+
+    @property
+    def median(self) -> float:
+        """Median, in seconds."""
+        return statistics.median(self.samples)
+
+    @property
+    def iqr(self) -> float:
+        """Interquartile range, in seconds; 0 for a single sample."""
+        low, high = _quartiles(self.samples)
+        return high - low
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lap(Generic[Item, Result]):
+    """One timed call.
+
+    Attributes:
+        name: The case.
+        item: What it was called with.
+        result: What it returned.
+        seconds: How long it took.
+    """
+
+    name: str
+    item: Item
+    result: Result
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SpeedUp:
+    """How many times as fast one case is as another.
+
+    Attributes:
+        of_medians: The slow case's median over the fast one's.
+        paired: Median over the rounds of the ratio within one round: what drifts slowly, as a warming
+            processor does, falls out of it.
+        paired_low, paired_high: Quartiles of the rounds' ratios.
+    """
+
+    of_medians: float
+    paired: float
+    paired_low: float
+    paired_high: float
+
+
+def synchronise(device: torch.device | str) -> None:
+    """Wait until the device has done all its work; at once on a CPU."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
+def _at_once() -> None:
+    """Wait for nobody."""
+
+
+def laps(
+    cases: Mapping[str, Callable[[Item], Result]],
+    items: Iterable[Item],
+    device: torch.device | str = "cpu",
+    together: Callable[[], None] = _at_once,
+) -> Iterator[Lap[Item, Result]]:
+    """Call several cases in turn on each item, so that what slows the machine for a while slows them all.
+
+    Every other round goes backwards, so that no case always follows the same one. The device is synchronised
+    before the clock starts and before it stops.
+
+    Args:
+        cases: What to call, by name.
+        items: What to call them with, a round each.
+        device: Where the cases run.
+        together: Called before each clock starts, to wait for other processes that time the same.
+
+    Yields:
+        One call after the other; the clock stands still while the caller looks at it.
+    """
+    for turn, item in enumerate(items):
+        for name in list(cases)[:: -1 if turn % 2 else 1]:
+            synchronise(device)
+            together()
+            start = time.perf_counter()
+            result = cases[name](item)
+            synchronise(device)
+            yield Lap(name=name, item=item, result=result, seconds=time.perf_counter() - start)
+
+
+def interleaved(
+    cases: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int,
+    warmup: int,
+    device: torch.device | str = "cpu",
+    together: Callable[[], None] = _at_once,
+) -> dict[str, Timing]:
+    """Time several cases by `laps` that do the same again and again.
+
+    Args:
+        cases: What to call, by name; results are thrown away.
+        repeats: Timed rounds.
+        warmup: Rounds before them, not timed (compilation, caches, the allocator).
+        device: Where the cases run.
+        together: Called before each clock starts, to wait for other processes that time the same.
+
+    Returns:
+        The times by name; sample i of each comes from round i.
+
+    Raises:
+        BenchmarkError: There is no case, repeats is below 1 or warmup below 0.
+    """
+    if not cases or repeats < 1 or warmup < 0:
+        raise BenchmarkError(
+            f"expected a case, repeats >= 1 and warmup >= 0, got {len(cases)} cases, {repeats} and {warmup}"
+        )
+
+    def without_item(case: Callable[[], Any]) -> Callable[[int], Any]:
+        return lambda _: case()
+
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    calls = {name: without_item(case) for name, case in cases.items()}
+    for lap in laps(calls, range(-warmup, repeats), device, together):
+        if lap.item >= 0:
+            seconds[lap.name].append(lap.seconds)
+    return {name: Timing(tuple(samples)) for name, samples in seconds.items()}
+
+
+def speed_up(slow: Timing, fast: Timing) -> SpeedUp:
+    """Compare two cases of one `interleaved` call.
+
+    Args:
+        slow: The case that the ratio counts from, as a baseline.
+        fast: The case whose speed is asked for; a ratio below 1 says that it is the slower one.
+
+    Raises:
+        BenchmarkError: The two have different numbers of rounds, or a time is 0.
+    """
+    if len(slow.samples) != len(fast.samples):
+        raise BenchmarkError(
+            f"expected the same number of rounds, got {len(slow.samples)} and {len(fast.samples)}"
+        )
+    if min(fast.samples) == 0:
+        raise BenchmarkError("expected times above 0: the case is too short for the clock")
+    ratios = [base / other for base, other in zip(slow.samples, fast.samples, strict=True)]
+    low, high = _quartiles(ratios)
+    return SpeedUp(slow.median / fast.median, statistics.median(ratios), low, high)
+
+
+def peak_memory(function: Callable[[], Any], device: torch.device | str = "cpu") -> int | None:
+    """Call a function once and measure by how many bytes it raised the memory in use at most.
+
+    Weights and whatever else was there before do not count. On CUDA, tensors are counted
+    (`torch.cuda.max_memory_allocated`); on a CPU, the resident memory of the process (Linux only).
+
+    Returns:
+        Bytes, or None where the system does not tell (the function is called all the same).
+    """
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        allocated = torch.cuda.memory_allocated(device)
+        function()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - allocated
+    _return_freed_memory()
+    before = _reset_resident_peak()
+    function()
+    after = _resident("VmHWM")
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _return_freed_memory() -> None:
+    """Give freed memory back to the system, where the C library can: used again, it would not show."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, TypeError, AttributeError):  # another C library than glibc
+        return
+
+
+def _quartiles(samples: Sequence[float]) -> tuple[float, float]:
+    if len(samples) == 1:
+        return samples[0], samples[0]
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return low, high
+
+
+def _resident(field: str) -> int | None:
+    """Read a line of /proc/self/status given in kB, in bytes; None where there is none."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _reset_resident_peak() -> int | None:
+    """Set the peak of the resident memory back to what is resident now; return that, or None if refused."""
+    high_before = _resident("VmHWM")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # 5 resets the peak (man 5 proc)
+    except OSError:
+        return None
+    resident, high = _resident("VmRSS"), _resident("VmHWM")
+    if resident is None or high is None or high_before is None:
+        return None
+    # Some sandboxes take the write and do nothing: a peak that stays far above the resident was not reset.
+    slack = 4 << 20
+    return None if high == high_before and high > resident + slack else resident

@@ -1,0 +1,212 @@
+"""The paper's claim, trained: D3DP, HTP and their relatives on the same batches, seed by seed.
+
+    python benchmarks/study_claims.py --models d3dp htp htp-n1 --seeds 0 1 2 --data data_3d_cmu.npz
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance, provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.data.motion import Motion, Windows, windows
+from htp_diffusion.data.source import Source, training_motions
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
+from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.studies.claims import MODELS, Prediction, members, predict, score
+from htp_diffusion.training.fleet import Fleet, Member
+
+_FPS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train models side by side and score them on the test clips."""
+
+    models: tuple[str, ...] = ("d3dp", "htp", "htp-n1")
+    """Which models: d3dp, htp, htp-n1, mixste, ... (an unknown name lists all)."""
+    seeds: tuple[int, ...] = (0,)
+    """Each model is trained once with each."""
+    preset: PresetName = "small"
+    """Sizes, batch and learning rate."""
+    data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
+    """The CMU clips as npz: the training split is trained on, the test split is scored."""
+    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
+    """Further npz files of world motion, all of it to train on."""
+    steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
+    """Training steps."""
+    minutes: float = 5.0
+    """Time for training, from the start of the script, where the steps are not given."""
+    batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Windows in a step."""
+    precision: Precision = "fp32"
+    """Arithmetic of training."""
+    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
+    """H and K of the scores."""
+    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Of each clip's windows, score every N-th."""
+    device: str = "auto"
+    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
+    out: Path = Path("runs/claims")
+    """Folder of the checkpoints and the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRow:
+    """One trained model.
+
+    Attributes:
+        model: Key of ``MODELS``.
+        seed: Of its weights and draws.
+        denoiser: What it is.
+        loss: Mean training loss over the last twentieth of the steps, mm.
+        errors: Errors by H and K.
+        prediction: Single predictions by diffusion time.
+    """
+
+    model: str
+    seed: int
+    denoiser: DenoiserConfig
+    loss: float
+    errors: dict[str, Errors]
+    prediction: Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsResult:
+    """A study.
+
+    Attributes:
+        preset: Name of the preset.
+        sizes: The preset, with what was given in its place.
+        motions: Recordings that were trained on.
+        training_frames: Frames of them.
+        scored: What was scored.
+        every: Of each clip's windows, every so-many-th.
+        frames: Frames scored.
+        steps: Training steps.
+        precision: Of training.
+        seconds_per_step: Of all models together.
+        device: Where.
+        rows: The models.
+        provenance: Where the result comes from.
+    """
+
+    preset: str
+    sizes: Preset
+    motions: int
+    training_frames: int
+    scored: str
+    every: int
+    frames: int
+    steps: int
+    precision: str
+    seconds_per_step: float
+    device: str
+    rows: list[ClaimRow]
+    provenance: Provenance
+
+
+def training_set(options: Options, num_frames: int) -> list[Motion]:
+    """The motion that every model is trained on; clips shorter than a window are left out."""
+    motions = training_motions(Source(data=options.data))
+    motions += [motion for path in options.extra for motion in read_npz(path, _FPS)]
+    return [motion for motion in motions if len(motion.positions) >= num_frames]
+
+
+def train(fleet: Fleet, options: Options, began: float, console: Console) -> tuple[int, float]:
+    """Train to the end; returns the steps and the seconds that one takes."""
+    seconds = fleet.seconds_per_step()
+    steps = options.steps
+    if steps is None:
+        steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
+    console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
+    fleet.run(steps, progress=lambda step, loss: console.print(f"step {step} of {steps}, {loss:.1f} mm"))
+    return steps, seconds
+
+
+def scored_rows(
+    fleet: Fleet, clips: Sequence[Windows], options: Options, device: torch.device, console: Console
+) -> list[ClaimRow]:
+    """Score every member's averaged weights."""
+    draws = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
+    rows = []
+    for member, learner, losses in zip(fleet.members, fleet.learners, fleet.losses, strict=True):
+        denoiser = learner.average
+        tail = losses[-max(1, len(losses) // 20) :]
+        errors = score(denoiser, clips, draws, device)
+        row = ClaimRow(
+            model=_model_of(member),
+            seed=member.seed,
+            denoiser=member.denoiser,
+            loss=float(tail.mean()) * 1000,
+            errors=errors,
+            prediction=predict(denoiser, clips, device),
+        )
+        rows.append(row)
+        told = ", ".join(f"{way} {found.mpjpe:.1f}" for way, found in errors.items())
+        console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
+    return rows
+
+
+def _model_of(member: Member) -> str:
+    return member.name.rpartition("-seed")[0]
+
+
+def main(options: Options) -> None:
+    """Train, score, write the JSON."""
+    began = time.monotonic()
+    unknown = [name for name in options.models if name not in MODELS]
+    if unknown or not options.models:
+        raise BenchmarkError(
+            f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
+        )
+    device = choose_device(options.device)
+    preset = PRESETS[options.preset]
+    if options.batch_size is not None:
+        preset = replace(preset, batch_size=options.batch_size)
+    console = Console(stderr=True)
+    motions = training_set(options, preset.num_frames)
+    found = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
+    clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
+    fleet = Fleet(
+        options.out, members(options.models, options.seeds, preset), preset, motions,
+        device=device, precision=options.precision,
+    )  # fmt: skip
+    steps, seconds = train(fleet, options, began, console)
+    result = ClaimsResult(
+        preset=options.preset,
+        sizes=preset,
+        motions=len(motions),
+        training_frames=sum(len(motion.positions) for motion in motions),
+        scored=found.description,
+        every=options.every,
+        frames=sum(int(clip.scored.sum()) for clip in clips),
+        steps=steps,
+        precision=options.precision,
+        seconds_per_step=seconds,
+        device=device_name(device),
+        rows=scored_rows(fleet, clips, options, device, console),
+        provenance=provenance(),
+    )
+    write_json(options.out / "claims.json", result)
+    print(f"written: {options.out / 'claims.json'}")
+
+
+if __name__ == "__main__":
+    run_command(main, Options)

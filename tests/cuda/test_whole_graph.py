@@ -1,0 +1,42 @@
+"""Models and the pruner compiled: by Inductor on a GPU, traced alone on a CPU.
+
+Oracle: the same model run eagerly. Compiling takes most of this folder's time, so its tests come last.
+"""
+
+import pytest
+import torch
+from cases import SMALL, build
+from networks import random_mask
+from running import moved, share
+
+from htp_modules import MGPTP
+
+pytestmark = [
+    pytest.mark.unhooked,
+    pytest.mark.filterwarnings("ignore"),  # PyTorch's own compiler, about its own internals
+]
+
+
+def compiled(model, device):
+    torch._dynamo.reset()
+    backend = "inductor" if device.type == "cuda" else "eager"
+    return torch.compile(model, fullgraph=True, dynamic=False, backend=backend)
+
+
+def test_a_lost_frame_is_not_kept(device):
+    model = compiled(MGPTP(4), device)
+    mask = random_mask(1, 2, 9).to(device)
+    x = torch.randn(1, 9, 2, 3)
+    expected = MGPTP(4)(x.to(device), mask)[1].index.tolist()[0]
+    assert model(x.to(device), mask)[1].index.tolist()[0] == expected
+    x[0, expected[0], 1, 2] = torch.nan
+    kept = model(x.to(device), mask)[1].validate().index.tolist()[0]
+    assert expected[0] not in kept
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_compiled_as_one_graph(name, device):
+    model, inputs = build(SMALL[name])
+    model, inputs = model.to(device), moved(inputs, device)
+    with torch.no_grad():
+        assert share(compiled(model, device)(*inputs), model(*inputs)) <= 1e-4
