@@ -72,8 +72,7 @@ def patched_class(host: type[nn.Module], adapter: Adapter) -> PatchedType:
         htp = getattr(self, "htp", None)
         if htp is None or not htp.enabled:
             return host.forward(self, *args, **kwargs)
-        # Without a word on strictness, which the compiler of PyTorch 2.4 takes for strict.
-        given = {**defaults, **dict(zip(names, args)), **kwargs}  # noqa: B905
+        given = {**defaults, **dict(zip(names[: len(args)], args[: len(names)], strict=True)), **kwargs}
         if (
             len(args) > len(names)
             or len(given) != len(names)
