@@ -5,9 +5,9 @@ from itertools import product
 import pytest
 import torch
 
-import measure_throughput
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.commands import throughput
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.timing import Draw
 
@@ -42,15 +42,13 @@ class DSTformer(ours.DSTformer):
 
 def run(arguments, tmp_path):
     path = tmp_path / "throughput.json"
-    run_command(
-        measure_throughput.main, measure_throughput.Options, [*SMALL, *arguments, "--json", str(path)]
-    )
+    run_command(throughput.main, throughput.Options, [*SMALL, *arguments, "--json", str(path)])
     return read_json(path, ThroughputResult)
 
 
 def refused(arguments, capsys):
     with pytest.raises(SystemExit) as left:
-        run_command(measure_throughput.main, measure_throughput.Options, arguments)
+        run_command(throughput.main, throughput.Options, arguments)
     told = capsys.readouterr().err
     assert left.value.code == 2
     assert told.count("\n") == 1
@@ -150,7 +148,7 @@ def test_more_frames_kept_cost_more(tmp_path):
 
 @pytest.mark.parametrize(("text", "draw"), [("pass", None), ("20x10", Draw(hypotheses=20, steps=10))])
 def test_samplings_are_read(text, draw):
-    assert measure_throughput.parse_sampling(text) == draw
+    assert throughput.parse_sampling(text) == draw
 
 
 @pytest.mark.parametrize(
@@ -188,7 +186,7 @@ def test_the_drift_is_told_beside_the_speed(tmp_path, monkeypatch, capsys):
         asked.update(options, fast=fast)
         return []
 
-    monkeypatch.setattr(measure_throughput, "measure_drift", no_time)
+    monkeypatch.setattr(throughput, "measure_drift", no_time)
     arguments = ["--precision", "fp32", "bf16", "--drift", "--drift-sampling", "2x4", "--repeats", "1"]
     assert run(arguments, tmp_path).drift == []
     assert asked["fast"] == [("bf16", "eager")]

@@ -1,6 +1,6 @@
 """The paper's claim, trained: D3DP, HTP and their relatives on the same batches, seed by seed.
 
-    python benchmarks/study_claims.py --models d3dp htp htp-n1 --seeds 0 1 2 --data data_3d_cmu.npz
+    python benchmarks/study.py claims --models d3dp htp htp-n1 --seeds 0 1 2 --data data_3d_cmu.npz
 
 A run that was stopped goes on where it was when the same command is given again.
 """
@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import Precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import Provenance, provenance
@@ -219,7 +219,3 @@ def main(options: Options) -> None:
     )
     write_json(options.out / "claims.json", result)
     print(f"written: {options.out / 'claims.json'}")
-
-
-if __name__ == "__main__":
-    run_command(main, Options)

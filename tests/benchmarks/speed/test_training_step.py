@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-import measure_training
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.commands import training
 from htp_diffusion.speed.step_cost import TrainingCost
 from htp_diffusion.training.noising import denoising_loss
 
@@ -16,14 +16,14 @@ SMALL = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repe
 
 def test_the_step_is_measured_written_and_printed(tmp_path, capsys):
     path = tmp_path / "training.json"
-    run_command(measure_training.main, measure_training.Options, [*SMALL, "--json", str(path)])
+    run_command(training.main, training.Options, [*SMALL, "--json", str(path)])
     result = read_json(path, TrainingCost)
     baseline, htp = result.models
     assert (baseline.model, htp.model) == ("D3DP", "HTP n=3")
     assert (result.frames, result.dim, result.batch, result.device) == (9, 16, 1, "cpu")
     ratios = sorted(a / b for a, b in zip(baseline.seconds, htp.seconds, strict=True))
     assert htp.speed_up.paired == ratios[1]
-    configs = measure_training.denoiser_configs(measure_training.Options(frames=9, dim=16, depth=4, heads=2))
+    configs = training.denoiser_configs(training.Options(frames=9, dim=16, depth=4, heads=2))
     for model, config in zip(result.models, configs.values(), strict=True):
         parameters = list(config.build().parameters())
         counted = sum(parameter.numel() for parameter in parameters)
@@ -36,11 +36,11 @@ def test_the_step_is_measured_written_and_printed(tmp_path, capsys):
 
 
 def test_a_step_moves_the_weights_as_adamw_does():
-    options = measure_training.Options(frames=5, dim=8, depth=4, heads=2, batch=2)
-    model = measure_training.denoiser_configs(options)["D3DP"].build().train()
-    expected, batch = copy.deepcopy(model), measure_training.random_batch(2, 5)
+    options = training.Options(frames=5, dim=8, depth=4, heads=2, batch=2)
+    model = training.denoiser_configs(options)["D3DP"].build().train()
+    expected, batch = copy.deepcopy(model), training.random_batch(2, 5)
     rate = {"lr": 1e-3, "weight_decay": 0.1}
-    step = measure_training.training_step(model, torch.optim.AdamW(model.parameters(), **rate), batch, "fp32")
+    step = training.training_step(model, torch.optim.AdamW(model.parameters(), **rate), batch, "fp32")
     optimizer = torch.optim.AdamW(expected.parameters(), **rate)
     loss = denoising_loss(expected, batch)
     loss.backward()
@@ -53,9 +53,9 @@ def test_a_step_moves_the_weights_as_adamw_does():
 
 
 def test_a_loss_that_is_not_finite_is_not_timed(monkeypatch):
-    monkeypatch.setattr(measure_training, "training_step", lambda *_: lambda: float("nan"))
-    with pytest.raises(measure_training.BenchmarkError, match="loss of D3DP is nan: nothing is timed"):
-        measure_training.measure(measure_training.Options(frames=5, dim=8, depth=4, heads=2))
+    monkeypatch.setattr(training, "training_step", lambda *_: lambda: float("nan"))
+    with pytest.raises(training.BenchmarkError, match="loss of D3DP is nan: nothing is timed"):
+        training.measure(training.Options(frames=5, dim=8, depth=4, heads=2))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_loss_that_is_not_finite_is_not_timed(monkeypatch):
 )
 def test_a_wrong_option_ends_with_one_line(arguments, message, capsys):
     with pytest.raises(SystemExit) as left:
-        run_command(measure_training.main, measure_training.Options, arguments)
+        run_command(training.main, training.Options, arguments)
     told = capsys.readouterr().err
     assert left.value.code == 2
     assert told.count("\n") == 1

@@ -7,15 +7,16 @@ import torch
 from torch import nn
 
 import adapters
-import study_adapters
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.studies import patched_hosts
+from htp_diffusion.studies.commands import adapters as study_of_adapters
+from htp_diffusion.studies.commands.adapters import PLAIN, Options, Variant
 from htp_diffusion.studies.patched_table import PatchedRow, PatchedStudy, draw_patched, patched_table
 from htp_diffusion.training.fit import fit
-from study_adapters import PLAIN, Options, Variant
 
 THIRD = Variant(keep=1 / 3, recovery="interpolate", tuned=False)
 TUNED = Variant(keep=1 / 3, recovery="cross_attention", tuned=True)
@@ -23,15 +24,15 @@ TUNED = Variant(keep=1 / 3, recovery="cross_attention", tuned=True)
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    monkeypatch.setattr(study_adapters, "VARIANTS", (PLAIN, THIRD, TUNED))
+    monkeypatch.setattr(study_of_adapters, "VARIANTS", (PLAIN, THIRD, TUNED))
     monkeypatch.setattr(
-        study_adapters, "training_motions", lambda *_, **__: synthetic_motions(seed=1, count=1, frames=90)
+        study_of_adapters, "training_motions", lambda *_, **__: synthetic_motions(seed=1, count=1, frames=90)
     )
     return Options(out=tmp_path / "study", host_steps=1, tune_steps=1, repeats=1, max_windows=1)
 
 
 def test_the_study_goes_on_where_it_was(small, monkeypatch, capsys):
-    study_adapters.main(small)
+    study_of_adapters.main(small)
     study = read_json(small.out / "study.json", PatchedStudy)
     assert [(row.host, row.treatment) for row in study.rows] == [
         (host, treatment)
@@ -50,13 +51,18 @@ def test_the_study_goes_on_where_it_was(small, monkeypatch, capsys):
     def no_more(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(study_adapters, "fit", no_more)
-    study_adapters.main(small)
+    monkeypatch.setattr(patched_hosts, "fit", no_more)
+    study_of_adapters.main(small)
     again = read_json(small.out / "study.json", PatchedStudy)
     assert [row.mpjpe for row in again.rows] == [row.mpjpe for row in study.rows]
+    # A file that was cut, as before files were written whole, is told.
+    part = small.parts.folder / "D3DP-plain.json"
+    part.write_text(part.read_text()[:-40])
+    with pytest.raises(BenchmarkError, match=r"D3DP-plain\.json is not JSON"):
+        study_of_adapters.main(small)
     # Another study does not take these parts for its own.
     with pytest.raises(AssertionError, match="trained again"):
-        study_adapters.main(dataclasses.replace(small, tune_steps=2))
+        study_of_adapters.main(dataclasses.replace(small, tune_steps=2))
 
 
 def test_a_variant_is_a_copy():
@@ -74,13 +80,13 @@ def test_a_variant_is_a_copy():
 @pytest.mark.parametrize("name", ["host_steps", "tune_steps", "repeats"])
 def test_counts_start_at_one(small, name):
     with pytest.raises(BenchmarkError, match=f"{name} expects at least 1, got 0"):
-        study_adapters.main(dataclasses.replace(small, **{name: 0}))
+        study_of_adapters.main(dataclasses.replace(small, **{name: 0}))
 
 
 def test_a_folder_that_cannot_be_made_is_told(small, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchmarkError, match="cannot make the folder"):
-        study_adapters.main(dataclasses.replace(small, out=tmp_path / "file"))
+        study_of_adapters.main(dataclasses.replace(small, out=tmp_path / "file"))
 
 
 def test_the_table_shows_every_row_and_a_missing_velocity_as_a_dash(tmp_path):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import ablate
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
@@ -22,6 +21,7 @@ from htp_diffusion.speed.counting import Count, count_denoiser
 from htp_diffusion.speed.measure import SpeedUp, Timing
 from htp_diffusion.studies import sweep as sweep_module
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables, draw_ablation
+from htp_diffusion.studies.commands import ablations
 from htp_diffusion.studies.paper_rows import TABLES, settings, whole_model
 from htp_modules import HTPConfig
 
@@ -56,10 +56,12 @@ def counted_once(build, num_frames):
 @pytest.fixture
 def micro(monkeypatch, tmp_path):
     """Options of a sweep that takes seconds."""
-    monkeypatch.setattr(ablate, "PRESETS", {"tiny": MICRO})
-    monkeypatch.setattr(ablate, "count_denoiser", counted_once)
-    monkeypatch.setattr(ablate, "training_motions", lambda *_: synthetic_motions(seed=1, count=1, frames=40))
-    return ablate.Options(
+    monkeypatch.setattr(ablations, "PRESETS", {"tiny": MICRO})
+    monkeypatch.setattr(ablations, "count_denoiser", counted_once)
+    monkeypatch.setattr(
+        ablations, "training_motions", lambda *_: synthetic_motions(seed=1, count=1, frames=40)
+    )
+    return ablations.Options(
         preset="tiny", tables=("x", "xii"), training_steps=2, repeats=1, device="cpu", out=tmp_path / "out"
     )
 
@@ -67,11 +69,11 @@ def micro(monkeypatch, tmp_path):
 @pytest.fixture
 def untimed(monkeypatch):
     """A sweep neither timed nor counted nor drawn."""
-    monkeypatch.setattr(ablate, "count_denoiser", lambda *_: Count(thop_macs=1, true_macs=1, params=1))
+    monkeypatch.setattr(ablations, "count_denoiser", lambda *_: Count(thop_macs=1, true_macs=1, params=1))
     monkeypatch.setattr(
-        ablate, "time_models", lambda whole, models, *_: dict.fromkeys(models, SpeedUp(1.0, 1.0, 1.0, 1.0))
+        ablations, "time_models", lambda whole, models, *_: dict.fromkeys(models, SpeedUp(1.0, 1.0, 1.0, 1.0))
     )
-    monkeypatch.setattr(ablate, "draw_ablation", lambda *_: None)
+    monkeypatch.setattr(ablations, "draw_ablation", lambda *_: None)
 
 
 @pytest.fixture
@@ -120,31 +122,31 @@ def test_a_preset_of_few_blocks_has_fewer_rows():
 def test_the_sweep_goes_on_where_it_was(micro, fits, untimed, capsys):
     fits.interrupted = 3
     with pytest.raises(KeyboardInterrupt):
-        ablate.main(micro)
+        ablations.main(micro)
     assert len(fits.calls) == 3
     fits.interrupted = None
-    ablate.main(micro)
+    ablations.main(micro)
     # Four models: the two that were done stay, the third is trained anew.
     assert len(fits.calls) == 3 + 2
     resumed = read_json(micro.out / "ablation.json", AblationResult)
     whole = dataclasses.replace(micro, out=micro.out.with_name("whole"), json=micro.out / "copy.json")
-    ablate.main(whole)
+    ablations.main(whole)
     assert len(fits.calls) == 5 + 4
     result = read_json(micro.out / "copy.json", AblationResult)
     assert [row.errors for row in resumed.rows] == [row.errors for row in result.rows]
     assert [row.final_losses for row in resumed.rows] == [row.final_losses for row in result.rows]
 
-    ablate.main(micro)
+    ablations.main(micro)
     assert len(fits.calls) == 9  # nothing is left to do
     # Another way to sample takes the same weights.
-    ablate.main(dataclasses.replace(micro, hypotheses=2))
+    ablations.main(dataclasses.replace(micro, hypotheses=2))
     assert len(fits.calls) == 9
     again = read_json(micro.out / "ablation.json", AblationResult)
     assert again.sampling.hypotheses == 2
     assert again.rows[0].errors != result.rows[0].errors
     assert again.rows[0].final_losses == result.rows[0].final_losses
-    with pytest.raises(BenchmarkError, match="trained otherwise: training_steps 2, asked for 3; name"):
-        ablate.main(dataclasses.replace(micro, training_steps=3))
+    with pytest.raises(BenchmarkError, match=r"made otherwise: recipe\.training_steps 2, asked for 3; name"):
+        ablations.main(dataclasses.replace(micro, training_steps=3))
     printed = capsys.readouterr()
     assert "Table X:" in printed.out
     assert "Table XII:" in printed.out
@@ -153,7 +155,7 @@ def test_the_sweep_goes_on_where_it_was(micro, fits, untimed, capsys):
 
 def test_rows_are_what_scoring_by_hand_gives(micro):
     options = dataclasses.replace(micro, tables=("x", "xiii"), seeds=(3, 5), every=2, denoising_steps=2)
-    ablate.main(options)
+    ablations.main(options)
     result = read_json(options.out / "ablation.json", AblationResult)
     rows = {row.setting: row for row in result.rows}
     assert list(rows) == [
@@ -203,8 +205,8 @@ def test_speed_is_frames_a_second_over_those_of_d3dp(monkeypatch):
         seen.update({name: case.args[0].shape[:2] for name, case in cases.items()})
         return {name: Timing((6.0, 6.0) if "'d3dp'" in name else (2.0, 2.0)) for name in cases}
 
-    monkeypatch.setattr(ablate, "interleaved", interleaved)
-    speeds = ablate.time_models(whole, [whole, short], 2, torch.device("cpu"))
+    monkeypatch.setattr(ablations, "interleaved", interleaved)
+    speeds = ablations.time_models(whole, [whole, short], 2, torch.device("cpu"))
     assert sorted(seen.values()) == [(4, 9), (4, 9), (6, 6)]
     assert [speeds[model].paired for model in (whole, short)] == [3.0, 3.0]
 
@@ -229,8 +231,8 @@ def test_what_cannot_be_run_is_told_in_a_line(micro, monkeypatch, tmp_path, caps
     given = [places.get(word, word) for word in arguments]
     with pytest.raises(SystemExit) as exit_code:
         run_command(
-            ablate.main,
-            ablate.Options,
+            ablations.main,
+            ablations.Options,
             ["--preset", "tiny", "--device", "cpu", "--out", str(tmp_path), *given],
         )
     assert exit_code.value.code == 2
@@ -242,7 +244,7 @@ def test_what_cannot_be_run_is_told_in_a_line(micro, monkeypatch, tmp_path, caps
 
 def test_weights_that_are_damaged_are_told(micro, untimed):
     options = dataclasses.replace(micro, tables=("x",))
-    ablate.main(options)
+    ablations.main(options)
     (options.out / "models" / "htp-t9-n3-f2-k6-seed0.safetensors").write_bytes(b"broken")
-    with pytest.raises(BenchmarkError, match="cannot take the weights of"):
-        ablate.main(dataclasses.replace(options, eta=0.0))
+    with pytest.raises(BenchmarkError, match="is not a safetensors file"):
+        ablations.main(dataclasses.replace(options, eta=0.0))

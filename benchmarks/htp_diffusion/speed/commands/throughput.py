@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
@@ -258,7 +258,3 @@ def main(options: Options) -> None:
     if options.json is not None:
         write_json(options.json, result)
         print(f"written: {options.json}")
-
-
-if __name__ == "__main__":
-    run_command(main, Options)

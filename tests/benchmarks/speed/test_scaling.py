@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import measure_scaling
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.commands import scaling
 from htp_diffusion.speed.scaling import ScalingResult, fitted_exponent
 
 SIZES = ["--frames", "9", "18", "--hypotheses", "1", "2", "--steps", "1", "3", "--sampling-frames", "9"]
@@ -38,7 +38,7 @@ def test_an_exponent_needs_a_line(values, costs):
 def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
     path, picture = tmp_path / "scaling.json", tmp_path / "scaling.png"
     arguments = [*SMALL, "--json", str(path), "--picture", str(picture)]
-    run_command(measure_scaling.main, measure_scaling.Options, arguments)
+    run_command(scaling.main, scaling.Options, arguments)
     result = read_json(path, ScalingResult)
     found = {(curve.model, curve.axis): curve for curve in result.curves}
     assert set(found) == {(model, axis) for model in ("D3DP", "HTP n=1") for axis in "THK"}
@@ -73,7 +73,7 @@ def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
 )
 def test_a_wrong_option_ends_with_one_line(arguments, message, capsys):
     with pytest.raises(SystemExit) as left:
-        run_command(measure_scaling.main, measure_scaling.Options, arguments)
+        run_command(scaling.main, scaling.Options, arguments)
     told = capsys.readouterr().err
     assert left.value.code == 2
     assert told.count("\n") == 1

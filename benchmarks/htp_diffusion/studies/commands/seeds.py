@@ -1,6 +1,6 @@
 r"""How much of a difference between models is the seed: checkpoints of several seeds, scored alike.
 
-    python benchmarks/study_seeds.py runs/d3dp-0 runs/d3dp-1 runs/htp-0 runs/htp-1 \
+    python benchmarks/study.py seeds runs/d3dp-0 runs/d3dp-1 runs/htp-0 runs/htp-1 \
         --data ../shared/data/cmu/data_3d_cmu.npz
 
 A study that was stopped goes on where it was when the same command is given again.
@@ -15,20 +15,22 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
-from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.sampling import read_hxk
-from htp_diffusion.models.checkpoint import Checkpoint, Weights, load_checkpoint, load_denoiser
+from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser, read_record
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.weights import Weights
+from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.studies.sweep import Scoring
@@ -65,17 +67,18 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A scored checkpoint as it is kept: on what and how, and the result."""
+class Score:
+    """What the errors of a checkpoint depend on."""
 
+    run: Run
+    weights: Weights
     scoring: Scoring
-    row: SeedErrors
 
 
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
     ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
-    found = {path: load_checkpoint(path)[0] for path in map(_json_of, options.checkpoints)}
+    found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
     num_frames = _comparable(found)
@@ -137,22 +140,18 @@ def scored_run(
     Raises:
         BenchmarkError: The folder holds its scores on other data, or cannot be written.
     """
-    kept = out / scoring.folder / f"{run.sha256[:16]}-{weights}.json"
-    if kept.exists():
-        part = read_json(kept, Part)
-        if (part.scoring, part.row.run) != (scoring, run):
-            raise BenchmarkError(f"{kept} was scored otherwise; name another --out")
-        return part.row
-    make_folder(kept.parent)
-    _, denoiser = load_denoiser(path, weights=weights)
-    row = SeedErrors(
+
+    def score() -> Errors:
+        _, denoiser = load_denoiser(path, weights=weights)
+        return grade(denoiser, clips, scoring.sampling(run.denoiser, device), device)
+
+    asked = Score(run=run, weights=weights, scoring=scoring)
+    return SeedErrors(
         run=run,
         hypotheses=scoring.hypotheses,
         denoising_steps=scoring.denoising_steps,
-        errors=grade(denoiser, clips, scoring.sampling(run.denoiser, device), device),
+        errors=Parts(out / scoring.folder).find_or_make(f"{run.sha256[:16]}-{weights}", asked, Errors, score),
     )
-    write_json(kept, Part(scoring=scoring, row=row))
-    return row
 
 
 def _json_of(path: Path) -> Path:
@@ -207,7 +206,3 @@ def _check_unseen(found: Mapping[Path, Checkpoint], motions: Sequence[str]) -> N
             raise BenchmarkError(
                 f"{path} was trained on motion that is to be scored: {', '.join(trained[:3])}"
             )
-
-
-if __name__ == "__main__":
-    run_command(main, Options)

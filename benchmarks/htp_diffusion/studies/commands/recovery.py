@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import Provenance, provenance
 from htp_diffusion.base.results import write_json
@@ -169,7 +169,3 @@ def main(options: Options) -> None:
     show(study_table(study))
     if options.json is not None:
         write_json(options.json, study)
-
-
-if __name__ == "__main__":
-    run_command(main, Options)

@@ -6,7 +6,6 @@ import statistics
 import pytest
 import torch
 
-import study_seeds
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
@@ -15,6 +14,7 @@ from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.commands import seeds
 from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.virtual import VirtualBatches
@@ -38,7 +38,7 @@ def runs(tmp_path_factory):
 
 
 def run(*arguments) -> None:
-    run_command(study_seeds.main, study_seeds.Options, [str(argument) for argument in arguments])
+    run_command(seeds.main, seeds.Options, [str(argument) for argument in arguments])
 
 
 def all_of(runs):
@@ -57,7 +57,7 @@ def test_mean_and_spread_are_those_of_each_checkpoint_scored_by_hand(runs, tmp_p
     sampling = Sampling(hypotheses=2, steps=3, eta=1.0, flip=True, seed=0, batch_size=24, max_batch=96)
     expected = []
     for seed in (0, 1):
-        _, denoiser = study_seeds.load_denoiser(runs / f"htp1-{seed}" / "last.json")
+        _, denoiser = seeds.load_denoiser(runs / f"htp1-{seed}" / "last.json")
         errors = grade(denoiser, clips, sampling, torch.device("cpu"))
         [row] = [
             row for row in study.rows
@@ -72,7 +72,7 @@ def test_mean_and_spread_are_those_of_each_checkpoint_scored_by_hand(runs, tmp_p
 
     # A second run has nothing to score; a new checkpoint alone is scored.
     graded = []
-    monkeypatch.setattr(study_seeds, "grade", lambda *given: graded.append(given) or grade(*given))
+    monkeypatch.setattr(seeds, "grade", lambda *given: graded.append(given) or grade(*given))
     run(*all_of(runs), *options)
     assert graded == []
     run(*all_of(runs), *options, "--samplings", "1x2")
@@ -120,7 +120,7 @@ def test_motion_that_was_trained_on_is_not_scored(runs, tmp_path, capsys, monkey
     class Trained:
         motions = ("synthetic/walking_000",)
 
-    monkeypatch.setattr(study_seeds, "file_set", lambda _: Trained())
+    monkeypatch.setattr(seeds, "file_set", lambda _: Trained())
     with pytest.raises(SystemExit):
         run(runs / "d3dp-0", "--data", "some.npz", "--device", "cpu", "--out", tmp_path)
     assert "trained on motion that is to be scored: synthetic/walking_000" in capsys.readouterr().err

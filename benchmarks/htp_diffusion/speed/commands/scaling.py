@@ -7,7 +7,7 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
@@ -200,7 +200,3 @@ def main(options: Options) -> None:
     if options.picture is not None:
         draw_scaling(options.picture, result)
         print(f"written: {options.picture}")
-
-
-if __name__ == "__main__":
-    run_command(main, Options)

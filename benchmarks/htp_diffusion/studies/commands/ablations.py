@@ -1,6 +1,6 @@
 """The paper's ablations at a preset: Tables VIII, X, XI, XII and XIII as one sweep.
 
-    python benchmarks/ablate.py --data ../shared/data/cmu/data_3d_cmu.npz --training-steps 600
+    python benchmarks/study.py ablations --data ../shared/data/cmu/data_3d_cmu.npz --training-steps 600
 
 A sweep that was stopped goes on where it was when the same command is given again: each trained model and
 each scored row is kept in its folder.
@@ -17,7 +17,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
@@ -238,7 +238,3 @@ def _sweep(options: Options) -> Sweep:
     )
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in scored.clips]
     return Sweep(options.out, recipe, motions, scoring, clips, choose_device(options.device))
-
-
-if __name__ == "__main__":
-    run_command(main, Options)
