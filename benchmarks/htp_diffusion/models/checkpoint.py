@@ -18,7 +18,7 @@ from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import whole_file
-from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.base.results import ADDED_LATER, read_json, write_json
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.lifter import Lifter
@@ -75,7 +75,7 @@ class Checkpoint:
     evaluations: list[Evaluation] = field(default_factory=list)
     space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
     commit: str | None
-    variant: Variant | None = None
+    variant: Variant | None = field(default=None, metadata=ADDED_LATER)
     tensors: str = ""
     sha256: str = ""
 
