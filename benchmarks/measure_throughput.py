@@ -145,7 +145,7 @@ def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
     shared = shared or Shards()
     device = choose_device(shared.device(options.device))
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
     check(options, device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)

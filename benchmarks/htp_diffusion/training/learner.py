@@ -60,17 +60,20 @@ class Learner:
             torch._foreach_lerp_(self._floats(self.average), self._floats(self.model), 1.0 - self._decay)
 
     def capture(self) -> None:
-        """Record the step as a CUDA graph, on the current stream; the learner is left as it was.
+        """Record the step as a CUDA graph; the learner is left as it was.
 
         Replayed, a step costs one launch: several learners on streams of their own fill the device, which a
         small model alone leaves idle between its kernels.
         """
-        before = copy.deepcopy(self.state())
-        for _ in range(_WARMUP_STEPS):
-            self.step()
-        torch.cuda.current_stream().synchronize()
+        before = {name: value.clone() for name, value in self.state().items()}
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(_WARMUP_STEPS):
+                self.step()
+        torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        with torch.cuda.graph(graph):
             self.step()
         self.restore(before)
         self._graph = graph
