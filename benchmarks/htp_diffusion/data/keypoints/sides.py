@@ -1,11 +1,14 @@
 """Sides: frames in which a detector took a person's left for their right, put right by continuity.
 
-The joints of a frame lie near those of the frame before. Where they lie nearer once left and right have
+The joints of a frame lie near those of the frames before. Where they lie nearer once left and right have
 changed places, the detector has changed its mind. Which of the two minds a run of frames is in follows from
-the cheapest path through all frames: a step costs the mean distance that joints move, and each frame in the
-rarer mind a little, so that a change that was missed does not turn the rest of the video around.
+the cheapest path through all frames. A frame costs the mean distance of its joints from those of the last few
+frames, so that one frame which is half of either does not decide; a change of mind costs something, as the
+sides of somebody who turns around pass each other; and each frame in the rarer mind costs a little, so that a
+change that was missed does not turn the rest of the video around.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -16,9 +19,10 @@ from htp_diffusion.data.keypoints.detections import Track
 from htp_diffusion.pose.layout import Layout
 
 _LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-_TURNED = 0.003
-"""Cost of a frame in the rarer mind, in heights of the person. From one frame to the next joints move by 0.01
-(at 60 a second), and by 0.3 where the sides change."""
+_LAGS = 3  # frames
+_CHANGE, _TURNED = 0.1, 0.003
+"""Costs of a change and of a frame in the rarer mind, in heights of the person. From one frame to the next
+joints move by 0.01 (at 60 a second), and by 0.2 to 0.4 where the sides change."""
 
 
 def swapped_frames(track: Track, layout: Layout) -> Bool[Tensor, " seen"]:
@@ -34,9 +38,14 @@ def swapped_frames(track: Track, layout: Layout) -> Bool[Tensor, " seen"]:
     plain, turned = track.joints[:, limbs], track.joints[:, mirror]
     weight, turned_weight = track.confidence[:, limbs], track.confidence[:, mirror]
     height = _height(plain, weight)
-    same = _distance(plain[1:], plain[:-1], weight[1:] * weight[:-1]) / height
-    change = _distance(turned[1:], plain[:-1], turned_weight[1:] * weight[:-1]) / height
-    path = _cheapest_path(same.tolist(), change.tolist())
+    same, change = (
+        [
+            (_distance(here[lag:], plain[:-lag], seen[lag:] * weight[:-lag]) / height).tolist()
+            for lag in range(1, _LAGS + 1)
+        ]
+        for here, seen in ((plain, weight), (turned, turned_weight))
+    )
+    path = _cheapest_path(len(plain), same, change)
     swapped = torch.tensor(path, dtype=torch.bool)
     return ~swapped if swapped.sum() * 2 > len(swapped) else swapped
 
@@ -69,18 +78,35 @@ def _distance(
     return (moved * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
 
 
-def _cheapest_path(same: list[float], change: list[float]) -> list[bool]:
-    """For each frame whether it is in the second mind (dynamic programming over the two)."""
-    cost, came = [0.0, _TURNED], []
-    for stay, turn in zip(same, change, strict=True):
-        choices = [
-            [cost[before] + (stay if before == mind else turn) for before in (0, 1)] for mind in (0, 1)
-        ]
-        came.append([int(choice[1] < choice[0]) for choice in choices])
-        cost = [min(choice) + _TURNED * mind for mind, choice in enumerate(choices)]
-    mind = int(cost[1] < cost[0])
-    path = [bool(mind)]
-    for best in reversed(came):
-        mind = best[mind]
-        path.append(bool(mind))
-    return path[::-1]
+def _cheapest_path(frames: int, same: list[list[float]], change: list[list[float]]) -> list[bool]:
+    """For each frame whether it is in the second mind, by dynamic programming over the last frames' minds.
+
+    Args:
+        frames: How many there are.
+        same: For each lag, for each frame from the lag on: the distance if both frames are in one mind.
+        change: The same if they are in different ones.
+    """
+    cost: dict[tuple[int, ...], float] = {(0,): 0.0, (1,): _TURNED}  # by the minds of the last frames
+    came: list[dict[tuple[int, ...], tuple[int, ...]]] = []
+    for frame in range(1, frames):
+        best: dict[tuple[int, ...], float] = {}
+        back: dict[tuple[int, ...], tuple[int, ...]] = {}
+        for minds, so_far in cost.items():
+            lags = min(frame, _LAGS)
+            for mind in (0, 1):
+                moved = sum(
+                    (same if minds[-lag] == mind else change)[lag - 1][frame - lag]
+                    for lag in range(1, lags + 1)
+                )
+                total = so_far + moved / lags + _CHANGE * (minds[-1] != mind) + _TURNED * mind
+                now = (*minds, mind)[-_LAGS:]
+                if total < best.get(now, math.inf):
+                    best[now], back[now] = total, minds
+        cost = best
+        came.append(back)
+    minds = min(cost, key=lambda minds: cost[minds])
+    path = [minds[-1]]
+    for back in reversed(came):
+        minds = back[minds]
+        path.append(minds[-1])
+    return [bool(mind) for mind in reversed(path)]

@@ -35,7 +35,7 @@ def test_filling_is_linear_interpolation_of_what_was_seen(frames, seed, missing)
     scores = torch.where(scores < missing, 0.1, scores.clamp(min=0.3))
     scores[0] = 1.0  # every joint once
     person = track(ordered, seed, scores)
-    filled = fill(person, H36M_17, ALL)  # a layout without a face: nothing is lent
+    filled = fill(person, H36M_17, ALL, least=0.3)  # a layout without a face: nothing is lent
     assert filled.frames.tolist() == list(range(ordered[0], ordered[-1] + 1))
     place = torch.tensor(ordered) - ordered[0]
     for joint in range(17):
@@ -63,7 +63,7 @@ def test_joints_of_low_confidence_are_missing():
     scores = torch.ones(5, 17)
     scores[2, 9] = 0.29
     person = track(range(5), confidence=scores)
-    filled = fill(person, COCO_17, ALL)
+    filled = fill(person, COCO_17, ALL, least=0.3)
     assert filled.filled.nonzero().tolist() == [[2, 9]]
     torch.testing.assert_close(filled.joints[2, 9], (person.joints[1, 9] + person.joints[3, 9]) / 2)
     assert not filled.gap.any()
@@ -89,7 +89,7 @@ def test_a_joint_that_is_never_seen_is_refused_if_it_is_needed():
     scores = torch.ones(4, 17)
     scores[:, [15, 16]] = 0.0
     person = track(range(4), confidence=scores)
-    with pytest.raises(BenchmarkError, match=r"left_ankle, right_ankle never seen with a confidence of 0\.3"):
+    with pytest.raises(BenchmarkError, match=r"left_ankle, right_ankle never seen with a confidence of 0\.2"):
         fill(person, COCO_17, ALL)
     needed = ALL.clone()
     needed[15:] = False

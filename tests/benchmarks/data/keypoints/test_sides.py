@@ -16,8 +16,9 @@ def turning(layout, frames=60, speed=0.02, noise=0.003, seed=0):
     """Somebody 400 pixels high who turns around at ``speed`` radians a frame."""
     generator = torch.Generator().manual_seed(seed)
     body = torch.rand(layout.num_joints, 2, generator=generator) * torch.tensor([80.0, 400.0])
-    mirror = list(layout.mirror)
-    body = (body + body[mirror] * torch.tensor([-1.0, 1.0])) / 2  # the same height on both sides
+    for joint, y in (("shoulder", 0.0), ("ankle", 400.0)):
+        body[layout.index(f"left_{joint}"), 1] = y
+    body[list(layout.right), 1] = body[list(layout.left), 1]
     side = torch.zeros(layout.num_joints)
     side[list(layout.left)], side[list(layout.right)] = 60.0, -60.0
     body[:, 0] = side
