@@ -60,6 +60,12 @@ class Options:
     """Time for training, from the start of the script, where the steps are not given."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
     """Windows in a step."""
+    learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
+    """The highest; it falls to 0 by half a cosine."""
+    start: Annotated[Path | None, by_default("fresh weights", "FOLDER")] = None
+    """Folder of an earlier study, whose models these begin as."""
+    window: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Frames of the training windows, at most the preset's."""
     precision: Precision = "fp32"
     """Arithmetic of training."""
     sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
@@ -191,16 +197,24 @@ def main(options: Options) -> None:
         )
     device = choose_device(options.device)
     preset = PRESETS[options.preset]
-    if options.batch_size is not None:
-        preset = replace(preset, batch_size=options.batch_size)
+    for name in ("batch_size", "learning_rate"):
+        if (value := getattr(options, name)) is not None:
+            preset = replace(preset, **{name: value})
+    if options.window is not None and not 1 <= options.window <= preset.num_frames:
+        raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
     console = Console(stderr=True)
     motions = training_set(options, preset.num_frames)
     found = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
-    fleet = Fleet(
-        options.out, members(options.models, options.seeds, preset), preset, motions,
-        device=device, precision=options.precision,
-    )  # fmt: skip
+    started = [
+        replace(
+            member,
+            window=options.window,
+            start=None if options.start is None else options.start / member.name / "last.json",
+        )
+        for member in members(options.models, options.seeds, preset)
+    ]
+    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.precision)
     steps, seconds = train(fleet, options, began, console)
     result = ClaimsResult(
         preset=options.preset,
