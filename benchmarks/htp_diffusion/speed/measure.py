@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.speed.live_memory import peak_live_bytes
 
 Item = TypeVar("Item")
