@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CMU = ROOT.parent / "shared" / "data" / "cmu"
+VIDEO = ROOT.parent / "shared" / "data" / "video"
 
 # The oracles, networks and files that tests share.
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("htp_modules", "benchmarks")]
@@ -41,3 +42,11 @@ def cmu_path() -> Path:
     if not (CMU / "data_3d_cmu.npz").is_file():
         pytest.skip(f"no real motion at {CMU}")
     return CMU
+
+
+@pytest.fixture(scope="session")
+def video_path() -> Path:
+    """The folder of the real video's detections; skipped likewise."""
+    if not (VIDEO / "reference.npz").is_file():
+        pytest.skip(f"no real video at {VIDEO}")
+    return VIDEO

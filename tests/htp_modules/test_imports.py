@@ -30,6 +30,7 @@ ROOMS = (
     "training",
     "speed",
     "comparison",
+    "lifting",
     "studies",
 )
 

@@ -25,6 +25,17 @@ VIRTUAL_HEIGHT = 1.5
 VIRTUAL_AZIMUTHS = (45.0, 135.0, 225.0, 315.0)
 
 
+def normalise_screen(
+    pixels: Float[Tensor, "*batch 2"], image_size: tuple[int, int]
+) -> Float[Tensor, "*batch 2"]:
+    """Pixels to screen coordinates: x in [-1, 1] over the width, the same scale for y.
+
+    As VideoPose3D (Pavllo et al. 2019) does: x / w * 2 - 1 and y / w * 2 - h / w.
+    """
+    width, height = image_size
+    return pixels * (2.0 / width) - pixels.new_tensor([1.0, height / width])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Camera:
     """A pinhole camera without lens distortion.
@@ -63,12 +74,8 @@ class Camera:
         return points[..., :2] / depth * self.focal.to(points) + self.centre.to(points)
 
     def normalise_screen(self, pixels: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        """Pixels to screen coordinates: x in [-1, 1] over the width, the same scale for y.
-
-        As VideoPose3D (Pavllo et al. 2019) does: x / w * 2 - 1 and y / w * 2 - h / w.
-        """
-        width, height = self.image_size
-        return pixels * (2.0 / width) - pixels.new_tensor([1.0, height / width])
+        """Pixels to screen coordinates, by the function of this name."""
+        return normalise_screen(pixels, self.image_size)
 
     def to_screen(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
         """Where camera coordinates (metres) fall on the screen: projected and screen-normalised."""

@@ -5,103 +5,13 @@ difference: none is a default, and the caller says which one is meant. The lifte
 D3DP for videos in the wild use none: their networks are trained on COCO's joints and take them as they are.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.pose.layout import BODY_25, COCO_17, H36M_17, HALPE_26, MPI_INF_3DHP_17, Layout
-
-Rule = Mapping[str, Mapping[str, float]]
-"""For each joint of the target the weights of the source's joints, which sum to 1."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Conversion:
-    """One rule from one layout to another.
-
-    Attributes:
-        name: What the rule is called.
-        source: The layout that it reads.
-        target: The layout that it writes.
-        rule: The weights. A joint that is not in it is the source's joint of the same name.
-        x: Joints whose x in the image follows other weights; they replace the rule's.
-        y: The same for y.
-        scores: Joints whose confidence follows other weights than the rule's.
-        used_by: Who uses the rule, for people.
-
-    Raises:
-        BenchmarkError: A joint that has no rule or that the layouts lack, or weights that do not sum to 1.
-    """
-
-    name: str
-    source: Layout
-    target: Layout
-    rule: Rule
-    used_by: str
-    x: Rule | None = None
-    y: Rule | None = None
-    scores: Rule | None = None
-
-    def __post_init__(self):
-        for rule in (self.rule, self.x or {}, self.y or {}, self.scores or {}):
-            for joint, weights in rule.items():
-                self.target.index(joint)
-                if abs(sum(weights.values()) - 1.0) > 1e-9:
-                    raise BenchmarkError(f"conversion {self.name}: the weights of {joint} do not sum to 1")
-        self._matrix(self.rule)
-
-    def _matrix(self, *rules: Rule | None) -> Float[Tensor, "target source"]:
-        """The weights of the rule, where the later of ``rules`` goes before the earlier."""
-        merged: dict[str, Mapping[str, float]] = {}
-        for rule in rules:
-            merged |= rule or {}
-        matrix = torch.zeros(self.target.num_joints, self.source.num_joints, dtype=torch.float64)
-        for row, joint in enumerate(self.target.joints):
-            for name, weight in merged.get(joint, {joint: 1.0}).items():
-                matrix[row, self.source.index(name)] = weight
-        return matrix
-
-    @cached_property
-    def weights(self) -> tuple[Float[Tensor, "target source"], ...]:
-        """One matrix for every axis alike, or one for x and one for y."""
-        if self.x is None and self.y is None:
-            return (self._matrix(self.rule),)
-        return (self._matrix(self.rule, self.x), self._matrix(self.rule, self.y))
-
-    def apply(self, pose: Float[Tensor, "*batch source dim"]) -> Float[Tensor, "*batch target dim"]:
-        """Convert poses.
-
-        Args:
-            pose: In the source's layout. Rules that treat x and y differently are made for image
-                coordinates, x to the right and y down, pixels or screen-normalised.
-
-        Raises:
-            BenchmarkError: Another number of joints than the source's, or a 3D pose for a rule of the image.
-        """
-        self.source.require(pose, f"the pose to convert by {self.name}")
-        if len(self.weights) == 1:
-            return self.weights[0].to(pose) @ pose
-        if pose.shape[-1] != 2:
-            raise BenchmarkError(
-                f"conversion {self.name} treats x and y of the image differently: it takes 2D poses, "
-                f"got {pose.shape[-1]} coordinates"
-            )
-        axes = zip(self.weights, pose.unbind(dim=-1), strict=True)
-        return torch.stack([values @ weights.to(pose).T for weights, values in axes], dim=-1)
-
-    def apply_scores(self, scores: Float[Tensor, "*batch source"]) -> Float[Tensor, "*batch target"]:
-        """Convert the detector's confidences, one a joint.
-
-        Raises:
-            BenchmarkError: Another number of joints than the source has.
-        """
-        self.source.require(scores[..., None], f"the confidences to convert by {self.name}")
-        return scores @ self._matrix(self.rule, self.scores).to(scores).T
+from htp_diffusion.pose.conversion import Conversion, Rule
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17, Layout
+from htp_diffusion.pose.layouts import BODY_25, COCO_17, COCO_18, HALPE_26, MEDIAPIPE_33
 
 
 def _mean(*joints: str) -> dict[str, float]:
@@ -211,6 +121,58 @@ BODY25_MOTIONBERT = Conversion(
     used_by="adaptors of MotionBERT to OpenPose: its COCO rule, with the neck and pelvis that are detected",
 )
 
+COCO18_MOTIONBERT = Conversion(
+    name="motionbert",
+    source=COCO_18,
+    target=H36M_17,
+    rule={
+        "pelvis": _mean(*_HIPS),
+        "spine": {"neck": 0.5, "left_hip": 0.25, "right_hip": 0.25},
+        "thorax": {"neck": 1.0},
+        "neck": {"nose": 1.0},
+        "head": _mean(*_EYES),
+    },
+    used_by="the rule from coco-17 with the neck that OpenPose detects",
+)
+
+MEDIAPIPE_MOTIONBERT = Conversion(
+    name="motionbert",
+    source=MEDIAPIPE_33,
+    target=H36M_17,
+    rule=COCO_MOTIONBERT.rule,
+    used_by="the rule from coco-17, whose joints MediaPipe has",
+)
+
+# Where the clips of the CMU motion capture data have these joints. Trunk: fractions of the way from the hips
+# to the shoulders (their middles), means over the 28 clips. Head: of the way from the shoulders to the
+# ears, which lie 0.16 m higher on a detected person; neck and head of the clips lie 0.117 and 0.206 m higher.
+_CMU_TRUNK = {"pelvis": 0.186, "spine": 0.644, "thorax": 0.873}
+_CMU_HEAD = {"neck": 0.72, "head": 1.25}
+
+
+def _cmu(source: Layout) -> Conversion:
+    """Trunk and head where the CMU skeleton has them; limbs as detected."""
+    hips, shoulders, ears = _mean(*_HIPS), _mean(*_SHOULDERS), _mean("left_ear", "right_ear")
+    trunk = {joint: _between(hips, shoulders, way) for joint, way in _CMU_TRUNK.items()}
+    head = {joint: _between(shoulders, ears, way) for joint, way in _CMU_HEAD.items()}
+    return Conversion(
+        name="cmu",
+        source=source,
+        target=H36M_17,
+        rule=trunk | head,
+        scores={"neck": ears, "head": ears},
+        used_by="networks trained on CMU motion, as this project's own: its pelvis lies above the hips, its "
+        "thorax below the shoulders, its neck at the base of the skull",
+    )
+
+
+def _between(near: dict[str, float], far: dict[str, float], way: float) -> dict[str, float]:
+    """Weights of the point that lies so far on the way; beyond the far end above 1."""
+    return {joint: (1 - way) * weight for joint, weight in near.items()} | {
+        joint: way * weight for joint, weight in far.items()
+    }
+
+
 HALPE_TO_COCO = Conversion(
     name="same-joints",
     source=HALPE_26,
@@ -250,6 +212,9 @@ CONVERSIONS = (
     COCO_ATHLETEPOSE3D,
     HALPE_MOTIONBERT,
     BODY25_MOTIONBERT,
+    COCO18_MOTIONBERT,
+    MEDIAPIPE_MOTIONBERT,
+    *map(_cmu, (COCO_17, COCO_18, HALPE_26, BODY_25, MEDIAPIPE_33)),
     HALPE_TO_COCO,
     BODY25_TO_COCO,
     MPI_TO_H36M,

@@ -107,7 +107,7 @@ class Layout:
             )
 
 
-def _layout(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) -> Layout:
+def layout_of(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) -> Layout:
     """A layout from its joints in order and its bones as (child, parent); sides follow from the names."""
     joints = names.split()
     parents = {root: -1} | {child: joints.index(parent) for child, parent in bones}
@@ -121,7 +121,7 @@ def _layout(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) 
     )
 
 
-def _sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
+def sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
     """Each bone on the left and on the right; "*" stands for the side."""
     return [
         (child.replace("*", side), parent.replace("*", side))
@@ -130,12 +130,11 @@ def _sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
     ]
 
 
-_ARM = (("*_elbow", "*_shoulder"), ("*_wrist", "*_elbow"))
-_LEG = (("*_knee", "*_hip"), ("*_ankle", "*_knee"))
-_TOES = (("*_heel", "*_ankle"), ("*_big_toe", "*_ankle"), ("*_small_toe", "*_big_toe"))
-_FACE = (("*_eye", "nose"), ("*_ear", "*_eye"))
+ARM = (("*_elbow", "*_shoulder"), ("*_wrist", "*_elbow"))
+LEG = (("*_knee", "*_hip"), ("*_ankle", "*_knee"))
+"""Bones of an arm and of a leg, as ``sided`` takes them."""
 
-H36M_17 = _layout(
+H36M_17 = layout_of(
     "h36m-17",
     "pelvis",
     [
@@ -143,7 +142,7 @@ H36M_17 = _layout(
         ("thorax", "spine"),
         ("neck", "thorax"),
         ("head", "neck"),
-        *_sided(("*_shoulder", "thorax"), *_ARM, ("*_hip", "pelvis"), *_LEG),
+        *sided(("*_shoulder", "thorax"), *ARM, ("*_hip", "pelvis"), *LEG),
     ],
     (
         "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax neck head "
@@ -153,50 +152,7 @@ H36M_17 = _layout(
 """Human3.6M, the 17 joints that the field evaluates. Its "neck" lies where the face begins, which 2D
 detectors answer with the nose."""
 
-_COCO_JOINTS = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
-    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
-)
-
-COCO_17 = _layout(
-    "coco-17",
-    "nose",
-    _sided(*_FACE, ("*_shoulder", "*_ear"), *_ARM, ("*_hip", "*_shoulder"), *_LEG),
-    _COCO_JOINTS,
-)
-"""COCO keypoints. The data set's graph has cycles; this tree keeps bones of it and hangs on the nose."""
-
-HALPE_26 = _layout(
-    "halpe-26",
-    "pelvis",
-    [
-        ("neck", "pelvis"),
-        ("head", "neck"),
-        ("nose", "neck"),
-        *_sided(*_FACE, ("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG, *_TOES),
-    ],
-    f"{_COCO_JOINTS} head neck pelvis "
-    "left_big_toe right_big_toe left_small_toe right_small_toe left_heel right_heel",
-)
-"""Halpe full body (AlphaPose): COCO's 17, then head top, neck, pelvis and feet."""
-
-BODY_25 = _layout(
-    "openpose-body-25",
-    "pelvis",
-    [
-        ("neck", "pelvis"),
-        ("nose", "neck"),
-        *_sided(*_FACE, ("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG, *_TOES),
-    ],
-    (
-        "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist pelvis "
-        "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear "
-        "left_ear left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
-    ),
-)
-"""OpenPose BODY_25; its MidHip is called pelvis here."""
-
-MPI_INF_3DHP_17 = _layout(
+MPI_INF_3DHP_17 = layout_of(
     "mpi-inf-3dhp-17",
     "pelvis",
     [
@@ -204,7 +160,7 @@ MPI_INF_3DHP_17 = _layout(
         ("neck", "spine"),
         ("head", "neck"),
         ("head_top", "neck"),
-        *_sided(("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG),
+        *sided(("*_shoulder", "neck"), *ARM, ("*_hip", "pelvis"), *LEG),
     ],
     (
         "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
@@ -212,21 +168,6 @@ MPI_INF_3DHP_17 = _layout(
     ),
 )
 """MPI-INF-3DHP, the 17 "relevant" joints in the order of its evaluation scripts; the root is joint 14."""
-
-LAYOUTS = (H36M_17, COCO_17, HALPE_26, BODY_25, MPI_INF_3DHP_17)
-
-
-def layout_named(name: str) -> Layout:
-    """The layout of a name.
-
-    Raises:
-        BenchmarkError: No layout has that name; the message lists those there are.
-    """
-    for layout in LAYOUTS:
-        if layout.name == name:
-            return layout
-    raise BenchmarkError(f"no layout {name!r}; there are {', '.join(layout.name for layout in LAYOUTS)}")
-
 
 _NO_PCK = {MPI_INF_3DHP_17: ("pelvis", "spine", "head"), H36M_17: ("pelvis", "spine", "neck")}
 

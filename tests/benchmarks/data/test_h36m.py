@@ -14,7 +14,8 @@ from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN,
 from htp_diffusion.data.formats.h36m_cameras import H36M_LENSES, h36m_cameras
 from htp_diffusion.data.formats.units import unit_of
 from htp_diffusion.pose.conversions import convert
-from htp_diffusion.pose.layout import COCO_17, H36M_17
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.pose.layouts import COCO_17
 
 KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 

@@ -4,15 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.pose.conversions import CONVERSIONS, Conversion, conversion, convert
-from htp_diffusion.pose.layout import (
+from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.pose.conversion import Conversion
+from htp_diffusion.pose.conversions import CONVERSIONS, conversion, convert
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17, Layout
+from htp_diffusion.pose.layouts import (
     BODY_25,
     COCO_17,
-    H36M_17,
+    COCO_18,
     HALPE_26,
     LAYOUTS,
-    MPI_INF_3DHP_17,
-    Layout,
+    MEDIAPIPE_33,
     layout_named,
 )
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE, PoseSpace
@@ -32,6 +34,11 @@ def seeded(*shape, seed=0):
         (COCO_17, {0: "nose", 3: "left_ear", 6: "right_shoulder", 11: "left_hip", 16: "right_ankle"}),
         (HALPE_26, {16: "right_ankle", 17: "head", 18: "neck", 19: "pelvis", 22: "left_small_toe"}),
         (HALPE_26, {0: "nose", 20: "left_big_toe", 21: "right_big_toe", 24: "left_heel", 25: "right_heel"}),
+        (COCO_18, {0: "nose", 1: "neck", 2: "right_shoulder", 7: "left_wrist", 8: "right_hip"}),
+        (COCO_18, {13: "left_ankle", 14: "right_eye", 15: "left_eye", 16: "right_ear", 17: "left_ear"}),
+        (MEDIAPIPE_33, {0: "nose", 2: "left_eye", 5: "right_eye", 7: "left_ear", 8: "right_ear"}),
+        (MEDIAPIPE_33, {11: "left_shoulder", 14: "right_elbow", 15: "left_wrist", 24: "right_hip"}),
+        (MEDIAPIPE_33, {25: "left_knee", 28: "right_ankle", 29: "left_heel", 32: "right_foot_index"}),
         (BODY_25, {1: "neck", 4: "right_wrist", 8: "pelvis", 12: "left_hip", 16: "left_eye", 18: "left_ear"}),
         (BODY_25, {19: "left_big_toe", 21: "left_heel", 22: "right_big_toe", 24: "right_heel"}),
         (MPI_INF_3DHP_17, {0: "head_top", 1: "neck", 4: "right_wrist", 7: "left_wrist", 14: "pelvis"}),
@@ -43,8 +50,8 @@ def test_joints_stand_where_their_source_numbers_them(layout, places):
 
 
 def test_layouts_have_their_sizes_roots_and_sides():
-    assert [layout.num_joints for layout in LAYOUTS] == [17, 17, 26, 25, 17]
-    assert [layout.root for layout in LAYOUTS] == [0, 0, 19, 8, 14]
+    assert [layout.num_joints for layout in LAYOUTS] == [17, 17, 18, 26, 25, 33, 17]
+    assert [layout.root for layout in LAYOUTS] == [0, 0, 1, 19, 8, 0, 14]
     # As P-STMO and D3DP flip MPI-INF-3DHP, and as VideoPose3D's metadata of COCO files say.
     assert (MPI_INF_3DHP_17.left, MPI_INF_3DHP_17.right) == ((5, 6, 7, 11, 12, 13), (2, 3, 4, 8, 9, 10))
     assert (COCO_17.left, COCO_17.right) == (tuple(range(1, 17, 2)), tuple(range(2, 17, 2)))
@@ -193,6 +200,44 @@ def test_halpe_and_body_25_by_motionbert():
     torch.testing.assert_close(got[[0, 8, 9, 3, 13]], body[[8, 1, 0, 11, 7]])
     torch.testing.assert_close(got[7], (body[1] + body[8]) / 2)
     torch.testing.assert_close(got[10], (body[15] + body[16]) / 2)
+
+
+def test_coco_18_and_mediapipe_by_motionbert():
+    coco, mediapipe = seeded(18, 2), seeded(33, 2)
+    got = convert(coco, COCO_18, H36M_17, "motionbert")
+    torch.testing.assert_close(got[[8, 9, 3, 6, 13]], coco[[1, 0, 10, 13, 7]])
+    torch.testing.assert_close(got[0], (coco[8] + coco[11]) / 2)
+    torch.testing.assert_close(got[7], (coco[1] + got[0]) / 2)
+    same = convert(mediapipe[[0, 2, 5, 7, 8, *range(11, 17), *range(23, 29)]], COCO_17, H36M_17, "motionbert")
+    torch.testing.assert_close(convert(mediapipe, MEDIAPIPE_33, H36M_17, "motionbert"), same)
+
+
+@pytest.mark.parametrize("source", [COCO_17, COCO_18, HALPE_26, BODY_25, MEDIAPIPE_33])
+def test_the_cmu_rule_is_one_rule_from_every_detector(source):
+    place = {name: seeded(2, seed=index) for index, name in enumerate(COCO_17.joints)}
+    pose = torch.stack([place.get(name, torch.full((2,), torch.nan).double()) for name in source.joints])
+    used = conversion(source, H36M_17, "cmu").weights[0].any(dim=0)
+    pose = torch.where(used[:, None], pose, 0.0)
+    expected = convert(torch.stack([place[name] for name in COCO_17.joints]), COCO_17, H36M_17, "cmu")
+    torch.testing.assert_close(convert(pose, source, H36M_17, "cmu"), expected)
+    shoulders = (place["left_shoulder"] + place["right_shoulder"]) / 2
+    ears = (place["left_ear"] + place["right_ear"]) / 2
+    torch.testing.assert_close(expected[10], shoulders + 1.25 * (ears - shoulders))
+
+
+def test_the_cmu_rule_puts_the_trunk_where_the_clips_have_it(cmu_path):
+    clips = read_npz(cmu_path / "data_3d_cmu.npz")
+    positions = torch.cat([clip.positions[::20] for clip in clips])
+    detected = torch.zeros(len(positions), 17, 3)
+    for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder"):
+        detected[:, COCO_17.index(name)] = positions[:, H36M_17.index(name)]
+    trunk = [H36M_17.index(name) for name in ("pelvis", "spine", "thorax")]
+
+    def distance(rule):
+        return (convert(detected, COCO_17, H36M_17, rule) - positions).norm(dim=-1)[:, trunk].mean(dim=0)
+
+    assert (distance("cmu") < torch.tensor([0.06, 0.03, 0.02])).all()
+    assert (distance("motionbert") > torch.tensor([0.09, 0.06, 0.06])).all()
 
 
 def test_mpi_inf_3dhp_and_back_is_the_identity():

@@ -13,7 +13,8 @@ from htp_diffusion.data.formats.npz import Keypoints2D, read_npz, read_npz_2d
 from htp_diffusion.data.formats.units import require_pixels, require_unit
 from htp_diffusion.data.motion import Clip, Motion
 from htp_diffusion.pose.conversions import convert
-from htp_diffusion.pose.layout import COCO_17, H36M_17, Layout
+from htp_diffusion.pose.layout import H36M_17, Layout
+from htp_diffusion.pose.layouts import COCO_17
 
 H36M_TRAIN = ("S1", "S5", "S6", "S7", "S8")
 H36M_TEST = ("S9", "S11")

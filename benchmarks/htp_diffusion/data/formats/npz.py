@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,34 +110,73 @@ def read_npz_2d(path: str | Path) -> Keypoints2D:
 
 def read_object(path: Path, key: str) -> dict[Any, Any]:
     """The dictionary that one key of an npz file wraps in an object array."""
+    value = read_member(path, key)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        raise BenchmarkError(
+            f"{path}: {key} is an array of {value.dtype}, expected a dictionary by subject and action"
+        )
+    if not isinstance(value, dict):
+        raise BenchmarkError(f"{path}: {key} holds a {type(value).__name__}, expected a dictionary")
+    return value
+
+
+def npz_keys(path: Path) -> set[str]:
+    """The keys of an npz file.
+
+    Raises:
+        BenchmarkError: No such file, or no npz file.
+    """
+    with _opened(path) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+def read_member(path: Path, key: str, limit: int | None = None) -> Any:
+    """What one key of an npz file holds: an array of numbers, or what an object array wraps.
+
+    Args:
+        path: The file.
+        key: The key.
+        limit: Most bytes that it may have unpacked; None for any.
+
+    Raises:
+        BenchmarkError: No such file or key, no npz file, one over the limit, or a pickle that holds anything
+            but arrays and plain containers.
+    """
+    with _opened(path) as archive:
+        names = archive.namelist()
+        if f"{key}.npy" not in names:
+            keys = ", ".join(name.removesuffix(".npy") for name in names)
+            raise BenchmarkError(f"{path}: no key {key}; the file has {keys or 'no keys'}")
+        size = archive.getinfo(f"{key}.npy").file_size
+        if limit is not None and size > limit:
+            raise BenchmarkError(
+                f"{path}: {key} has {size / 2**20:.4g} MiB, over the limit of {limit / 2**20:.4g}"
+            )
+        with archive.open(f"{key}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            if version == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+            else:
+                shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
+            data = member.read()
+        if dtype.kind != "O":
+            return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    value = restricted_loads(data, str(path))
+    return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive; what goes wrong while it is read is one error that names the file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            keys = [name.removesuffix(".npy") for name in archive.namelist()]
-            if key not in keys:
-                raise BenchmarkError(f"{path}: no key {key}; the file has {', '.join(keys) or 'no keys'}")
-            with archive.open(f"{key}.npy") as member:
-                version = np.lib.format.read_magic(member)
-                if version == (1, 0):
-                    _, _, dtype = np.lib.format.read_array_header_1_0(member)
-                else:
-                    _, _, dtype = np.lib.format.read_array_header_2_0(member)
-                data = member.read()
+            yield archive
     except BenchmarkError:
         raise
     except FileNotFoundError:
         raise BenchmarkError(f"{path}: no such file") from None
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError) as error:
         raise BenchmarkError(f"{path}: not a readable npz file ({type(error).__name__}: {error})") from None
-    if dtype.kind != "O":
-        raise BenchmarkError(
-            f"{path}: {key} is an array of {dtype}, expected a dictionary by subject and action"
-        )
-    value = restricted_loads(data, str(path))
-    if isinstance(value, np.ndarray) and value.shape == ():
-        value = value.item()
-    if not isinstance(value, dict):
-        raise BenchmarkError(f"{path}: {key} holds a {type(value).__name__}, expected a dictionary")
-    return value
 
 
 def leaves(tree: dict[Any, Any], path: str | Path, key: str) -> Iterator[tuple[str, Any]]:

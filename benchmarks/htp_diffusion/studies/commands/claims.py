@@ -7,6 +7,7 @@ A run that was stopped goes on where it was when the same command is given again
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from typing import Annotated
 import torch
 import tyro
 from rich.console import Console
+from torch import Tensor
 
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.device import Precision, choose_device, device_name
@@ -28,10 +30,14 @@ from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, Prediction, members, predict, score
 from htp_diffusion.training.fleet import Fleet, Member
+from htp_diffusion.training.learner import Learner
 
 _FPS = 60.0
+_SCORED_BESIDE = 6  # models
+_SLACK = 10.0  # seconds that training may last longer than was estimated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,12 @@ class Options:
     """Time for training, from the start of the script, where the steps are not given."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
     """Windows in a step."""
+    learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
+    """The highest; it falls to 0 by half a cosine."""
+    start: Annotated[Path | None, by_default("fresh weights", "FOLDER")] = None
+    """Folder of an earlier study, whose models these begin as."""
+    window: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Frames of the training windows, at most the preset's."""
     precision: Precision = "fp32"
     """Arithmetic of training."""
     sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
@@ -136,7 +148,12 @@ def train(fleet: Fleet, options: Options, began: float, console: Console) -> tup
     if steps is None:
         steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
     console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
-    fleet.run(steps, progress=lambda step, loss: console.print(f"step {step} of {steps}, {loss:.1f} mm"))
+    ends = None if options.steps is not None else began + 60 * options.minutes + _SLACK
+    fleet.run(
+        steps,
+        deadline=ends,
+        progress=lambda step, loss: console.print(f"step {step} of {steps}, {loss:.1f} mm"),
+    )
     return steps, seconds
 
 
@@ -145,23 +162,25 @@ def scored_rows(
 ) -> list[ClaimRow]:
     """Score every member's averaged weights."""
     draws = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
-    rows = []
-    for member, learner, losses in zip(fleet.members, fleet.learners, fleet.losses, strict=True):
-        denoiser = learner.average
+
+    def scored(work: tuple[Member, Learner, Tensor]) -> ClaimRow:
+        member, learner, losses = work
         tail = losses[-max(1, len(losses) // 20) :]
-        errors = score(denoiser, clips, draws, device)
         row = ClaimRow(
             model=_model_of(member),
             seed=member.seed,
             denoiser=member.denoiser,
-            loss=float(tail.mean()) * 1000,
-            errors=errors,
-            prediction=predict(denoiser, clips, device),
+            loss=float(tail.mean()) * MILLIMETRES,
+            errors=score(learner.average, clips, draws, device),
+            prediction=predict(learner.average, clips, device),
         )
-        rows.append(row)
-        told = ", ".join(f"{way} {found.mpjpe:.1f}" for way, found in errors.items())
+        told = ", ".join(f"{way} {found.mpjpe:.1f}" for way, found in row.errors.items())
         console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
-    return rows
+        return row
+
+    # Of a GPU's scores, most of the time goes to the processor, which has cores to spare.
+    with ThreadPoolExecutor(_SCORED_BESIDE if device.type == "cuda" else 1) as pool:
+        return list(pool.map(scored, zip(fleet.members, fleet.learners, fleet.losses, strict=True)))
 
 
 def _model_of(member: Member) -> str:
@@ -178,16 +197,24 @@ def main(options: Options) -> None:
         )
     device = choose_device(options.device)
     preset = PRESETS[options.preset]
-    if options.batch_size is not None:
-        preset = replace(preset, batch_size=options.batch_size)
+    for name in ("batch_size", "learning_rate"):
+        if (value := getattr(options, name)) is not None:
+            preset = replace(preset, **{name: value})
+    if options.window is not None and not 1 <= options.window <= preset.num_frames:
+        raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
     console = Console(stderr=True)
     motions = training_set(options, preset.num_frames)
     found = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
-    fleet = Fleet(
-        options.out, members(options.models, options.seeds, preset), preset, motions,
-        device=device, precision=options.precision,
-    )  # fmt: skip
+    started = [
+        replace(
+            member,
+            window=options.window,
+            start=None if options.start is None else options.start / member.name / "last.json",
+        )
+        for member in members(options.models, options.seeds, preset)
+    ]
+    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.precision)
     steps, seconds = train(fleet, options, began, console)
     result = ClaimsResult(
         preset=options.preset,

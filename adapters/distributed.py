@@ -1,15 +1,12 @@
-"""What a host may be wrapped in, and how a wrapper learns of parameters that come or go."""
+"""DistributedDataParallel around a host, and how it learns of parameters that come or go."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parallel import DistributedDataParallel
 
 from adapters.errors import PatchError
 
-# Who holds a host under which name: torch.compile; D3DP's sampler; MotionBERT's action and mesh networks.
-_HOLDERS = ("_orig_mod", "pose_estimator", "backbone")
 _HOOKS = (
     "_backward_pre_hooks",
     "_backward_hooks",
@@ -27,26 +24,24 @@ _HOOKS = (
 )
 
 
-def unwrap(model: nn.Module) -> Iterator[nn.Module]:
-    """``model``, then what it wraps, inwards."""
-    inner: nn.Module | None = model
-    while inner is not None:
-        yield inner
-        parallel = isinstance(inner, DataParallel | DistributedDataParallel)
-        names = ("module",) if parallel else _HOLDERS
-        inner = next(
-            (held for name in names if isinstance(held := getattr(inner, name, None), nn.Module)), None
-        )
+def _around(model: nn.Module, host: nn.Module) -> list[DistributedDataParallel]:
+    """The DistributedDataParallels in ``model`` that hold ``host``."""
+    found = (module for module in model.modules() if isinstance(module, DistributedDataParallel))
+    return [wrapper for wrapper in found if any(module is host for module in wrapper.modules())]
 
 
-def check_distributed(model: nn.Module) -> None:
+def check_distributed(model: nn.Module, host: nn.Module) -> None:
     """Check that every DistributedDataParallel around a host can be set up anew.
+
+    Args:
+        model: What the caller has in hand.
+        host: The host in it.
 
     Raises:
         PatchError: One has a communication hook, mixed precision or ignored parameters, which would be lost.
     """
-    for wrapper in unwrap(model):
-        if isinstance(wrapper, DistributedDataParallel) and (
+    for wrapper in _around(model, host):
+        if (
             getattr(wrapper, "_comm_hooks", None)
             or getattr(wrapper, "mixed_precision", None) is not None
             or getattr(wrapper, "_delay_all_reduce_params", None)
@@ -57,15 +52,14 @@ def check_distributed(model: nn.Module) -> None:
             )
 
 
-def refresh_distributed(model: nn.Module) -> None:
+def refresh_distributed(model: nn.Module, host: nn.Module) -> None:
     """Let every DistributedDataParallel around a host learn of its parameters as they are now.
 
     The wrapper stays the same object with the same options. Like wrapping, this is collective: every process
     does it, and rank 0's values are sent to all.
     """
-    for wrapper in unwrap(model):
-        if isinstance(wrapper, DistributedDataParallel):
-            _set_up_again(wrapper)
+    for wrapper in _around(model, host):
+        _set_up_again(wrapper)
 
 
 def _set_up_again(wrapper: Any) -> None:
