@@ -16,7 +16,8 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
-from htp_diffusion.comparison.table import InferenceResult, inference_table
+from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
@@ -129,7 +130,7 @@ def _page(tables: Sequence[Table] | Table, source: str) -> str:
     return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
 
 
-_INFERENCE = _tables_of(InferenceResult, inference_table)
+_INFERENCE = _tables_of(ComparisonResult, comparison_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {

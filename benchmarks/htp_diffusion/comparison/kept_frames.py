@@ -13,6 +13,7 @@ from htp_diffusion.base.picture import save_png
 from htp_diffusion.data.motion import Clip, Windows
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
+from htp_diffusion.pose.layout import H36M_17, Layout
 from htp_modules import record
 
 _CURVE, _KEPT, _WINDOW = "#4c6a92", "#d1495b", "#9aa0a8"
@@ -38,15 +39,23 @@ class Retention:
         return f"{self.kept.shape[1]} of {self.num_frames} frames"
 
 
-def observe_retention(denoiser: HTPDenoiser, windows: Windows, sampling: Sampling) -> Retention:
+def observe_retention(
+    denoiser: HTPDenoiser, windows: Windows, sampling: Sampling, layout: Layout = H36M_17
+) -> Retention:
     """Sample a clip's windows and see which frames are kept at the last denoising step.
 
     One hypothesis is sampled, however many ``sampling`` asks for; the mirrored copy is not shown.
+
+    Args:
+        denoiser: The model.
+        windows: The clip's windows.
+        sampling: How to sample.
+        layout: Which joints change places in the mirrored input.
     """
     device = next(denoiser.parameters()).device
     one = replace(sampling, hypotheses=1, batch_size=len(windows.start))
     with record(denoiser) as seen:
-        one.draw(denoiser, windows.pose_2d.to(device))
+        one.draw(denoiser, windows.pose_2d.to(device), layout=layout)
     sequences = len(windows.start) * (2 if sampling.flip else 1)
     last_step = _last_rows([kept.index for kept in seen.kept], sequences)
     return Retention(
@@ -60,7 +69,7 @@ def _last_rows(calls: Sequence[Int64[Tensor, "_ kept"]], count: int) -> Int64[Te
 
 
 def motion_speed(clip: Clip) -> Float[Tensor, " frames"]:
-    """Mean speed of the joints at each frame, the root's travel included, m/s.
+    """Mean speed of the joints at each frame, the root's travel included, in the clip's unit a second.
 
     By central differences, one-sided at both ends; 0 for a single frame.
     """
@@ -71,7 +80,9 @@ def motion_speed(clip: Clip) -> Float[Tensor, " frames"]:
     return velocity.norm(dim=-1).mean(dim=-1) * clip.fps
 
 
-def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, source: str) -> None:
+def draw_frames(
+    path: str | os.PathLike[str], clip: Clip, retention: Retention, source: str, unit: str = "metre"
+) -> None:
     """Draw a clip's motion speed over time, and the kept frames on it.
 
     Args:
@@ -79,6 +90,7 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
         clip: The clip.
         retention: The frames kept in its first windows; the picture ends with the last of them.
         source: Which model kept them, for the title.
+        unit: Of the clip's poses.
 
     Raises:
         BenchmarkError: The file cannot be written.
@@ -86,6 +98,7 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
     speed = motion_speed(clip)[: int(retention.start.max()) + retention.num_frames]
     seconds = torch.arange(len(speed)) / clip.fps
     kept = (retention.start[:, None] + retention.kept).flatten().unique()
+    kept = kept[kept < len(speed)]  # what fills up a clip shorter than a window is no frame of it
     figure = Figure(figsize=(10, 3.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(seconds, speed, color=_CURVE, linewidth=1.4, label="motion speed (mean over joints)", zorder=2)
@@ -99,7 +112,7 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
     axes.set(
         title=f"{source} keeps {retention.share}: {clip.name}",
         xlabel="time, s",
-        ylabel="speed, m/s",
+        ylabel="speed, m/s" if unit == "metre" else f"speed, {unit}s/s",
         xlim=(-0.01 * float(seconds[-1]), 1.01 * float(seconds[-1]) or 1.0),
         ylim=(0, 1.12 * float(speed.max()) or 1.0),
     )

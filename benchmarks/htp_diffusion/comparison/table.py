@@ -1,14 +1,10 @@
-"""What a sampling benchmark found: its JSON, and the one table that it prints."""
+"""The table of a comparison: figures down, models across."""
 
-from dataclasses import dataclass, field
-
-from htp_diffusion.base.provenance import Provenance
-from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.comparison.result import ComparisonResult, ModelResult
+from htp_diffusion.data.protocol import EVERY_FRAME
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS
-from htp_diffusion.scoring.clip_scores import Scores
 from htp_diffusion.speed.measure import SpeedUp
 from htp_modules.config import resolve_frames
 
@@ -17,76 +13,7 @@ _FLUSH_RIGHT = ">"  # the cells are written here, since each row has its own for
 _ETA = {0.0: "deterministic", 1.0: "fresh noise at each step"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelResult:
-    """One model.
-
-    Attributes:
-        name: For tables.
-        denoiser: What it is.
-        checkpoint: File name of its weights; None for random ones.
-        trained_steps: Steps that it was trained for; None for random weights.
-        scores: Its errors.
-        seconds: Wall-clock of each batch.
-        frames_per_second: Frames of a batch over the median of ``seconds``.
-        speed_up: Over the first model, from the same rounds.
-        thop_macs_per_frame: Multiply-accumulates of all passes, by THOP.
-        true_macs_per_frame: The same, every matrix product counted.
-        params: Parameters.
-        peak_memory: Most bytes in use while a batch was sampled, over what was in use before (the weights);
-            None where the system does not tell.
-        early_keep: f at every denoising step but the last; None where it is that of the last.
-    """
-
-    name: str
-    denoiser: DenoiserConfig
-    checkpoint: str | None
-    trained_steps: int | None
-    scores: Scores
-    seconds: list[float]
-    frames_per_second: float
-    speed_up: SpeedUp
-    thop_macs_per_frame: float
-    true_macs_per_frame: float
-    params: int
-    peak_memory: int | None
-    early_keep: int | None = field(default=None, metadata=ADDED_LATER)
-
-
-@dataclass(frozen=True, kw_only=True)
-class InferenceResult:
-    """A run: several models on the same windows with the same noise.
-
-    Attributes:
-        data: What was scored, in words.
-        trained_on: Motions among them that a model was trained on.
-        clips: Number of clips (motions times cameras).
-        windows: Number of windows.
-        frames: Number of scored frames.
-        window_frames: T.
-        device: Where.
-        precision: fp32, tf32 or bf16.
-        compiled: Whether the models were compiled.
-        sampling: How.
-        models: The models, the baseline first.
-        provenance: Where the result comes from.
-    """
-
-    data: str
-    trained_on: list[str]
-    clips: int
-    windows: int
-    frames: int
-    window_frames: int
-    device: str
-    precision: str
-    compiled: bool
-    sampling: Sampling
-    models: list[ModelResult]
-    provenance: Provenance
-
-
-def inference_table(result: InferenceResult) -> Table:
+def comparison_table(result: ComparisonResult) -> Table:
     """The table: figures down, models across, below it what each figure needs and means."""
     sampling, models = result.sampling, result.models
     rows: list[tuple[str, list[str]]] = []
@@ -94,21 +21,24 @@ def inference_table(result: InferenceResult) -> Table:
         for way in AGGREGATIONS:
             rows.append((f"{label}: {way.label}", [_error(model, way.name, name) for model in models]))
     default = AGGREGATIONS[0].name
+    if models[0].scores.over_frames[default].pck is not None:
+        for label, name in (("PCK, %", "pck"), ("AUC, %", "auc")):
+            rows.append((f"{label}: {default}", [_error(model, default, name) for model in models]))
     rows += [
         (f"velocity error, mm/frame: {default}", [_error(model, default, "mpjve") for model in models]),
-        ("frames/s", [f"{model.frames_per_second:,.1f}" for model in models]),
+        ("frames/s", [_shown(model.frames_per_second, ",.1f") for model in models]),
         (f"times as fast as {models[0].name}", ["1", *(_speed_up(model.speed_up) for model in models[1:])]),
-        ("GMACs/frame, THOP", [_giga(model.thop_macs_per_frame) for model in models]),
-        ("GMACs/frame, in full", [_giga(model.true_macs_per_frame) for model in models]),
-        ("parameters, M", [f"{model.params / _MEGA:.3f}" for model in models]),
-        ("peak memory, MiB", [_memory(model.peak_memory) for model in models]),
+        ("GMACs/frame, THOP", [_shown(model.thop_macs_per_frame, ".4g", _GIGA) for model in models]),
+        ("GMACs/frame, in full", [_shown(model.true_macs_per_frame, ".4g", _GIGA) for model in models]),
+        ("parameters, M", [_shown(model.params, ".3f", _MEGA) for model in models]),
+        ("peak memory, MiB", [_shown(model.peak_memory, ",.0f", _MEBIBYTE) for model in models]),
     ]
     return Table(
         title=", ".join(
             (
                 f"T={result.window_frames}, {sampling.label}",
                 result.precision,
-                *(("compiled",) if result.compiled else ()),
+                *((result.run,) if result.run != "eager" else ()),
                 result.device,
             )
         ),
@@ -118,9 +48,12 @@ def inference_table(result: InferenceResult) -> Table:
     )
 
 
-def _notes(result: InferenceResult) -> list[str]:
+def _notes(result: ComparisonResult) -> list[str]:
     sampling, models = result.sampling, result.models
     notes = [f"Data: {result.data}; {result.windows} windows, {result.frames:,} frames scored."]
+    if result.protocol != EVERY_FRAME:
+        notes.append(f"Protocol {result.protocol.name}: {result.protocol.description}.")
+    notes += special_notes(result)
     if any(model.checkpoint is None for model in models):
         notes.append("untrained: errors mean nothing (random weights); speed and MACs hold.")
     if result.trained_on:
@@ -149,6 +82,21 @@ def _notes(result: InferenceResult) -> list[str]:
     return notes
 
 
+def special_notes(result: ComparisonResult) -> list[str]:
+    """What is special about the data and what was scored of it; nothing if nothing is."""
+    notes = []
+    if result.every > 1:
+        notes.append(f"A sample, not the whole set: one window in {result.every} of each clip.")
+    if result.padded:
+        notes.append(f"{result.padded} clips are shorter than a window: padded, the padding not scored.")
+    if result.models[0].scores.over_frames[AGGREGATIONS[0].name].pck is not None:
+        notes.append(
+            "PCK at 150 mm, AUC over 0, 5, ..., 150 mm, in which a perfect pose has 96.77: of 14 joints "
+            "(pelvis, spine and head left out), as the data set's own script; MPJPE of all 17."
+        )
+    return [*notes, *result.notes]
+
+
 def describe_model(
     name: str, checkpoint: str | None, trained_steps: int | None, denoiser: DenoiserConfig, num_frames: int
 ) -> str:
@@ -167,17 +115,12 @@ def eta_note(eta: float) -> str:
 
 
 def _error(model: ModelResult, way: str, name: str) -> str:
-    value = getattr(model.scores.over_frames[way], name)
-    return "-" if value is None else f"{value:.2f}"
+    return _shown(getattr(model.scores.over_frames[way], name), ".2f")
 
 
-def _speed_up(ratio: SpeedUp) -> str:
-    return f"{ratio.paired:.2f} [{ratio.paired_low:.2f}, {ratio.paired_high:.2f}]"
+def _speed_up(ratio: SpeedUp | None) -> str:
+    return "-" if ratio is None else f"{ratio.paired:.2f} [{ratio.paired_low:.2f}, {ratio.paired_high:.2f}]"
 
 
-def _giga(macs: float) -> str:
-    return f"{macs / _GIGA:.4g}"
-
-
-def _memory(bytes_in_use: int | None) -> str:
-    return "-" if bytes_in_use is None else f"{bytes_in_use / _MEBIBYTE:,.0f}"
+def _shown(value: float | None, spec: str, unit: float = 1) -> str:
+    return "-" if value is None else format(value / unit, spec)

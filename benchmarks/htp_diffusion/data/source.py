@@ -53,13 +53,13 @@ class Source:
             TS*/annot_data.mat. motionbert: Human3.6M as MotionBERT prepared it,
             h36m_sh_conf_cam_source_final.pkl, with poses in the image; to train on, also a folder of its
             windows, such as MB3D_f243s81/H36M-SH/train.
-        data: The 3D poses.
+        data: The 3D poses; of an npz file in metres.
         test_data: Of 3dhp, the file that is scored, where DATA is the one that is trained on.
         keypoints: Of h36m, the 2D poses: data_2d_h36m_*.npz.
         conversion: Rule that turns joints into those of Human3.6M: of h36m the 2D joints, where they are
             COCO's; of 3dhp all joints (by-place). Without one, 3dhp keeps its own order of joints.
-        annotation: Of 3dhp, which poses the file holds, which cannot be seen in it: annot3 (D3DP's _ori
-            files) or univ_annot3 (scaled to one height, P-STMO's files).
+        annotation: Of 3dhp, which poses the file holds; the file does not say which, you must: annot3 (D3DP's
+            _ori files) or univ_annot3 (scaled to one height, P-STMO's files).
         fps: Frame rate of an npz file, frames a second.
     """
 

@@ -1,17 +1,17 @@
 """Sampling: how hypotheses are drawn for the windows of clips, batch by batch."""
 
-import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.motion import Windows
 from htp_diffusion.diffusion.ddim import Denoiser, sample
 from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
 from htp_diffusion.diffusion.memory import max_batch_within, sequence_bytes
@@ -102,6 +102,91 @@ class Sampling:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """How hypotheses are drawn, but for how many and in how many steps.
+
+    Attributes:
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        seed: Seed of the sampling noise.
+    """
+
+    eta: float = 1.0
+    flip: bool = True
+    batch_size: int = 2
+    memory_budget: Annotated[
+        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+    ] = None
+    seed: int = 0
+
+    def of(self, hypotheses: int, steps: int) -> Sampling:
+        """How to sample so many hypotheses in so many steps."""
+        return Sampling(
+            hypotheses=hypotheses,
+            steps=steps,
+            eta=self.eta,
+            flip=self.flip,
+            seed=self.seed,
+            batch_size=self.batch_size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(DrawOptions):
+    """One way to sample.
+
+    Attributes:
+        hypotheses: H, poses sampled for each window.
+        steps: K, denoising steps.
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        seed: Seed of the sampling noise.
+    """
+
+    hypotheses: int = 5
+    steps: int = 5
+
+    @property
+    def sampling(self) -> Sampling:
+        """The way."""
+        return self.of(self.hypotheses, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(DrawOptions):
+    """Several ways to sample: every pair of a number of hypotheses and a number of steps.
+
+    Attributes:
+        hypotheses: H, poses sampled for each window; several are a sweep.
+        steps: K, denoising steps; several are a sweep.
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        seed: Seed of the sampling noise.
+    """
+
+    hypotheses: tuple[int, ...] = (5,)
+    steps: tuple[int, ...] = (5,)
+
+    @property
+    def samplings(self) -> list[Sampling]:
+        """The ways.
+
+        Raises:
+            BenchmarkError: No number of hypotheses or of steps.
+        """
+        pairs = list(product(self.hypotheses, self.steps))
+        if not pairs:
+            raise BenchmarkError("hypotheses and steps expect at least one number each")
+        return [self.of(hypotheses, steps) for hypotheses, steps in pairs]
+
+
 def read_hxk(text: str, expected: str) -> tuple[int, int]:
     """H and K of a text as 20x10.
 
@@ -173,36 +258,3 @@ def even_max_batch(
         budget = max(1, int(memory_budget * GIBIBYTE))
     within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M_17.num_joints, config.dim))
     return max(size for size in range(1, min(within, sequences) + 1) if sequences % size == 0)
-
-
-def batches(clips: Sequence[Windows], batch_size: int) -> Float[Tensor, "batches windows frames joints 2"]:
-    """The 2D poses of all windows in batches of one size: the last window is repeated to fill the last batch.
-
-    Raises:
-        BenchmarkError: A size below 1.
-    """
-    if batch_size < 1:
-        raise BenchmarkError(f"batch size expects at least 1 window, got {batch_size}")
-    pose_2d = torch.cat([clip.pose_2d for clip in clips])
-    count = math.ceil(len(pose_2d) / batch_size)
-    order = torch.arange(count * batch_size).clamp(max=len(pose_2d) - 1)
-    return pose_2d[order.view(count, batch_size)]
-
-
-def first_windows(clips: Sequence[Windows], limit: int | None) -> list[Windows]:
-    """The clips' first windows, at most ``limit`` in all; the clip where the limit falls is cut short.
-
-    Raises:
-        BenchmarkError: A limit below 1.
-    """
-    if limit is None:
-        return list(clips)
-    if limit < 1:
-        raise BenchmarkError(f"max windows expects at least 1, got {limit}")
-    taken: list[Windows] = []
-    for clip in clips:
-        if limit <= 0:
-            break
-        taken.append(clip.take(slice(limit)))
-        limit -= len(clip.start)
-    return taken

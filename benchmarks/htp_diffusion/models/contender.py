@@ -4,9 +4,11 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
+from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser
 from htp_diffusion.models.config import DenoiserConfig, Kind
@@ -27,17 +29,18 @@ NAMES: dict[Kind, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """What to change in a trained HTP denoiser; None leaves an option as it was trained.
+    """What to change in an HTP denoiser.
 
     Attributes:
-        num_sft_layers: n, pairs after the first that keep every frame.
-        num_keep: f, kept frames: an int, or a float share of T.
-        num_neighbors: k, neighbours in the temporal mask: an int, or a float share of T.
+        num_sft_layers: n of HTP: pairs of blocks after the first that see every frame (the paper trains with
+            3 and samples with 1).
+        num_keep: f of HTP: frames kept in a window; a number below 1 with a point is a share.
+        num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
     """
 
-    num_sft_layers: int | None = None
-    num_keep: int | float | None = None
-    num_neighbors: int | float | None = None
+    num_sft_layers: Annotated[int | None, by_default("the model's own", "INT")] = None
+    num_keep: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
+    num_neighbors: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
 
     def applied_to(self, config: DenoiserConfig) -> DenoiserConfig:
         """The denoiser's options with these changes; D3DP has nothing to change.
@@ -72,6 +75,24 @@ class Contender:
     early: HTPDenoiser | None = None
 
     @property
+    def trained_on(self) -> list[str]:
+        """Names of the motions that it was trained on."""
+        return [] if self.checkpoint is None else self.checkpoint.motions
+
+    def require_space(self, space: PoseSpace, what: str) -> None:
+        """Refuse motion of another space than its checkpoint states; random weights fit any.
+
+        Args:
+            space: Of the motion.
+            what: The motion, told in the error.
+
+        Raises:
+            BenchmarkError: The two differ.
+        """
+        if self.checkpoint is not None:
+            self.checkpoint.pose_space.require(space, f"{self.source} is not made for {what}")
+
+    @property
     def early_config(self) -> DenoiserConfig:
         """What predicts at every denoising step but the last."""
         return self.config if self.early is None else replace(self.config, htp=self.early.htp.config)
@@ -83,9 +104,20 @@ class Contender:
 
 
 def trained_contenders(
-    folder: Path, preset: PresetName, kinds: Sequence[Kind], pruning: Pruning
+    folder: Path,
+    preset: PresetName,
+    kinds: Sequence[Kind],
+    pruning: Pruning,
+    space: PoseSpace | None = CAMERA_METRES,
 ) -> list[Contender]:
     """Load KIND-PRESET.json, and the weights that it names, of each kind.
+
+    Args:
+        folder: Where they are.
+        preset: Their size.
+        kinds: Which.
+        pruning: What to change.
+        space: As for ``trained_contender``.
 
     Raises:
         BenchmarkError: A file is missing, damaged, of another kind or pose space, or the models are of
@@ -94,7 +126,7 @@ def trained_contenders(
     contenders = []
     for kind in kinds:
         path = folder / f"{kind}-{preset}.json"
-        contender = trained_contender(path, pruning, CAMERA_METRES)
+        contender = trained_contender(path, pruning, space)
         if contender.config.kind != kind:
             raise BenchmarkError(f"{path} holds a denoiser of kind {contender.config.kind}, expected {kind}")
         contenders.append(replace(contender, name=NAMES[kind]))

@@ -1,20 +1,17 @@
-"""Scores: errors of sampled hypotheses by way of aggregation, over all frames and clip by clip."""
+"""Scores of clips: errors of sampled hypotheses over the frames that count, by way of aggregation."""
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, Evidence
-from htp_diffusion.scoring.metrics import mpjpe, mpjve, p_mpjpe
-
-Score = TypeVar("Score")
+from htp_diffusion.scoring.metrics import auc, mpjpe, mpjve, p_mpjpe, pck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +21,17 @@ class Errors:
     Attributes:
         mpjpe: MPJPE, mm.
         p_mpjpe: MPJPE after Procrustes alignment, mm.
-        mpjve: Velocity error, mm a frame; None where no clip has two frames.
+        mpjve: Velocity error, mm a frame, over the steps from a scored frame to the next of the clip; None
+            where there is no such step.
+        pck: Percentage of correct keypoints at 150 mm; None where the data set has no such metric.
+        auc: Mean of that percentage over the thresholds 0, 5, ..., 150 mm; None likewise.
     """
 
     mpjpe: float
     p_mpjpe: float
     mpjve: float | None
+    pck: float | None = field(default=None, metadata=ADDED_LATER)
+    auc: float | None = field(default=None, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,29 +40,17 @@ class ClipScore:
 
     Attributes:
         name: The clip.
-        frames: Frames that were scored.
+        frames: Frames that were scored; one that counts twice is two.
         errors: Mean errors over these frames, by way of aggregation.
+        steps: Steps between them that the velocity error is the mean of; None for one fewer than frames.
+        action: What it shows; None where actions have no names.
     """
 
     name: str
     frames: int
     errors: dict[str, Errors]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """All clips.
-
-    Attributes:
-        over_frames: Mean over every scored frame, by way of aggregation; the velocity error over every step
-            between two of them.
-        over_clips: Mean over clips, each counting the same.
-        clips: Each clip.
-    """
-
-    over_frames: dict[str, Errors]
-    over_clips: dict[str, Errors]
-    clips: list[ClipScore]
+    steps: int | None = field(default=None, metadata=ADDED_LATER)
+    action: str | None = field(default=None, metadata=ADDED_LATER)
 
 
 def scored_poses(
@@ -77,69 +67,70 @@ def scored_poses(
     return predicted, windows.to_metres(windows.pose_3d)[windows.scored]
 
 
-def score_clip(hypotheses: Float[Tensor, "windows hyps frames joints 3"], windows: Windows) -> ClipScore:
+def score_clip(
+    hypotheses: Float[Tensor, "windows hyps frames joints 3"],
+    windows: Windows,
+    *,
+    pck_joints: tuple[int, ...] | None = None,
+    action: str | None = None,
+) -> ClipScore:
     """Score the hypotheses of a clip's windows.
 
     The scored frames of the windows are joined to the clip that they were cut from, so that every frame
     counts once and the velocity error sees a jump from one window to the next.
-    """
-    poses, target = scored_poses(hypotheses, windows)
-    errors = {
-        way: Errors(
-            mpjpe=mpjpe(predicted, target).mean().item(),
-            p_mpjpe=p_mpjpe(predicted, target).mean().item(),
-            mpjve=mpjve(predicted, target).mean().item() if len(target) > 1 else None,
-        )
-        for way, predicted in poses.items()
-    }
-    return ClipScore(name=windows.name, frames=len(target), errors=errors)
-
-
-def mean_scores(clips: Sequence[ClipScore]) -> Scores:
-    """Put clips together."""
-    ways = clips[0].errors
-    frames = [clip.frames for clip in clips]
-    return Scores(
-        over_frames={way: _mean([clip.errors[way] for clip in clips], frames) for way in ways},
-        over_clips={way: _mean([clip.errors[way] for clip in clips]) for way in ways},
-        clips=list(clips),
-    )
-
-
-class Scorer(Generic[Score]):
-    """Scores clips as the hypotheses of their windows come in, and forgets the hypotheses.
 
     Args:
-        clips: The clips, cut into windows, in the order in which hypotheses will come.
-        score: Scores one clip.
+        hypotheses: Root-relative, in the clip's unit.
+        windows: The clip.
+        pck_joints: The joints of PCK and AUC; None leaves these out.
+        action: What the clip shows.
+    """
+    poses, target = scored_poses(hypotheses, windows)
+    step = _steps(windows)
+    errors = {}
+    for way, predicted in poses.items():
+        counted = None if pck_joints is None else (predicted[:, pck_joints], target[:, pck_joints])
+        errors[way] = Errors(
+            mpjpe=mpjpe(predicted, target).mean().item(),
+            p_mpjpe=p_mpjpe(predicted, target).mean().item(),
+            mpjve=mpjve(predicted, target)[step].mean().item() if step.any() else None,
+            pck=None if counted is None else 100 * pck(*counted).mean().item(),
+            auc=None if counted is None else 100 * auc(*counted).mean().item(),
+        )
+    return ClipScore(
+        name=windows.name, frames=len(target), errors=errors, steps=int(step.sum()), action=action
+    )
+
+
+def _steps(windows: Windows) -> Bool[Tensor, " steps"]:
+    """Of the steps from one scored frame to the next one scored, those that lead to the clip's next frame."""
+    frame = windows.start[:, None] + torch.arange(windows.scored.shape[1])
+    return frame[windows.scored].diff() == 1
+
+
+def mean_errors(parts: Sequence[tuple[dict[str, Errors], int, int]]) -> dict[str, Errors]:
+    """Means by way of aggregation.
+
+    Args:
+        parts: Errors, how often they count, and how often the velocity error among them does.
     """
 
-    def __init__(self, clips: Iterable[Windows], score: Callable[[Tensor, Windows], Score]) -> None:
-        self.clips: list[Score] = []
-        self._score = score
-        self._left = deque(clips)
-        self._waiting: list[Tensor] = []
+    def mean(values: Sequence[float | None], counts: Sequence[int]) -> float | None:
+        known = [pair for pair in zip(values, counts, strict=True) if pair[0] is not None and pair[1]]
+        return weighted_mean(known) if known else None  # pyright: ignore[reportArgumentType]
 
-    def add(self, hypotheses: Float[Tensor, "windows hyps frames joints 3"]) -> None:
-        """Take the next windows' hypotheses; those past the last clip are ignored."""
-        self._waiting.append(hypotheses.float().cpu())
-        while self._left and sum(map(len, self._waiting)) >= len(self._left[0].start):
-            clip, waiting = self._left.popleft(), torch.cat(self._waiting)
-            mine = len(clip.start)
-            self.clips.append(self._score(waiting[:mine], clip))
-            self._waiting = [waiting[mine:]]
-
-
-def _mean(errors: Sequence[Errors], frames: Sequence[int] | None = None) -> Errors:
-    """Mean errors: of clips that count the same, or of clips of so many frames (and one step fewer)."""
-    count = [1] * len(errors) if frames is None else list(frames)
-    steps = count if frames is None else [number - 1 for number in frames]
-    moving = [(one.mpjve, weight) for one, weight in zip(errors, steps, strict=True) if one.mpjve is not None]
-    return Errors(
-        mpjpe=weighted_mean([(one.mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
-        p_mpjpe=weighted_mean([(one.p_mpjpe, weight) for one, weight in zip(errors, count, strict=True)]),
-        mpjve=weighted_mean(moving) if moving else None,
-    )
+    frames, steps = [frames for _, frames, _ in parts], [steps for _, _, steps in parts]
+    means = {}
+    for way in parts[0][0]:
+        errors = [part[way] for part, _, _ in parts]
+        means[way] = Errors(
+            mpjpe=weighted_mean([(one.mpjpe, count) for one, count in zip(errors, frames, strict=True)]),
+            p_mpjpe=weighted_mean([(one.p_mpjpe, count) for one, count in zip(errors, frames, strict=True)]),
+            mpjve=mean([one.mpjve for one in errors], steps),
+            pck=mean([one.pck for one in errors], frames),
+            auc=mean([one.auc for one in errors], frames),
+        )
+    return means
 
 
 def weighted_mean(values: Sequence[tuple[float, int]]) -> float:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from htp_diffusion.data.motion import Windows
-from htp_diffusion.diffusion.sampling import Sampling, batches
-from htp_diffusion.scoring.clip_scores import Errors, Scorer, mean_scores, score_clip
+from htp_diffusion.data.window_batches import WindowBatches
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.scoring.action_scores import mean_scores
+from htp_diffusion.scoring.clip_scores import Errors, score_clip
 
 Score = TypeVar("Score")
 
@@ -32,12 +34,12 @@ def score_clips(
         device: Where the 2D poses go.
         progress: Told the batches done and all batches after each.
     """
-    scorer = Scorer(clips, score)
-    pose_2d = batches(clips, batch_size)
-    for number, batch in enumerate(pose_2d):
-        scorer.add(draw(batch.to(device), number))
-        progress(number + 1, len(pose_2d))
-    return scorer.clips
+    batches = WindowBatches(clips, batch_size)
+    scorer = batches.scorer(score)
+    for number in range(len(batches)):
+        scorer.add(draw(batches[number].to(device), number))
+        progress(number + 1, len(batches))
+    return scorer.scores
 
 
 def grade(denoiser: nn.Module, clips: Sequence[Windows], sampling: Sampling, device: torch.device) -> Errors:

@@ -11,11 +11,13 @@ from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set
-from htp_diffusion.diffusion.sampling import Sampling, batches, even_max_batch, first_windows
+from htp_diffusion.data.window_batches import WindowBatches, first_windows
+from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import NAMES, Contender, Pruning, trained_contenders
+from htp_diffusion.scoring.action_scores import mean_scores
 from htp_diffusion.scoring.aggregation import AGGREGATIONS
-from htp_diffusion.scoring.clip_scores import Scorer, mean_scores, score_clip
+from htp_diffusion.scoring.clip_scores import score_clip
 from htp_diffusion.scoring.metrics import mpjpe
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -133,13 +135,13 @@ def _drawn(
     mode: Mode,
     device: torch.device,
 ) -> Tensor:
-    [pose_2d] = batches(clips, sampling.batch_size).to(device)
+    [pose_2d] = WindowBatches(clips, sampling.batch_size, device).pose_2d
     denoise = prepare_model(model, mode, device)
     with torch.inference_mode(), precision_of(precision, device):
         return sampling.draw(denoise, pose_2d).float().cpu()
 
 
 def _score(hypotheses: Tensor, clips: Sequence[Windows]) -> float:
-    scorer = Scorer(clips, score_clip)
+    scorer = WindowBatches(clips, len(hypotheses)).scorer(score_clip)
     scorer.add(hypotheses)
-    return mean_scores(scorer.clips).over_frames[AGGREGATIONS[0].name].mpjpe
+    return mean_scores(scorer.scores).over_frames[AGGREGATIONS[0].name].mpjpe

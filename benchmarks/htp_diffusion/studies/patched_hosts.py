@@ -16,7 +16,8 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.checkpoint import load_denoiser
 from htp_diffusion.models.mixste import MixSTE
-from htp_diffusion.scoring.clip_scores import Errors, mean_scores, score_clip
+from htp_diffusion.scoring.action_scores import mean_scores
+from htp_diffusion.scoring.clip_scores import Errors, score_clip
 from htp_diffusion.scoring.draw_and_score import score_clips
 from htp_diffusion.speed.lineup import random_inputs
 from htp_diffusion.studies.sweep import Trained

@@ -4,6 +4,7 @@ import ctypes
 from dataclasses import dataclass
 
 import pytest
+import torch
 
 import measure
 import study
@@ -82,3 +83,23 @@ def test_every_subcommand_of_the_scripts_has_help(commands, capsys):
             command.run_subcommands(commands, [name, "--help"])
         assert left.value.code == 0
         assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (torch.cuda.OutOfMemoryError("long"), 2, "error: out of GPU memory"),
+        (BenchmarkError("two\nlines"), 2, "error: two lines"),
+    ],
+)
+def test_a_command_turns_errors_into_one_line(raised, code, line, capsys):
+    def main(_):
+        raise raised
+
+    with pytest.raises(SystemExit) as left:
+        command.run_command(main, Stop, [])
+    assert left.value.code == code
+    told = capsys.readouterr().err
+    assert told.startswith(line)
+    assert told.count("\n") == 1

@@ -23,15 +23,16 @@ import train
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
-from htp_diffusion.comparison.action_table import EvaluationResult
+from htp_diffusion.comparison.comparison import compare
+from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.data import source
 from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
-from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
+from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, cut_set, protocol_named
 from htp_diffusion.data.source import Source
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.checkpoint import load_checkpoint
+from htp_diffusion.models.contender import Contender
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
-from htp_diffusion.scoring.action_scores import evaluate_denoiser
 from htp_diffusion.scoring.aggregation import jpma
 from htp_diffusion.scoring.metrics import mpjpe
 from htp_diffusion.training.curve import draw_loss_curve
@@ -57,7 +58,11 @@ def scored(found, error=0.0, protocol="every-frame", num_frames=4):
     windows = [piece for _, piece in cut_clips(found.clips, num_frames, EVERY_FRAME)]
     config = dataclasses.replace(TINY.denoiser("d3dp"), num_frames=num_frames)
     sampling = Sampling(hypotheses=2, steps=2, eta=1.0, flip=False, seed=3, batch_size=2)
-    return evaluate_denoiser(Oracle(windows, torch.as_tensor(error)), config, found, sampling, protocol=named)
+    model = Oracle(windows, torch.as_tensor(error))
+    contender = Contender(name="oracle", config=config, denoiser=model)
+    cut = cut_set(found, config.num_frames, named)
+    result = compare([contender], cut, sampling, device=torch.device("cpu"), clock=False)
+    return result.models[0].scores
 
 
 @pytest.fixture
@@ -144,7 +149,7 @@ def test_motionberts_exclusions_are_left_out_by_its_protocol_alone(found):
     assert found.clips[1].motion in MOTIONBERT_EXCLUDED
     theirs = scored(found, protocol="motionbert")
     assert [score.action for score in theirs.actions] == ["Directions", "Walking"]
-    assert (theirs.windows, theirs.frames) == (4, 16)  # two whole windows of each of two clips
+    assert sum(score.frames for score in theirs.actions) == 16  # two whole windows of each of two clips
     every = scored(found)
     assert [(score.action, score.frames) for score in every.actions] == [
         ("Directions", 10), ("Greeting", 10), ("Walking", 10),
@@ -185,12 +190,12 @@ def test_what_is_trained_on_the_file_is_scored_on_it(path, tmp_path, capsys, mon
     assert " mm" not in told
     out = ("--out", tmp_path / "out", "--hypotheses", 1, 2, "--steps", 1, "--protocol", "motionbert")
     run(evaluate, tmp_path / "run" / "last.json", *common, *out)
-    result = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult)
-    assert result.space == MOTIONBERT_IMAGE.to_json()
-    assert set(MOTIONBERT_EXCLUDED) < set(result.protocol.excluded)
-    for row in result.rows:
-        assert [score.action for score in row.evaluation.actions] == ["Directions", "Walking"]
-        assert row.trained_on == []
+    for result in read_json(tmp_path / "out" / "evaluation.json", list[ComparisonResult]):
+        assert result.space == MOTIONBERT_IMAGE.to_json()
+        assert set(MOTIONBERT_EXCLUDED) < set(result.protocol.excluded)
+        [model] = result.models
+        assert [score.action for score in model.scores.actions] == ["Directions", "Walking"]
+        assert result.trained_on == []
     printed = capsys.readouterr().out
     for shown in (
         "as MotionBERT prepared it: h36m_sh.pkl, test", "scored in millimetres, each frame by its own 2.5D",

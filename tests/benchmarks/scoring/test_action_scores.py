@@ -13,17 +13,17 @@ from written import (
     write_mpi_test,
 )
 
-import evaluate
-from htp_diffusion.comparison.action_table import EvaluationResult, action_table, evaluation_table
+from htp_diffusion.comparison.action_table import action_tables, evaluation_table
+from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.data import source
 from htp_diffusion.data.formats.h36m import H36M_TEST
 from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera
-from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
+from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, cut_set, protocol_named
 from htp_diffusion.data.source import Source
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.diffusion.schedule import cosine_schedule
+from htp_diffusion.models.contender import Contender
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.scoring.action_scores import evaluate_denoiser
 
 WAYS = ("mean", "JPMA", "P-Best", "J-Best")
 # Left and right joints, and the root, of each layout: the field's lists.
@@ -87,6 +87,13 @@ def mpi(folder, frames=4, valid=(1, 0, 1, 1)):
     return within_bounds(source.test_clips(Source(dataset="3dhp", data=path, annotation="annot3"), 9))
 
 
+def evaluated(model, config, found, sampling, protocol=EVERY_FRAME, **options):
+    """What one model scores, without a clock."""
+    cut = cut_set(found, config.num_frames, protocol)
+    contender = Contender(name="m", config=config, denoiser=model)
+    return compare([contender], cut, sampling, device=torch.device("cpu"), clock=False, **options)
+
+
 def sampling(hypotheses=2, steps=2, **changes):
     options = {"eta": 1.0, "flip": True, "seed": 3, "batch_size": 5} | changes
     return Sampling(hypotheses=hypotheses, steps=steps, **options)
@@ -101,9 +108,10 @@ def config(num_frames, kind="d3dp"):
 def test_a_perfect_denoiser_has_no_error(tmp_path, make, frames, num_frames, protocol):
     found = make(tmp_path, frames)
     named = protocol_named(protocol, found)
-    scores = evaluate_denoiser(
+    result = evaluated(
         oracle(found, num_frames, named), config(num_frames), found, sampling(), protocol=named
     )
+    scores = result.models[0].scores
     parts = [scores.over_actions, scores.over_frames, *(score.errors for score in scores.actions)]
     for errors in parts:
         assert tuple(errors) == WAYS
@@ -115,14 +123,15 @@ def test_a_perfect_denoiser_has_no_error(tmp_path, make, frames, num_frames, pro
                 assert (one.pck, one.auc) == (pytest.approx(100.0), pytest.approx(100 * 30 / 31))
             else:
                 assert (one.pck, one.auc) == (None, None)
-    assert scores.padded == (len(found.clips) if frames < num_frames else 0)
+    assert result.padded == (len(found.clips) if frames < num_frames else 0)
     assert [score.action for score in scores.actions] == list(found.actions)
 
 
 def test_a_long_clip(tmp_path):
     found = h36m(tmp_path, 500, ("Photo",))
-    scores = evaluate_denoiser(oracle(found, 9), config(9), found, sampling(1, 1, batch_size=64))
-    assert (scores.windows, scores.frames) == (8 * 56, 8 * 500)
+    result = evaluated(oracle(found, 9), config(9), found, sampling(1, 1, batch_size=64))
+    scores = result.models[0].scores
+    assert (result.windows, result.frames) == (8 * 56, 8 * 500)
     assert scores.over_actions["mean"].mpjpe == pytest.approx(0.0, abs=1e-3)
 
 
@@ -142,9 +151,10 @@ def test_hand_computed_pck_and_auc(tmp_path):
 
     d3dp = protocol_named("d3dp", found)
     assert [piece.scored.tolist() for piece in windows] == [[[True, False, True, True]]] * 6
-    scores = evaluate_denoiser(
+    result = evaluated(
         oracle(found, 4, d3dp, err), config(4), found, sampling(1, 1, flip=False), protocol=d3dp
     )
+    scores = result.models[0].scores
     by_name = {score.action: score.errors["mean"] for score in scores.actions}
     # MPJPE is of 17 joints, of which the root is put at 0; PCK and AUC of 14, the root not among them.
     assert by_name["TS1"].mpjpe == pytest.approx(62 * 16 / 17, rel=1e-4)
@@ -161,14 +171,16 @@ def test_hand_computed_pck_and_auc(tmp_path):
     assert average.auc == pytest.approx((18 + 0 + 30 * 12 / 14 + 90) / 31 * 100 / 6)
     assert average.mpjpe == pytest.approx((62 * 16 + 200 * 16 + 300) / 17 / 6, rel=1e-4)
     # Left as predicted, the root counts like any other joint.
-    raw = evaluate_denoiser(oracle(found, 4, d3dp, err), config(4), found, sampling(1, 1, flip=False))
+    raw_result = evaluated(oracle(found, 4, d3dp, err), config(4), found, sampling(1, 1, flip=False))
+    raw = raw_result.models[0].scores
     assert raw.actions[0].errors["mean"].mpjpe == pytest.approx(62.0, rel=1e-4)
     assert raw.actions[0].errors["mean"].pck == pytest.approx(100.0)
     # Moved to its root, a pose that is off as a whole is right.
-    moved = evaluate_denoiser(
+    moved_result = evaluated(
         oracle(found, 4, d3dp, err), config(4), found, sampling(1, 1, flip=False),
         protocol=protocol_named("motionbert", found),
     )  # fmt: skip
+    moved = moved_result.models[0].scores
     assert moved.actions[1].errors["mean"].mpjpe == pytest.approx(0.0, abs=1e-3)
 
 
@@ -188,11 +200,12 @@ def test_frames_of_two_windows_count_as_the_protocol_says(tmp_path):
     }
     model = oracle(found, 4, EVERY_FRAME, err)
     for name, value in expected.items():
-        scores = evaluate_denoiser(
+        result = evaluated(
             model, config(4), found, sampling(1, 1, flip=False), protocol=protocol_named(name, found)
         )
+        scores = result.models[0].scores
         assert scores.over_actions["mean"].mpjpe == pytest.approx(value, rel=1e-4, abs=1e-3), name
-    assert scores.frames == 8 * 8
+    assert result.frames == 8 * 8
 
 
 def horn(predicted, target):
@@ -220,7 +233,8 @@ def test_averages_are_those_of_loops_over_frames(tmp_path):
     found = h36m(tmp_path, 7)
     torch.manual_seed(1)
     model = config(5).build().eval()
-    scores = evaluate_denoiser(model, config(5), found, sampling(), protocol=protocol_named("d3dp", found))
+    result = evaluated(model, config(5), found, sampling(), protocol=protocol_named("d3dp", found))
+    scores = result.models[0].scores
 
     pieces = []
     for item in found.clips:
@@ -265,26 +279,22 @@ def test_averages_are_those_of_loops_over_frames(tmp_path):
 def test_progress_counts_batches_and_none_is_larger_than_the_set(tmp_path):
     found = h36m(tmp_path, 7, ("Photo",))  # 8 clips of 2 windows
     told = []
-    scores = evaluate_denoiser(
+    result = evaluated(
         oracle(found, 5), config(5), found, sampling(1, 1), progress=lambda *counts: told.append(counts)
     )
+    scores = result.models[0].scores
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    large = evaluate_denoiser(oracle(found, 5), config(5), found, sampling(1, 1, batch_size=99))
-    assert (large.sampling.batch_size, large.sampling.max_batch) == (16, 32)
+    large_result = evaluated(oracle(found, 5), config(5), found, sampling(1, 1, batch_size=99))
+    large = large_result.models[0].scores
+    assert (large_result.sampling.batch_size, large_result.sampling.max_batch) == (16, 32)
     assert large.over_frames["mean"].mpjpe == pytest.approx(scores.over_frames["mean"].mpjpe, abs=1e-3)
 
 
 def test_tables_hold_a_row_an_action_and_a_column_a_way(tmp_path):
     found = h36m(tmp_path, 6)
     model = oracle(found, 4)
-    rows = [
-        evaluate.EvaluationRow(
-            name="m", denoiser=config(4), checkpoint="m.json", trained_steps=1, trained_on=[],
-            evaluation=evaluate_denoiser(model, config(4), found, sampling(h, 1)),
-        )
-        for h in (1, 2)
-    ]  # fmt: skip
-    single, several = (action_table(row) for row in rows)
+    results = [evaluated(model, config(4), found, sampling(h, 1)) for h in (1, 2)]
+    [single], [several] = (action_tables(result) for result in results)
     assert [row[0] for row in several.rows] == [
         "Photo",
         "Walking",
@@ -297,12 +307,8 @@ def test_tables_hold_a_row_an_action_and_a_column_a_way(tmp_path):
         "P-MPJPE, mm: one hypothesis",
     ]
     assert len(several.columns) == 2 + 2 * len(WAYS)
-    result = EvaluationResult(
-        data="d", camera="c", space=found.space.to_json(), notes=["n"], protocol=EVERY_FRAME, every=1,
-        device="cpu", precision="fp32", rows=rows, provenance=evaluate.provenance(),
-    )  # fmt: skip
-    table = evaluation_table(result)
+    table = evaluation_table([dataclasses.replace(result, notes=["n"]) for result in results])
     assert [row[3] for row in table.rows] == [
         "one hypothesis", "mean", "JPMA (not free of ground truth)", "P-Best (oracle)", "J-Best (oracle)",
     ]  # fmt: skip
-    assert table.notes[-1] == "n"
+    assert "n" in table.notes

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htp_diffusion.data.motion import Motion, Windows, view, windows
+from htp_diffusion.data.window_batches import WindowBatches
 from htp_diffusion.pose.cameras import virtual_cameras
-from htp_diffusion.scoring.clip_scores import ClipScore, Errors, Scorer, mean_scores, score_clip
+from htp_diffusion.scoring.action_scores import mean_scores
+from htp_diffusion.scoring.clip_scores import ClipScore, Errors, score_clip
 
 FRAMES, LENGTH = 6, 16  # three windows, the last one overlapping the second by two frames
 
@@ -68,6 +70,28 @@ def test_a_single_frame_has_no_velocity():
     assert mean_scores([score]).over_frames["mean"].mpjve is None
 
 
+def test_there_is_no_step_over_frames_that_are_not_scored():
+    clip = clip_windows(length=3 * FRAMES).every(2)  # frames 0 to 5 and 12 to 17
+    hypotheses = shifted(clip, 0.0)
+    hypotheses[1:, ..., 0] += 0.030
+    score = score_clip(hypotheses, clip)
+    assert (score.frames, score.steps) == (2 * FRAMES, 2 * (FRAMES - 1))
+    assert score.errors["mean"].mpjve == pytest.approx(0.0, abs=1e-3)
+    # A frame in the middle that does not count takes two steps with it.
+    scored = clip.scored.clone()
+    scored[0, 2] = False
+    assert score_clip(hypotheses, dataclasses.replace(clip, scored=scored)).steps == 2 * (FRAMES - 1) - 2
+
+
+def test_velocity_errors_weigh_steps():
+    def clip(steps, mpjve):
+        errors = {"mean": Errors(mpjpe=1.0, p_mpjpe=1.0, mpjve=mpjve)}
+        return ClipScore(name="c", frames=20, errors=errors, steps=steps)
+
+    scores = mean_scores([clip(10, 3.0), clip(5, 6.0), clip(0, None)])
+    assert scores.over_frames["mean"].mpjve == pytest.approx((10 * 3 + 5 * 6) / 15)
+
+
 def test_means_weigh_frames_or_clips():
     def clip(frames, mpjpe, mpjve):
         errors = {"mean": Errors(mpjpe=mpjpe, p_mpjpe=mpjpe / 2, mpjve=mpjve)}
@@ -85,9 +109,9 @@ def test_means_weigh_frames_or_clips():
 def test_scores_do_not_depend_on_how_the_windows_are_batched(cuts, surplus):
     clips = [clip_windows(seed, length) for seed, length in ((0, LENGTH), (1, FRAMES), (2, 3 * FRAMES))]
     hypotheses = [shifted(clip, 10.0, 20.0) for clip in clips]
-    scorer = Scorer(clips, score_clip)
+    scorer = WindowBatches(clips, 1).scorer(score_clip)
     # As in a last batch that repeats a window to be full.
     stacked = torch.cat([*hypotheses, hypotheses[-1][-1:].expand(surplus, -1, -1, -1, -1)])
     for batch in stacked.tensor_split(cuts):
         scorer.add(batch)
-    assert scorer.clips == [score_clip(*pair) for pair in zip(hypotheses, clips, strict=True)]
+    assert scorer.scores == [score_clip(*pair) for pair in zip(hypotheses, clips, strict=True)]

@@ -26,7 +26,7 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
-from htp_diffusion.diffusion.sampling import first_windows
+from htp_diffusion.data.window_batches import first_windows
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.speed.counting import true_macs
 from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
