@@ -73,14 +73,14 @@ def draw_mp4(path: Path, video: LiftedVideo) -> bool:
         command += ["-f", "mp4", str(partial)]
         # What it says goes to a file: a full pipe that nobody reads would stop both.
         with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)  # noqa: S603
-            try:
-                with cast(IO[bytes], process.stdin) as pipe:
-                    for picture in _pictures(video, step):
-                        pipe.write(picture.tobytes())
-            except BrokenPipeError:
-                pass  # it has ended, and its log says why
-            if process.wait():
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as process:  # noqa: S603
+                try:
+                    with cast(IO[bytes], process.stdin) as pipe:
+                        for picture in _pictures(video, step):
+                            pipe.write(picture.tobytes())
+                except BrokenPipeError:
+                    pass  # it has ended, and its log says why
+            if process.returncode:
                 log.seek(0)
                 lines = log.read().decode(errors="replace").strip().splitlines() or ["no message"]
                 raise BenchmarkError(f"cannot write {path}: ffmpeg: {lines[-1]}")
