@@ -90,8 +90,8 @@ def test_a_member_is_trained_as_it_would_be_alone(tmp_path, motions, asked):
     learner = beside.learners[1]
     pose = torch.randn(4, PRESET.num_frames, 17, 5)
     inputs = (pose[..., :2], pose[..., 2:], torch.tensor([0, 300, 600, 999]))
-    # How far training moved the poses, not weights: where a gradient is 0, as that of a key's bias, Adam scales
-    # up what rounding leaves.
+    # How far training moved the poses, not weights: where a gradient is 0, as that of a key's bias, Adam
+    # scales up what rounding leaves.
     with torch.no_grad():
         before = asked.build().eval()(*inputs)
         for found, expected in ((learner.model, model), (learner.average, average)):
