@@ -211,8 +211,8 @@ def _notes(result: ThroughputResult) -> list[str]:
     setting = _Setting(result.groups)
     rounds = len(rows[0].seconds)
     notes = [
-        f"{rounds} {'round' if rounds == 1 else 'rounds'}, a group's models in turn in each; ratios are medians "
-        "over rounds.",
+        f"{rounds} {'round' if rounds == 1 else 'rounds'}, a group's models in turn in each; "
+        "ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
         f"Checked before: fused and written-out attention agree in float64 (to {fused:.0e}). Max relative "
         "error: the largest difference in the row's precision and mode over the largest output, the same "
