@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from count_macs import MacsRow, macs_table
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.table import InferenceResult, inference_table
+from htp_diffusion.speed.paper_macs import MacsRow, macs_table
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
