@@ -23,7 +23,7 @@ _TOLERANCE = (
 
 
 def bare_copy(host: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose forward calls none of the user's hooks.
+    """A copy in evaluation mode whose forward is its class's own and calls none of the user's hooks.
 
     Raises:
         PatchError: The host cannot be copied.
@@ -31,11 +31,22 @@ def bare_copy(host: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(host)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise PatchError(f"{type(host).__name__} cannot be copied: {error}") from error
     for module in twin.modules():
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
+    vars(twin).pop("forward", None)  # a wrapper, which may run the original's weights
     return twin.eval().requires_grad_(False)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, of a device or of the computer."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in words)
 
 
 def check_computation(
@@ -63,6 +74,11 @@ def check_computation(
         except PatchError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise PatchError(
+                    "out of memory in the check before a patch, which runs a copy of the model on a clip of "
+                    f"{_FRAMES} frames; free some, or patch the model on the CPU and move it afterwards"
+                ) from error
             if dtype == torch.float64:
                 break  # a host that runs in float32 alone
             raise UnrecognisedHostError(f"{kind} a copy of it failed on a short clip: {error}") from error

@@ -2,7 +2,8 @@
 
     python benchmarks/train.py htp --preset small --data ../shared/data/cmu/data_3d_cmu.npz --out runs/htp
 
-A killed run resumes where it was when the same command is given again. Several processes share each batch:
+A killed run resumes where it was when the same command is given again, and a finished one is trained on when
+the command asks for more --epochs. Several processes share each batch:
 
     torchrun --nproc-per-node 8 benchmarks/train.py htp --preset paper --batch-size 32 --data ...
 """
@@ -46,8 +47,8 @@ class Options:
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
-    """Size and schedule: tiny (a minute), small (an hour of a core), base (three hours), large (five minutes
-    of an H100), paper."""
+    """Size and schedule: tiny (a minute), small (an hour of a core: the shipped checkpoints), base (three
+    hours), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
@@ -58,7 +59,7 @@ class Options:
     out: Annotated[Path | None, by_default("runs/KIND-PRESET", "FOLDER")] = None
     """Folder of the run. A run that is there is resumed."""
     epochs: Annotated[int | None, by_default("the preset's", "N")] = None
-    """Passes over the motion."""
+    """Passes over the motion; more than a run that is there was asked for make it longer."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
     """Windows in a step."""
     learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None

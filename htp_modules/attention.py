@@ -2,21 +2,21 @@
 
 Notation (paper, Section III-C):
     query, key, value   Q, K, V   (..., heads, length, d)
-    keep                M         True where a query may attend to a key
+    additive            M⁺        0 where a query may attend to a key, -inf elsewhere
     d ** -0.5                     the usual scale, d = dim / heads
 """
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from htp_modules.config import check_heads
 
 Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
-Keep = Bool[Tensor, "batch #heads queries keys"]
+Additive = Float[Tensor, "batch #heads queries keys"]
 
 _FEW = 2**20  # numbers in the keys
 
@@ -29,20 +29,18 @@ def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Te
     return 1.0 - keep.to(dtype).reciprocal()
 
 
-def fused_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
-    """softmax(Q Kᵀ / sqrt(d) + M⁺) V by the device's fused kernel, M⁺ = 0 where ``keep``, -inf elsewhere."""
-    additive = None if keep is None else additive_mask(keep, query.dtype)
+def fused_attention(query: Heads, key: Keys, value: Keys, additive: Additive | None = None) -> Heads:
+    """softmax(Q Kᵀ / sqrt(d) + M⁺) V by the device's fused kernel."""
     return F.scaled_dot_product_attention(query, key, value, attn_mask=additive)
 
 
-def explicit_attention(query: Heads, key: Keys, value: Keys, keep: Keep | None = None) -> Heads:
+def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive | None = None) -> Heads:
     """The same product written out, for counting operations and as the fused path's oracle."""
     batch_heads = query.shape[:2]
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    if keep is None:
+    if additive is None:
         additive, share = query.new_zeros(1, 1, 1), 0.0
     else:
-        additive = additive_mask(keep, query.dtype)
         additive = additive.expand(*batch_heads, *additive.shape[-2:]).flatten(0, 1)
         share = 1.0
     # The matmul scales its product and adds it to M⁺: no pass over scores or queries of its own.
@@ -65,11 +63,13 @@ def _written_out_is_faster(key: Keys) -> bool:
     return key.dtype == torch.bfloat16
 
 
-def attend(query: Heads, key: Keys, value: Keys, keep: Keep | None = None, *, fused: bool = True) -> Heads:
+def attend(
+    query: Heads, key: Keys, value: Keys, additive: Additive | None = None, *, fused: bool = True
+) -> Heads:
     """The faster path, or always the explicit product unless ``fused``."""
     if fused and not _written_out_is_faster(key):
-        return fused_attention(query, key, value, keep)
-    return explicit_attention(query, key, value, keep)
+        return fused_attention(query, key, value, additive)
+    return explicit_attention(query, key, value, additive)
 
 
 class MultiHeadAttention(nn.Module):
@@ -89,9 +89,12 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch length dim"],
-        keep: Bool[Tensor, "batch length length"] | None = None,
+        additive: Float[Tensor, "batch length length"] | None = None,
     ) -> Float[Tensor, "batch length dim"]:
-        """Attend along ``length``; ``keep`` is shared by all heads."""
+        """Attend along ``length``; ``additive`` is M⁺, shared by all heads, in any floating dtype."""
         query, key, value = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.num_heads)
-        mixed = attend(query, key, value, None if keep is None else keep.unsqueeze(1), fused=self.fused)
+        if additive is not None:
+            additive = additive.to(query.dtype).unsqueeze(1)
+        mixed = attend(query, key, value, additive, fused=self.fused)
+        del query, key, value  # three tensors less while the last layer makes its own
         return self.proj(rearrange(mixed, "b h l d -> b l (h d)"))

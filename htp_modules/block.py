@@ -1,7 +1,7 @@
 """The pre-norm transformer block that MixSTE, D3DP and MotionBERT are made of."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from htp_modules.attention import MultiHeadAttention
@@ -59,8 +59,8 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch length dim"],
-        keep: Bool[Tensor, "batch length length"] | None = None,
+        additive: Float[Tensor, "batch length length"] | None = None,
     ) -> Float[Tensor, "batch length dim"]:
-        """Attend under ``keep`` (True: may attend; None: everything) and transform each token."""
-        x = x + self.drop_path(self.attn(self.norm1(x), keep))
+        """Attend under M⁺ (0: may attend; -inf: may not; None: everything) and transform each token."""
+        x = x + self.drop_path(self.attn(self.norm1(x), additive))
         return x + self.drop_path(self.mlp(self.norm2(x)))

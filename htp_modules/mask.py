@@ -1,9 +1,11 @@
 """TemporalMask: which frames may attend to which, the contract between the modules.
 
-Notation (paper, Section III-B):
-    keep   M   (B, J, T, T), True where frame i may attend to frame i'
+Notation (paper, Sections III-B and III-C):
+    keep   M    (B, J, T, T), True where frame i may attend to frame i'
+    bias   M⁺   (B, J, T, T), 0 where it may, -inf elsewhere
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,13 +27,16 @@ class TemporalMask:
 
     Attributes:
         keep: True where the pair of frames may attend to each other; symmetric, with every self-loop.
+        bias: The same as M⁺, so that the layers that attend under it need not make it; None if nobody has
+            made it. It stays behind where a mask crosses the border of an exported program.
 
     Raises:
-        DtypeError: ``keep`` is not a bool tensor.
-        ShapeError: ``keep`` is not (batch, joints, frames, frames).
+        DtypeError: ``keep`` is not a bool tensor, or ``bias`` not a floating one.
+        ShapeError: ``keep`` is not (batch, joints, frames, frames), or ``bias`` has another shape.
     """
 
     keep: Bool[Tensor, "batch joints frames frames"]
+    bias: Float[Tensor, "batch joints frames frames"] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.keep, Tensor) or self.keep.dtype != torch.bool:
@@ -40,6 +45,16 @@ class TemporalMask:
         if self.keep.ndim != 4 or self.keep.shape[-1] != self.keep.shape[-2]:
             raise ShapeError(
                 f"TemporalMask expects (batch, joints, frames, frames), got shape {tuple(self.keep.shape)}"
+            )
+        if self.bias is None:
+            return
+        if not isinstance(self.bias, Tensor) or not self.bias.is_floating_point():
+            got = self.bias.dtype if isinstance(self.bias, Tensor) else type(self.bias).__name__
+            raise DtypeError(f"TemporalMask expects a floating bias, got {got}")
+        if self.bias.shape != self.keep.shape:
+            raise ShapeError(
+                f"TemporalMask expects a bias of the shape of keep, {tuple(self.keep.shape)}, "
+                f"got {tuple(self.bias.shape)}"
             )
 
     @classmethod
@@ -59,13 +74,28 @@ class TemporalMask:
         """Share of pairs that are kept, in (0, 1]."""
         return self.keep.float().mean()
 
-    def additive(self, dtype: torch.dtype) -> Float[Tensor, "batch joints frames frames"]:
-        """M⁺ of Section III-C: 0 where kept, -inf elsewhere."""
-        return additive_mask(self.keep, dtype)
+    def additive(self, dtype: torch.dtype | None = None) -> Float[Tensor, "batch joints frames frames"]:
+        """M⁺ of Section III-C: 0 where kept, -inf elsewhere.
 
-    def frame_weights(self) -> Float[Tensor, "batch frames frames"]:
-        """M̄ of Section III-D: the share of joints for which a pair is kept, in [0, 1]."""
-        return self.keep.float().mean(dim=1)
+        Args:
+            dtype: Of the result; as ``bias`` has it if None, float32 without one.
+        """
+        if self.bias is None:
+            return additive_mask(self.keep, dtype or torch.float32)
+        return self.bias if dtype is None else self.bias.to(dtype)
+
+    def frame_weights(
+        self, mean: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "batch frames frames"]:
+        """M̄ of Section III-D: the share of joints for which a pair is kept, in [0, 1].
+
+        Args:
+            mean: Takes the mean over the last axis of (batch, pairs, joints) and keeps the axis; by default
+                PyTorch's. A module can be counted.
+        """
+        marks = rearrange(self.keep.float(), "b j t s -> b (t s) j")
+        shares = marks.mean(dim=-1, keepdim=True) if mean is None else mean(marks)
+        return rearrange(shares, "b (t s) 1 -> b t s", t=self.num_frames)
 
     def folded(self) -> Bool[Tensor, "batch_joints frames frames"]:
         """``keep`` with joints folded into the batch, as temporal attention takes it."""
@@ -84,7 +114,7 @@ class TemporalMask:
 
     def to(self, device: torch.device | str) -> "TemporalMask":
         """The mask on another device."""
-        return TemporalMask(self.keep.to(device))
+        return TemporalMask(self.keep.to(device), None if self.bias is None else self.bias.to(device))
 
     def check_tokens(self, x: Float[Tensor, "batch frames joints dim"], *, name: str) -> None:
         """Check that the mask was made for tokens of this batch, length and number of joints.
@@ -115,7 +145,8 @@ class TemporalMask:
             The mask itself.
 
         Raises:
-            MaskError: The mask is not symmetric, lacks a self-loop, or has a row that keeps too few frames.
+            MaskError: The mask is not symmetric, lacks a self-loop, or has a row that keeps too few frames,
+                or its bias is another mask's.
         """
         if not bool((self.keep == self.keep.transpose(-2, -1)).all()):
             raise MaskError("a temporal mask is symmetric, got one that is not")
@@ -125,6 +156,8 @@ class TemporalMask:
         smallest = int(self.keep.sum(dim=-1).min())
         if smallest < least:
             raise MaskError(f"every row of the mask keeps at least {least} frames, got a row of {smallest}")
+        if self.bias is not None and not torch.equal(self.bias, additive_mask(self.keep, self.bias.dtype)):
+            raise MaskError("the bias of a mask is 0 where it keeps and -inf elsewhere, got another")
         return self
 
 

@@ -127,6 +127,7 @@ class MGPTP(nn.Module):
         super().__init__()
         self.num_keep = num_keep
         self.num_neighbors = check_count(num_neighbors, "num_neighbors")
+        # A module for THOP's sake, by which the paper counts: it charges this mean and sees no bare one.
         self.joint_pool = nn.AdaptiveAvgPool1d(1)
 
     @property
@@ -163,7 +164,8 @@ class MGPTP(nn.Module):
         num_keep = resolve_frames(self.num_keep, x.shape[1])
         if num_keep == x.shape[1]:
             return x, KeptFrames.all(x.shape[0], num_keep, device=x.device)
-        kept = salient_frames(self._frame_tokens(x), self._frame_weights(mask), num_keep, self.num_neighbors)
+        frame_weights = mask.frame_weights(self.joint_pool)
+        kept = salient_frames(self._frame_tokens(x), frame_weights, num_keep, self.num_neighbors)
         return kept.gather(x), kept
 
     @torch.no_grad()
@@ -171,11 +173,6 @@ class MGPTP(nn.Module):
         tokens = scale_tokens(x, (1, 2, 3), name="MGPTP").tokens
         pooled = self.joint_pool(rearrange(tokens, "b t j d -> (b t) d j"))
         return rearrange(pooled, "(b t) d 1 -> b t d", t=x.shape[1])
-
-    @torch.no_grad()
-    def _frame_weights(self, mask: TemporalMask) -> Float[Tensor, "batch frames frames"]:
-        pooled = self.joint_pool(rearrange(mask.keep.float(), "b j t s -> b (t s) j"))
-        return rearrange(pooled, "b (t s) 1 -> b t s", t=mask.num_frames)
 
     def extra_repr(self) -> str:
         return f"num_keep={self.num_keep}, num_neighbors={self.num_neighbors}"

@@ -39,6 +39,7 @@ class SFTMHSA(TransformerBlock):
             check_type(mask, TemporalMask, name="SFTMHSA")
             mask.check_tokens(x, name="SFTMHSA")
         batch = x.shape[0]
-        sequences = rearrange(x, "b t j d -> (b j) t d")
-        attended = super().forward(sequences, None if mask is None else mask.folded())
+        additive = None if mask is None else rearrange(mask.additive(), "b j t s -> (b j) t s")
+        # The sequences, a copy, have no name here: the block lets go of them as soon as it can.
+        attended = super().forward(rearrange(x, "b t j d -> (b j) t d"), additive)
         return rearrange(attended, "(b j) t d -> b t j d", b=batch)

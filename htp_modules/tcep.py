@@ -26,6 +26,12 @@ from htp_modules.selection import scale_tokens, select_highest
 DEFAULT_NEIGHBORS = 2 / 3  # 162 of 243 frames
 
 
+def _attention_dtype(tokens: Tensor) -> torch.dtype:
+    """In which attention to ``tokens`` computes, so that M⁺ need not be cast there."""
+    device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
+
+
 def temporal_correlation(
     tokens: Float[Tensor, "batch joints frames dim"],
 ) -> Float[Tensor, "batch joints frames frames"]:
@@ -38,7 +44,7 @@ def temporal_correlation(
         wide = tokens.double()
         return (wide @ wide.transpose(-2, -1)).to(tokens.dtype) * tokens.shape[-1] ** -0.5
     device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
-    # Where there is none to switch off, an exported graph stays free of it: PyTorch 2.4 could not export it.
+    # Where there is none to switch off, an exported graph stays free of it.
     widest = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
     with widest:
         return tokens @ tokens.transpose(-2, -1) * tokens.shape[-1] ** -0.5
@@ -142,7 +148,8 @@ class TCEP(nn.Module):
         correlation = temporal_correlation(scaled.tokens)
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
         additive = additive_mask(keep, correlation.dtype)
-        mask = TemporalMask(additive == 0)  # read off M⁺: a compiled graph then makes M⁺ once for all readers
+        # Read off M⁺, which goes along: it is made here once for every layer that attends under it.
+        mask = TemporalMask(additive == 0, additive.to(_attention_dtype(tokens)))
         return mask, correlation_weights(correlation, additive, scaled.scale)
 
     def extra_repr(self) -> str:

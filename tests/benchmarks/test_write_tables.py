@@ -103,3 +103,18 @@ def test_every_result_has_a_reader(monkeypatch, tmp_path):
 def test_an_unknown_table_is_named():
     with pytest.raises(BenchmarkError, match="no table is called nothing"):
         write_tables.with_tables("<!-- table: nothing -->\n<!-- end -->")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("benchmarks/evaluate.py a.json --steps 5", "`python benchmarks/evaluate.py a.json --steps 5`"),
+        ("benchmarks/ablate.py", "What is now `python benchmarks/study.py ablations`,"),
+        (
+            "benchmarks/measure_scaling.py --steps 1 2 --json a.json --picture b.png --repeats 2",
+            "What is now `python benchmarks/measure.py scaling --steps 1 2 --repeats 2`,",
+        ),
+    ],
+)
+def test_a_command_is_told_by_its_name_of_now(command, told):
+    assert write_tables.current_command(command) == told

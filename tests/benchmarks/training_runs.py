@@ -18,6 +18,7 @@ from forking import KILLED, as_rank, ended, forked, free_port
 from safetensors.torch import save_file
 
 import train
+from htp_diffusion.base import tensors as tensors_module
 from htp_diffusion.base.command import run_command
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.data.virtual_views import virtual_views
@@ -55,7 +56,7 @@ def small_motions():
 
 def micro_denoiser(kind, preset=MICRO):
     config = preset.denoiser(kind)
-    if kind == "htp":
+    if kind.startswith("htp"):
         config = dataclasses.replace(config, htp=dataclasses.replace(config.htp, num_sft_layers=0))
     return config
 
@@ -95,7 +96,7 @@ def killed_run(folder, how):
     steps = trainer.run(save_every=2)
     for _ in range(3):
         next(steps)
-    write_json, save = checkpoint_module.write_json, checkpoint_module.save_file
+    write_json, save = checkpoint_module.write_json, tensors_module.save_file
 
     def half_of_the_tensors(tensors, path):
         save(tensors, path)
@@ -110,7 +111,7 @@ def killed_run(folder, how):
     if how in ("in the tensors", "between the files"):
         trainer.evaluate_every = 0  # or best.json would come first
     if how == "in the tensors":
-        checkpoint_module.save_file = half_of_the_tensors
+        tensors_module.save_file = half_of_the_tensors
     else:
         checkpoint_module.write_json = die if how == "between the files" else json_of_the_best
     next(steps)
@@ -140,7 +141,9 @@ def one_rank(rank, port, folder):
 
 
 def half_precision(folder):
-    trainer = trainer_in(folder / "bf16", small_motions(), options={"precision": "bf16"}, drop_path=0.0)
+    trainer = trainer_in(
+        folder / "bf16", small_motions(), "d3dp", options={"precision": "bf16"}, drop_path=0.0
+    )
     (folder / "bf16-losses.json").write_text(json.dumps([loss for _, loss in trainer.run()]))
 
 

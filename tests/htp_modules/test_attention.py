@@ -7,7 +7,11 @@ from networks import random_mask
 from torch.testing import assert_close
 
 from htp_modules import attention as attention_module
-from htp_modules.attention import MultiHeadAttention, explicit_attention, fused_attention
+from htp_modules.attention import MultiHeadAttention, additive_mask, explicit_attention, fused_attention
+
+
+def additive(keep, dtype=torch.float64):
+    return None if keep is None else additive_mask(keep, dtype)
 
 
 def inputs(batch, heads, queries, keys, width, seed, masked):
@@ -36,14 +40,14 @@ def test_both_paths_equal_the_slow_formula(batch, heads, queries, keys, width, s
     ]
     expected = torch.tensor(expected, dtype=torch.float64).unflatten(-1, (heads, width)).transpose(1, 2)
     for attend in (fused_attention, explicit_attention):
-        assert_close(attend(*qkv, keep), expected)
+        assert_close(attend(*qkv, additive(keep)), expected)
 
 
 @pytest.mark.parametrize("attend", [fused_attention, explicit_attention])
 @pytest.mark.parametrize("masked", [True, False])
 def test_gradients(attend, masked):
     qkv, keep = inputs(1, 2, 3, 3, 2, seed=0, masked=masked)
-    assert torch.autograd.gradcheck(lambda *t: attend(*t, keep), [t.requires_grad_() for t in qkv])
+    assert torch.autograd.gradcheck(lambda *t: attend(*t, additive(keep)), [t.requires_grad_() for t in qkv])
 
 
 @pytest.mark.parametrize(
@@ -52,11 +56,19 @@ def test_gradients(attend, masked):
 def test_the_module_gives_the_same_on_both_paths(dtype, tolerance):
     attention = MultiHeadAttention(16, 4).to(dtype)
     x = torch.randn(3, 7, 16).to(dtype)
-    for keep in (None, random_mask(1, 3, 7).folded()):
+    for mask in (None, additive(random_mask(1, 3, 7).folded(), dtype)):
         attention.fused = True
-        fused = attention(x, keep)
+        fused = attention(x, mask)
         attention.fused = False
-        assert_close(attention(x, keep), fused, rtol=tolerance, atol=tolerance)
+        assert_close(attention(x, mask), fused, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("made_in", [torch.float64, torch.bfloat16])
+def test_the_mask_may_have_any_dtype(made_in):
+    attention, x = MultiHeadAttention(8, 2), torch.randn(3, 7, 8)
+    keep = random_mask(1, 3, 7).folded()
+    expected = attention(x, additive(keep, torch.float32))
+    assert torch.equal(attention(x, additive(keep, made_in)), expected)
 
 
 FUSED, WRITTEN_OUT = "fused_attention", "explicit_attention"

@@ -3,6 +3,7 @@ import io
 import pickle
 
 import oracles
+import pruning_oracles
 import pytest
 import torch
 from hypothesis import given, settings
@@ -47,11 +48,11 @@ def slow_network(x, state, frames, config, depth):
         x = temporal(spatial(x, number), number, keeps)
     kept = []
     for b, clip in enumerate(x):
-        weights = oracles.frame_weights(keeps[b * joints : (b + 1) * joints])
-        salient = oracles.saliency(
-            oracles.frame_tokens(clip), weights, config.density_neighbors, beyond=lambda d: 1.001 * d
+        weights = pruning_oracles.frame_weights(keeps[b * joints : (b + 1) * joints])
+        salient = pruning_oracles.saliency(
+            pruning_oracles.frame_tokens(clip), weights, config.density_neighbors, beyond=lambda d: 1.001 * d
         )
-        kept.append(oracles.kept_frames(salient, config.num_keep))
+        kept.append(pruning_oracles.kept_frames(salient, config.num_keep))
     x = [[clip[i] for i in index] for clip, index in zip(x, kept, strict=True)]
     for number in range(1 + config.num_sft_layers, depth):
         x = temporal(spatial(x, number), number)

@@ -1,7 +1,7 @@
-import oracles
+import pruning_oracles
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import DTYPES, EXTREMES, random_mask, tokens
 from torch.testing import assert_close
@@ -35,16 +35,20 @@ def test_pure_functions_equal_the_slow_formulas(x, num_neighbors):
     x = x.double()[:1].mean(dim=2)
     frames = x.shape[1]
     weights = random_mask(1, 3, frames).frame_weights().double()
-    plain = oracles.plain_distance(x[0].tolist())
+    plain = pruning_oracles.plain_distance(x[0].tolist())
     distance = guided_distance(x, weights > 0)
     valid = weights[0] > 0
     assert_close(distance[0][valid], double(plain)[valid])
     assert bool((distance[0][~valid] > max(map(max, plain))).all())
     slow = distance[0].tolist()
-    assert_close(log_density(distance, num_neighbors).exp()[0], double(oracles.density(slow, num_neighbors)))
-    assert_close(log_support(weights).exp()[0], double(oracles.support(weights[0].tolist())))
+    assert_close(
+        log_density(distance, num_neighbors).exp()[0], double(pruning_oracles.density(slow, num_neighbors))
+    )
+    assert_close(log_support(weights).exp()[0], double(pruning_oracles.support(weights[0].tolist())))
     response = torch.randint(4, (1, frames)).double()  # ties
-    assert_close(separation(distance, response)[0], double(oracles.separation(slow, response[0].tolist())))
+    assert_close(
+        separation(distance, response)[0], double(pruning_oracles.separation(slow, response[0].tolist()))
+    )
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.sampled_from([0.0, 1e-5, 1e-2, 1.0]), st.integers(0, 1000))
@@ -61,6 +65,16 @@ def test_float32_distances_are_those_of_the_differences(frames, dim, apart, seed
     assert_close(distance, exact.float(), rtol=1e-4, atol=1e-30)
 
 
+@given(st.sampled_from([40, 512]), st.integers(0, 1000))
+def test_what_rounding_leaves_of_a_distance_is_cut_off(dim, seed):
+    # The second frame is the first but for the last bit of one channel. What float64 makes of the difference
+    # is the rounding of sums a million times as large, of either sign.
+    x = torch.randn(1, 2, dim, generator=torch.Generator().manual_seed(seed))
+    x[0, 1] = x[0, 0]
+    x[0, 1, 0] = torch.nextafter(x[0, 0, 0], torch.tensor(torch.inf))
+    assert bool((pairwise_distance(x) == 0).all())
+
+
 @given(st.integers(2, 7), st.integers(1, 7), st.integers(1, 3), st.integers(0, 1000))
 def test_kept_frames_equal_the_slow_formulas(frames, num_keep, num_neighbors, seed):
     assume(num_keep < frames)
@@ -69,11 +83,11 @@ def test_kept_frames_equal_the_slow_formulas(frames, num_keep, num_neighbors, se
     mask = random_mask(2, 2, frames, 0.6)
     _, kept = MGPTP(num_keep, num_neighbors)(x, mask)
     for b in range(2):
-        weights = oracles.frame_weights(mask.keep[b].tolist())
-        salient = oracles.saliency(
-            oracles.frame_tokens(x[b].tolist()), weights, num_neighbors, beyond=lambda d: 1.001 * d
+        weights = pruning_oracles.frame_weights(mask.keep[b].tolist())
+        salient = pruning_oracles.saliency(
+            pruning_oracles.frame_tokens(x[b].tolist()), weights, num_neighbors, beyond=lambda d: 1.001 * d
         )
-        assert kept.index[b].tolist() == oracles.kept_frames(salient, num_keep)
+        assert kept.index[b].tolist() == pruning_oracles.kept_frames(salient, num_keep)
 
 
 @pytest.mark.parametrize("extreme", [2.0**100, 2.0**-100])
@@ -214,13 +228,14 @@ def without(x, mask, *frames):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("frames", [(0,), (4,), (8,), (1, 2, 6)])
+@pytest.mark.parametrize("frames", [(0,), (8,), (1, 2, 6)])
 @given(seed=st.integers(0, 1000))
+@settings(max_examples=5)
 def test_other_frames_are_ranked_as_without_the_lost_ones(frames, value, seed):
     torch.manual_seed(seed)
     x, mask = torch.randn(1, 9, 2, 3), random_mask(1, 2, 9, 0.6)
     others_x, others_mask, others = without(x, mask, *frames)
-    for num_keep in range(1, len(others) + 1):
+    for num_keep in (1, 4, len(others)):
         expected = kept_unchecked(others_x, others_mask, num_keep)
         found = kept_unchecked(lose(x, *frames, value=value), mask, num_keep)
         assert found == [others[frame] for frame in expected]

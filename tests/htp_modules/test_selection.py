@@ -49,6 +49,18 @@ def test_scaling_is_exact_and_leaves_products_finite(x):
     assert bool(((squares > 0) == (x != 0)).all())
 
 
+@pytest.mark.parametrize("exponent", range(-126, 128))
+def test_at_every_magnitude_sums_of_squares_stay_finite_and_distinct(exponent):
+    # As wide as tokens come, of two neighbouring values: 2^13 is above every width in use.
+    x = torch.full((2, 2**13), 2.0**exponent)
+    x[1, 0] *= 1.0 + 2.0**-9 if exponent < 127 else 1.5
+    scaled = scale_tokens(x, (-2, -1), name="test")
+    squares = scaled.tokens.square()
+    assert bool(squares.sum(dim=-1).isfinite().all())
+    assert float(squares[1, 0] / squares[0, 0]) == pytest.approx(float(x[1, 0] / x[0, 0]) ** 2)
+    assert bool((squares >= torch.finfo(torch.float32).tiny).all())
+
+
 @pytest.mark.parametrize("least", [1e-45, 3e38])
 def test_the_edges_of_float32_are_scaled_into_range(least):
     scaled = scale_tokens(torch.full((1, 2), least), (-1,), name="test").tokens

@@ -148,6 +148,12 @@ def test_magnitude_does_not_change_the_mask(x, num_neighbors):
         assert torch.equal(mask_of(x * factor, num_neighbors).keep, expected)
 
 
+@pytest.mark.parametrize("exponent", range(-120, 121, 8))
+def test_no_magnitude_in_between_changes_the_mask(exponent):
+    x = torch.randint(-9, 10, (1, 8, 2, 512)).float()  # exact at every power of two
+    assert torch.equal(mask_of(x * 2.0**exponent, 3).keep, mask_of(x, 3).keep)
+
+
 # --- the module
 
 

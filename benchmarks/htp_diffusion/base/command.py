@@ -2,8 +2,9 @@
 
 import ctypes
 import sys
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar, Union
 
 import torch
 import tyro
@@ -50,9 +51,34 @@ def run_command(
     Raises:
         SystemExit: With code 2 for options or files that cannot be used, and 130 when interrupted.
     """
+    with _one_line_for_errors():
+        main(tyro.cli(options, args=arguments))
+
+
+def run_subcommands(
+    commands: Mapping[str, tuple[Callable[[Any], None], type]], arguments: Sequence[str] | None = None
+) -> None:
+    """Run a script of several subcommands, the first word of the command line saying which.
+
+    Args:
+        commands: By its name, what a subcommand does and the dataclass of its options.
+        arguments: As for ``run_command``.
+
+    Raises:
+        SystemExit: As ``run_command``.
+    """
+    kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, (_, kind) in commands.items())
+    with _one_line_for_errors():
+        options = tyro.cli(Union[kinds], args=arguments)  # pyright: ignore[reportArgumentType,reportCallIssue]  # noqa: UP007
+        [main] = [main for main, kind in commands.values() if type(options) is kind]
+        main(options)
+
+
+@contextmanager
+def _one_line_for_errors() -> Iterator[None]:
     keep_freed_memory()
     try:
-        main(tyro.cli(options, args=arguments))
+        yield
     except (BenchmarkError, HTPError) as error:
         _leave(_USAGE, f"error: {error}")
     except torch.cuda.OutOfMemoryError:

@@ -5,28 +5,25 @@ save; it is replaced in one step once that file is complete, and only then is th
 """
 
 import dataclasses
-import hashlib
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Literal
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.files import whole_file
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.results import ADDED_LATER, read_json, write_json
+from htp_diffusion.base.tensors import read_tensors, sha256_of, write_tensors
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.lifter import Lifter
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.variants import Variant, VariantConfig
+from htp_diffusion.models.weights import Weights, names_of, weights_in
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
-
-Weights = Literal["averaged", "last"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +113,8 @@ def save_checkpoint(
     """
     path = Path(path)
     target = _new_tensors(path, checkpoint.step)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as partial:
-            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
-            digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-    except (OSError, SafetensorError) as error:
-        raise BenchmarkError(f"cannot write {target}: {error}") from error
+    make_folder(path.parent)
+    digest = write_tensors(target, tensors)
     written = dataclasses.replace(checkpoint, tensors=target.name, sha256=digest)
     write_json(path, written)
     for stale in path.parent.glob(f"{path.stem}-*.safetensors"):
@@ -141,27 +133,41 @@ def _new_tensors(path: Path, step: int) -> Path:
     return next(target for target in map(path.with_name, names) if not target.exists())
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Checkpoint, dict[str, Tensor]]:
+def read_record(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read the JSON file of a checkpoint, and not the tensors.
+
+    Raises:
+        BenchmarkError: The file is missing or damaged.
+    """
+    return read_json(path, Checkpoint)
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], weights: Weights | None = None
+) -> tuple[Checkpoint, dict[str, Tensor]]:
     """Read a checkpoint back.
+
+    Args:
+        path: The JSON file.
+        weights: Read this model's tensors alone, by its own names; None reads all that a run needs to go on.
 
     Raises:
         BenchmarkError: A file is missing, damaged, or not what the JSON file says it is.
     """
     path = Path(path)
-    checkpoint = read_json(path, Checkpoint)
+    checkpoint = read_record(path)
     target = path.parent / checkpoint.tensors
     if target.name != checkpoint.tensors:
         raise BenchmarkError(f"{path} names tensors outside its folder: {checkpoint.tensors}")
     try:
-        if hashlib.sha256(target.read_bytes()).hexdigest() != checkpoint.sha256:
-            raise BenchmarkError(
-                f"{target} is not the file that {path.name} was saved with (its hash differs)"
-            )
-        return checkpoint, load_file(target)
+        digest = sha256_of(target)
     except OSError as error:
         raise BenchmarkError(f"cannot read {target}: {error.strerror}") from error
-    except SafetensorError as error:
-        raise BenchmarkError(f"{target} is not a safetensors file: {error}") from error
+    if digest != checkpoint.sha256:
+        raise BenchmarkError(f"{target} is not the file that {path.name} was saved with (its hash differs)")
+    if weights is None:
+        return checkpoint, read_tensors(target)
+    return checkpoint, weights_in(read_tensors(target, partial(names_of, weights)), weights)
 
 
 def load_denoiser(
@@ -181,21 +187,20 @@ def load_denoiser(
         BenchmarkError: As :func:`load_checkpoint`, poses of another space, or weights that do not fit the
             model.
     """
-    checkpoint, tensors = load_checkpoint(path)
+    checkpoint, tensors = load_checkpoint(path, weights)
     if space is not None:
         space.require(checkpoint.pose_space, str(path))
+    if not tensors:
+        raise BenchmarkError(f"{path} holds no {weights} weights: it is a published checkpoint")
     denoiser = checkpoint.build()
-    prefix = "ema." if weights == "averaged" else "model."
-    convolution = tensors.get(f"{prefix}Spatial_patch_to_embedding.convolution.weight")
+    convolution = tensors.get("Spatial_patch_to_embedding.convolution.weight")
     if convolution is not None and convolution.shape[1] != denoiser.in_channels:
         raise BenchmarkError(
             f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as before version 0.2; "
             "it cannot be converted, train it again"
         )
     try:
-        denoiser.load_state_dict(
-            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        )
+        denoiser.load_state_dict(tensors)
     except RuntimeError as error:
         raise BenchmarkError(f"the weights of {path} do not fit its model: {error}") from error
     return checkpoint, denoiser.eval()

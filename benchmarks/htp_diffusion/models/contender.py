@@ -12,6 +12,7 @@ from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
+from htp_diffusion.models.lifter import HTPLifter, Lifter
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_modules.config import check_frames
@@ -65,7 +66,7 @@ class Contender:
 
     name: str
     config: DenoiserConfig
-    denoiser: D3DPDenoiser
+    denoiser: D3DPDenoiser | Lifter
     source: str | None = None
     checkpoint: Checkpoint | None = None
     early: HTPDenoiser | None = None
@@ -171,9 +172,9 @@ def with_fewer_early(contender: Contender, num_keep: int | float) -> Contender:
     return replace(contender, name=f"{contender.name}, f={fewer} early", early=early)
 
 
-def _prune(denoiser: D3DPDenoiser, config: DenoiserConfig, pruning: Pruning) -> DenoiserConfig:
+def _prune(denoiser: D3DPDenoiser | Lifter, config: DenoiserConfig, pruning: Pruning) -> DenoiserConfig:
     """Change the pruning of a built denoiser; returns the config that it has then."""
     config = pruning.applied_to(config)
-    if isinstance(denoiser, HTPDenoiser) and config.htp is not None:
+    if isinstance(denoiser, HTPDenoiser | HTPLifter) and config.htp is not None:
         denoiser.htp.config = config.htp
     return config

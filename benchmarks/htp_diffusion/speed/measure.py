@@ -1,16 +1,15 @@
 """Time and memory: how every benchmark measures."""
 
-import ctypes
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.speed.live_memory import peak_live_bytes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -180,34 +179,26 @@ def speed_up(slow: Timing, fast: Timing) -> SpeedUp:
 
 
 def peak_memory(function: Callable[[], Any], device: torch.device | str = "cpu") -> int | None:
-    """Call a function once and measure by how many bytes it raised the memory in use at most.
+    """Call a function once and measure by how many bytes it raised the memory in use by tensors at most.
 
-    Weights and whatever else was there before do not count. On CUDA, tensors are counted
-    (`torch.cuda.max_memory_allocated`); on a CPU, the resident memory of the process (Linux only).
+    Weights and whatever else was there before do not count. What libraries take for themselves, and what an
+    allocator keeps back, does not either.
 
     Returns:
-        Bytes, or None where the system does not tell (the function is called all the same).
+        Bytes, or None on a device that does not tell (the function is called all the same).
     """
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        allocated = torch.cuda.memory_allocated(device)
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return peak_live_bytes(function)
+    if kind != "cuda":
         function()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - allocated
-    _return_freed_memory()
-    before = _reset_resident_peak()
+        return None
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    allocated = torch.cuda.memory_allocated(device)
     function()
-    after = _resident("VmHWM")
-    return None if before is None or after is None else max(0, after - before)
-
-
-def _return_freed_memory() -> None:
-    """Give freed memory back to the system, where the C library can: used again, it would not show."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, TypeError, AttributeError):  # another C library than glibc
-        return
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - allocated
 
 
 def _quartiles(samples: Sequence[float]) -> tuple[float, float]:
@@ -215,30 +206,3 @@ def _quartiles(samples: Sequence[float]) -> tuple[float, float]:
         return samples[0], samples[0]
     low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
     return low, high
-
-
-def _resident(field: str) -> int | None:
-    """Read a line of /proc/self/status given in kB, in bytes; None where there is none."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _reset_resident_peak() -> int | None:
-    """Set the peak of the resident memory back to what is resident now; return that, or None if refused."""
-    high_before = _resident("VmHWM")
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # 5 resets the peak (man 5 proc)
-    except OSError:
-        return None
-    resident, high = _resident("VmRSS"), _resident("VmHWM")
-    if resident is None or high is None or high_before is None:
-        return None
-    # Some sandboxes take the write and do nothing: a peak that stays far above the resident was not reset.
-    slack = 4 << 20
-    return None if high == high_before and high > resident + slack else resident

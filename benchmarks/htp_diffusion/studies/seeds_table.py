@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.models.checkpoint import Weights
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.weights import Weights
 from htp_diffusion.scoring.clip_scores import Errors
 
 

@@ -1,19 +1,15 @@
 """Sweep: models trained and scored one by one, each kept in a folder as soon as it is done."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.files import make_folder, whole_file
-from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.base.parts import Parts
 from htp_diffusion.data.motion import Motion, Windows, shorter_windows
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.diffusion.schedule import cosine_schedule
@@ -33,14 +29,12 @@ _STRETCHES = 20  # of a training, over each of which the loss is averaged
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A finished training; its weights lie beside it under the same name.
+    """A finished training.
 
     Attributes:
-        training: What was asked for.
         losses: Mean training loss over each twentieth of the steps (each step of a run of fewer), mm.
     """
 
-    training: Training
     losses: list[float]
 
 
@@ -85,20 +79,18 @@ class Scoring:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
-    """A scored model.
+class Score:
+    """What the errors of a model depend on.
 
     Attributes:
         training: Where its weights come from.
-        sampled: The model as it sampled.
+        sampled: The model as it samples.
         scoring: On what and how.
-        errors: The errors.
     """
 
     training: Training
     sampled: VariantConfig
     scoring: Scoring
-    errors: Errors
 
 
 class Sweep:
@@ -128,7 +120,7 @@ class Sweep:
         self.recipe, self.motions = recipe, motions
         self.scoring, self.clips = scoring, clips
         self.device = device
-        self._models, self._scores = make_folder(folder / "models"), make_folder(folder / scoring.folder)
+        self._models, self._scores = Parts(folder / "models"), Parts(folder / scoring.folder)
 
     def training(self, model: VariantConfig, seed: int) -> Training:
         """The training of a model in this sweep."""
@@ -145,9 +137,7 @@ class Sweep:
         Raises:
             BenchmarkError: The folder holds this model trained otherwise, or cannot be written.
         """
-        path = self._models / f"{training.name}.json"
-        if path.exists():
-            self.trained(training)
+        if self._models.find(training.name, training, Trained) is not None:
             return
         batches = VirtualBatches(self.motions, training.model.denoiser.num_frames, self.recipe.batch_size)
         schedule = cosine_schedule()
@@ -164,29 +154,17 @@ class Sweep:
         for value in fit(model, loss, self.recipe.training_steps, self.recipe.learning_rate):
             losses.append(value)
             yield value
-        target = path.with_suffix(".safetensors")
-        try:
-            with whole_file(target) as partial:
-                save_file(
-                    {key: value.cpu().contiguous() for key, value in model.state_dict().items()}, partial
-                )
-        except (OSError, SafetensorError) as error:
-            raise BenchmarkError(f"cannot write {target}: {error}") from error
-        write_json(path, Trained(training=training, losses=_stretches(losses)))  # now it counts as done
+        self._models.store(training.name, training, Trained(losses=_stretches(losses)), model.state_dict())
 
     def trained(self, training: Training) -> Trained:
         """The record of a finished training.
 
         Raises:
-            BenchmarkError: The folder holds one of another recipe.
+            BenchmarkError: There is none, or the folder holds one of another recipe.
         """
-        path = self._models / f"{training.name}.json"
-        found = read_json(path, Trained)
-        if found.training != training:
-            raise BenchmarkError(
-                f"{path} was trained otherwise: {_differences(found.training, training)}; "
-                "name another folder or ask for the same sweep"
-            )
+        found = self._models.find(training.name, training, Trained)
+        if found is None:
+            raise BenchmarkError(f"{self._models.folder} has no model {training.name}")
         return found
 
     def errors(self, training: Training, sampled: VariantConfig) -> Errors:
@@ -199,27 +177,23 @@ class Sweep:
         Raises:
             BenchmarkError: The folder holds scores of other data, or its weights are damaged.
         """
-        path = self._scores / f"{training.name}-as-{model_name(sampled)}.json"
-        if path.exists():
-            found = read_json(path, Scored)
-            if (found.training, found.sampled, found.scoring) != (training, sampled, self.scoring):
-                raise BenchmarkError(
-                    f"{path} was scored otherwise; name another folder or ask for the same sweep"
-                )
-            return found.errors
-        model = self._load(training, sampled)
-        clips = [shorter_windows(clip, sampled.denoiser.num_frames) for clip in self.clips]
-        errors = grade(model, clips, self.scoring.sampling(sampled.denoiser, self.device), self.device)
-        write_json(path, Scored(training=training, sampled=sampled, scoring=self.scoring, errors=errors))
-        return errors
+
+        def score() -> Errors:
+            model = self._load(training, sampled)
+            clips = [shorter_windows(clip, sampled.denoiser.num_frames) for clip in self.clips]
+            return grade(model, clips, self.scoring.sampling(sampled.denoiser, self.device), self.device)
+
+        asked = Score(training=training, sampled=sampled, scoring=self.scoring)
+        return self._scores.find_or_make(f"{training.name}-as-{model_name(sampled)}", asked, Errors, score)
 
     def _load(self, training: Training, sampled: VariantConfig) -> torch.nn.Module:
-        path = self._models / f"{training.name}.safetensors"
         model = sampled.build().eval()
         try:
-            model.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise BenchmarkError(f"cannot take the weights of {path}: {error}") from error
+            model.load_state_dict(self._models.tensors(training.name))
+        except RuntimeError as error:
+            raise BenchmarkError(
+                f"the weights of {training.name} in {self._models.folder} do not fit their model: {error}"
+            ) from error
         return model
 
 
@@ -228,15 +202,3 @@ def _stretches(losses: Sequence[float]) -> list[float]:
     last = len(losses) % size  # left out at the beginning, so that the last stretch is whole
     parts = [losses[start : start + size] for start in range(last, len(losses), size)]
     return [sum(part) / len(part) for part in parts]
-
-
-def _differences(found: Training, asked: Training) -> str:
-    """What differs, in words; long lists by name alone."""
-    told = []
-    for field in dataclasses.fields(Recipe):
-        before, after = getattr(found.recipe, field.name), getattr(asked.recipe, field.name)
-        if before != after:
-            told.append(
-                field.name if field.name == "motions" else f"{field.name} {before!r}, asked for {after!r}"
-            )
-    return "; ".join(told) or "another model of this name"

@@ -17,7 +17,12 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from htp_diffusion.models.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_denoiser,
+    save_checkpoint,
+)
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.variants import Variant, VariantConfig
@@ -47,6 +52,9 @@ class Member:
         seed: Of its weights and of every draw.
         variety: How its windows differ.
         tilt: How much more often high noise is drawn (:func:`~htp_diffusion.training.noising.add_noise`).
+        window: Frames of its windows; None: as many as the model takes. Short windows teach more a second,
+            long ones what only they show: a long run may begin with the former and end with the latter.
+        start: Checkpoint whose averaged weights it begins with; None for fresh ones.
     """
 
     name: str
@@ -55,9 +63,25 @@ class Member:
     seed: int = 0
     variety: VarietyName = "scored"
     tilt: float = 1.0
+    window: int | None = None
+    start: Path | None = None
+
+    @property
+    def frames(self) -> int:
+        """Frames of its windows."""
+        return self.denoiser.num_frames if self.window is None else self.window
 
     def build(self) -> torch.nn.Module:
-        """The model, its weights a function of the seed."""
+        """The model, its weights those it begins with or a function of the seed.
+
+        Raises:
+            BenchmarkError: A checkpoint of another model.
+        """
+        if self.start is not None:
+            checkpoint, denoiser = load_denoiser(self.start)
+            if (checkpoint.denoiser, checkpoint.variant) != (self.denoiser, self.variant):
+                raise BenchmarkError(f"{self.start} holds another model than {self.name}")
+            return denoiser
         torch.manual_seed(self.seed)
         if self.variant is None:
             return self.denoiser.build()
@@ -118,7 +142,7 @@ class Fleet:
         self._lanes: dict[tuple[VarietyName, int, int, float], _Lane] = {}
         self.learners: list[Learner] = []
         for member in members:
-            frames = member.denoiser.num_frames
+            frames = member.frames
             if (kind := (member.variety, frames)) not in sources:
                 sources[kind] = VirtualBatches(
                     motions, frames, preset.batch_size, VARIETIES[member.variety], device

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.models.preset import Preset
+from htp_diffusion.models.weights import as_part_of_a_run, weights_in
 from htp_diffusion.training.noising import NoisyBatch, denoising_loss
 
 _WARMUP_STEPS = 3  # before a capture: libraries choose their kernels, the optimizer makes its state
@@ -31,7 +32,8 @@ class Learner:
     def __init__(
         self, model: nn.Module, preset: Preset, batch: NoisyBatch, rate: Tensor, precision: Precision = "fp32"
     ) -> None:
-        self.model, self.batch, self.precision = model.train(), batch, precision
+        self.model, self.batch = model.train(), batch
+        self.precision: Precision = precision
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.loss = torch.zeros((), device=rate.device)
         self._clip_norm, self._decay = preset.clip_norm, preset.ema
@@ -80,8 +82,8 @@ class Learner:
 
     def state(self) -> dict[str, Tensor]:
         """All that it takes to go on, as named tensors."""
-        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
-        tensors |= {f"ema.{key}": value for key, value in self.average.state_dict().items()}
+        tensors = as_part_of_a_run("last", self.model.state_dict())
+        tensors |= as_part_of_a_run("averaged", self.average.state_dict())
         for index, parameter in enumerate(self.model.parameters()):
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
@@ -90,10 +92,8 @@ class Learner:
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take up a state, in place: a graph reads and writes where it was captured."""
-        for prefix, module in (("model.", self.model), ("ema.", self.average)):
-            module.load_state_dict(
-                {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            )
+        self.model.load_state_dict(weights_in(tensors, "last"))
+        self.average.load_state_dict(weights_in(tensors, "averaged"))
         for index, parameter in enumerate(self.model.parameters()):
             prefix = f"optimizer.{index}."
             saved = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

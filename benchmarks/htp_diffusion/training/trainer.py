@@ -27,7 +27,7 @@ from htp_diffusion.training.pace import Pace, drawn_ahead
 from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
 from htp_diffusion.training.scalars import AddScalar
 from htp_diffusion.training.shared_norm import share_batch_norms
-from htp_diffusion.training.state import average_state, restore_run, run_state
+from htp_diffusion.training.state import restore_run, run_state
 
 
 def diffusion_loss(
@@ -55,7 +55,8 @@ class Trainer:
     processes) at a time.
 
     Args:
-        folder: Where the run lives; a run that is there already is taken up where it was.
+        folder: Where the run lives; a run that is there already is taken up where it was, and a finished one
+            trained on if more epochs are asked for.
         denoiser: What to train.
         preset: How; its batch is that of all processes and micro-batches together.
         source: On what.
@@ -69,7 +70,7 @@ class Trainer:
         cpu: Stay on the CPU though there is an accelerator.
 
     Raises:
-        BenchmarkError: The folder holds another run, or options that do not go together.
+        BenchmarkError: The folder holds another run or a longer one, or options that do not go together.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class Trainer:
         )
         if all(error < earlier.mpjpe for earlier in before):
             # Before last.json, which says that this was done: a run killed between the two does it again.
-            save_checkpoint(self.path.with_name("best.json"), progress, average_state(self.average))
+            save_checkpoint(self.path.with_name("best.json"), progress, self.average.module.state_dict())
         return progress
 
     def _draw(self, step: int) -> _Drawn:
@@ -241,13 +242,21 @@ class Trainer:
 
     def _resume(self) -> None:
         found, tensors = load_checkpoint(self.path)
-        for name in ("denoiser", "preset", "motions", "seed", "steps", "space"):
+        if "stretch" not in tensors:
+            raise BenchmarkError(f"{self.path} is a published checkpoint, which no run can go on from")
+        for name in ("denoiser", "preset", "motions", "seed", "space"):
             ours, theirs = getattr(self.checkpoint, name), getattr(found, name)
             if ours != theirs:
                 raise BenchmarkError(
                     f"{self.path.parent} holds a run with another {name}: {theirs!r}, asked for {ours!r}; "
                     "name another folder or ask for the same run"
                 )
-        self.checkpoint = found
+        if self.checkpoint.steps < found.steps:
+            raise BenchmarkError(
+                f"{self.path.parent} holds a run of {found.steps} steps, asked for {self.checkpoint.steps}: "
+                "a run can be made longer, not shorter; name more epochs or another folder"
+            )
+        # A step depends on its own number, not on how many there will be.
+        self.checkpoint = dataclasses.replace(found, steps=self.checkpoint.steps)
         self._stretch = tensors["stretch"].tolist()
         restore_run(tensors, self.model, self.average, self.optimizer, self.accelerator.scaler)

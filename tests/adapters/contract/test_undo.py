@@ -247,3 +247,19 @@ def test_nothing_keeps_an_unpatched_htp_alive(host):
     adapters.unpatch(model)
     gc.collect()
     assert added() is None
+
+
+def test_only_htp_joins_the_model(host):
+    model = host.make()
+    model.adapter, model.host, model.forwarded = "mine", "its own", 3
+    names, of_class = set(dir(model)), set(dir(type(model)))
+    host.patch(model, **PRUNED)
+    assert (model.adapter, model.host, model.forwarded) == ("mine", "its own", 3)
+    assert set(dir(model)) - names == {"htp"}
+    assert set(dir(type(model))) - of_class == set()
+    # Nor do the class's class or its attributes hold more than the host's.
+    body = {name for name in vars(type(model)) if not name.startswith("__")}
+    assert body == {"forward"}
+    assert not {name for name in vars(type(type(model))) if not name.startswith("__")}
+    with pytest.raises(AttributeError):
+        type(model).adapter  # noqa: B018

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-import measure_throughput
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.commands import throughput
 from htp_diffusion.speed.public_code import load_public
 from htp_diffusion.speed.result import ThroughputResult
 
@@ -60,7 +60,7 @@ def test_a_checkout_that_does_not_import_is_told(tmp_path):
 def test_the_public_code_is_timed_beside_ours(tmp_path):
     path = tmp_path / "throughput.json"
     arguments = [*SMALL, "--public", str(checkout(tmp_path / "public")), "--json", str(path)]
-    run_command(measure_throughput.main, measure_throughput.Options, arguments)
+    run_command(throughput.main, throughput.Options, arguments)
     [group] = read_json(path, ThroughputResult).groups
     assert [row.model for row in group.rows] == ["D3DP", "HTP n=1", "HTP n=3", "D3DP, public code"]
     assert group.rows[-1].true_gmacs == group.rows[0].true_gmacs
@@ -70,8 +70,8 @@ def test_the_public_code_is_timed_beside_ours(tmp_path):
 def test_public_code_that_computes_something_else_is_not_timed(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run_command(
-            measure_throughput.main,
-            measure_throughput.Options,
+            throughput.main,
+            throughput.Options,
             [*SMALL, "--public", str(checkout(tmp_path, factor=1.01))],
         )
     assert "the public D3DP and ours, with the same weights, differ by 1.0e-02" in capsys.readouterr().err

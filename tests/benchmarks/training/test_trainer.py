@@ -116,6 +116,34 @@ def test_a_folder_with_another_run_is_refused(tmp_path, motions):
         trainer_in(tmp_path, motions, learning_rate=5e-4)
 
 
+def test_a_finished_run_goes_on_with_more_epochs_as_if_asked_for_them_at_once(tmp_path, motions):
+    whole = trainer_in(tmp_path / "whole", motions, options={"epochs": 3})
+    losses = [loss for _, loss in whole.run()]
+    steps = len(losses) // 3
+    list(trainer_in(tmp_path / "longer", motions, options={"epochs": 1}).run())
+    longer = trainer_in(tmp_path / "longer", motions, options={"epochs": 3})
+    assert (longer.checkpoint.step, longer.checkpoint.steps) == (steps, 3 * steps)
+    assert [loss for _, loss in longer.run()] == losses[steps:]
+    expected, found = tensors_of(whole), tensors_of(longer)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert longer.checkpoint.losses == whole.checkpoint.losses
+    assert (longer.checkpoint.step, longer.checkpoint.steps) == (3 * steps, 3 * steps)
+
+
+def test_a_run_is_not_made_shorter(tmp_path, motions):
+    list(trainer_in(tmp_path, motions, options={"epochs": 2}).run())
+    with pytest.raises(BenchmarkError, match=r"asked for 7: a run can be made longer, not shorter"):
+        trainer_in(tmp_path, motions)
+
+
+def test_a_published_checkpoint_is_no_run(tmp_path, motions):
+    trainer = trainer_in(tmp_path, motions)
+    list(trainer.run())
+    checkpoint_module.save_checkpoint(trainer.path, trainer.checkpoint, trainer.average.module.state_dict())
+    with pytest.raises(BenchmarkError, match="a published checkpoint, which no run can go on from"):
+        trainer_in(tmp_path, motions)
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path, motions):
     trainer = trainer_in(tmp_path, motions)
     list(trainer.run())
@@ -143,7 +171,7 @@ def test_an_unwritable_folder_is_one_error(tmp_path, motions):
     (tmp_path / "file").write_text("")
     trainer = trainer_in(tmp_path / "other", motions)
     trainer.path = tmp_path / "file" / "last.json"
-    with pytest.raises(BenchmarkError, match="cannot write"):
+    with pytest.raises(BenchmarkError, match="cannot make the folder"):
         list(trainer.run())
 
 
