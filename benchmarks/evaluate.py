@@ -27,6 +27,7 @@ from htp_diffusion.comparison.action_table import (
     evaluation_table,
 )
 from htp_diffusion.data.labelled import ClipSet
+from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.protocol import ProtocolName, protocol_named
 from htp_diffusion.data.source import Source, test_clips
 from htp_diffusion.diffusion.sampling import Sampling
@@ -184,8 +185,8 @@ def _trained_on(contender: Contender, found: ClipSet, source: Source) -> list[st
     """Scored motions that were trained on; synthetic ones recur in name alone."""
     if contender.checkpoint is None or source.kind == "synthetic":
         return []
-    trained = set(contender.checkpoint.motions)
-    return list(dict.fromkeys(clip.motion for clip in found.clips if {clip.motion, clip.clip.name} & trained))
+    trained = {name.partition("@")[0] for name in contender.checkpoint.motions}  # or "motion@camera"
+    return trained_among([clip.motion for clip in found.clips], trained)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.kept_frames import draw_frames, observe_retention
 from htp_diffusion.comparison.table import InferenceResult, inference_table
+from htp_diffusion.data.formats.units import Unit
+from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
 from htp_diffusion.diffusion.sampling import Sampling, first_windows, fit_sampling
@@ -44,9 +46,10 @@ class Options:
     writes result.json and kept_frames.png.
 
     Attributes:
-        data: data_3d_*.npz of real motion, metres: the fixed test split if it holds the 28 CMU clips,
-            otherwise every clip. Seen by four virtual cameras, with seeded detector noise.
+        data: data_3d_*.npz of real motion: the CMU test clips if it holds any of them, otherwise every clip.
+            Seen by four virtual cameras, with seeded detector noise.
         fps: Frame rate of DATA, frames a second.
+        unit: Unit of DATA: metres, centimetres, millimetres, inches, or cmu (inches / 0.45).
         preset: Size of the models.
         checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json.
         hypotheses: H, poses sampled for each window.
@@ -71,6 +74,7 @@ class Options:
 
     data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
     fps: float = 60.0
+    unit: Unit = "metres"
     preset: PresetName = "small"
     checkpoint_folder: Annotated[
         Path | None, by_default("the shipped ones for small, random weights for others", "FOLDER")
@@ -101,7 +105,11 @@ def main(options: Options) -> None:
     out = make_folder(options.out)
     contenders = _contenders(options)
     num_frames = contenders[0].config.num_frames
-    found = embedded_set(num_frames) if options.data is None else file_set(options.data, options.fps)
+    found = (
+        embedded_set(num_frames)
+        if options.data is None
+        else file_set(options.data, options.fps, options.unit)
+    )
     clips = first_windows([windows(clip, num_frames) for clip in found.clips], options.max_windows)
     count = sum(len(clip.start) for clip in clips)
     sampling = _sampling(options, contenders, count, device)
@@ -183,8 +191,7 @@ def _sampling(options: Options, contenders: list[Contender], count: int, device:
 def _trained_on(contenders: list[Contender], found: EvaluationSet) -> list[str]:
     """Motions of a file that are to be scored and were trained on."""
     records = [contender.checkpoint for contender in contenders if contender.checkpoint is not None]
-    trained = {name for record in records for name in record.motions}
-    return [name for name in found.motions if name in trained]
+    return trained_among(found.motions, [name for record in records for name in record.motions])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
-from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
 from htp_diffusion.data.virtual_views import virtual_views
@@ -52,7 +51,7 @@ class Options:
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further data_3d_*.npz of world motion, all of it to train on."""
+    """Further data_3d_*.npz of world motion, to train on but for CMU's test clips."""
     variety: VarietyName = "scored"
     """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
     webcams, and what real detectors get wrong); for motion without cameras of its own."""
@@ -112,9 +111,10 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
     if options.source.has_cameras:
         return _seen_training_data(options, preset)
     motions = training_motions(
-        options.source, SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips
+        options.source,
+        SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips,
+        options.extra,
     )
-    motions += [motion for path in options.extra for motion in read_npz(path, options.source.fps)]
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
     held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
     views = virtual_views([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)

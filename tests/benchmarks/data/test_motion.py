@@ -74,5 +74,7 @@ def test_the_cmu_split_is_the_fixed_one():
     assert [m.name.split("/")[1] for m in test] == names
     assert len(train) == 21
     assert not {m.name for m in train} & {m.name for m in test}
-    with pytest.raises(BenchmarkError, match="missing S01/01_01; unknown S09/09_01"):
-        cmu_split([*motions[1:], motion(name="S09/09_01")])
+    assert [m.name for m in train] == list(CMU_TRAIN)
+    more, same = cmu_split([motion(name="S09/09_01"), *motions[1:]])
+    assert [m.name for m in more] == [*CMU_TRAIN[1:], "S09/09_01"]
+    assert [m.name for m in same] == [m.name for m in test]

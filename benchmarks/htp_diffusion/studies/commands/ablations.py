@@ -24,6 +24,7 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
@@ -60,6 +61,8 @@ class Options:
     data: Annotated[Path | None, by_default("procedural motion alone", "FILE")] = None
     """The CMU clips as npz: the training split is trained on, beside procedural motion, the test split
     is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz file."""
     tables: tuple[TableName, ...] = tuple(TABLES)
     """Which of the paper's tables."""
     training_steps: int = 600
@@ -209,8 +212,10 @@ def _check(options: Options) -> None:
 
 def _sweep(options: Options) -> Sweep:
     preset = PRESETS[options.preset]
-    scored = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
-    motions = training_motions(Source(data=options.data))
+    scored = (
+        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    )
+    motions = training_motions(Source(data=options.data, unit=options.unit))
     if options.data is not None and {motion.name for motion in motions} & set(scored.motions):
         raise BenchmarkError(
             f"{options.data} is not the file of the 28 CMU clips, and no other split into training and test "
