@@ -22,9 +22,9 @@ from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.data.mocap.cmu import CMU_FPS
 from htp_diffusion.data.source import Dataset, Source
-from htp_diffusion.reproduction.datasets import sources
 from htp_diffusion.reproduction.items import NeedKind
 from htp_diffusion.reproduction.machine import matmul_flops
+from htp_diffusion.reproduction.named_data import sources
 from htp_diffusion.reproduction.pair import SHIPPED, find_pair
 from htp_diffusion.reproduction.plan import Given, chosen_parts
 from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
@@ -38,17 +38,18 @@ _MINUTES = {"cpu": 5.0, "cuda": 9.0}
 class Options:
     """Make the paper's tables and figures, as far as this machine and the files given can.
 
-    Without any option, on a CPU: the counts, the shipped models on embedded motion, the pictures, and one pass
-    of every model at the paper's size, in five minutes. On a GPU: the tests, Table V, faster precisions and
-    modes, the growth of the cost, and a training. Writes report.md, report.json and the pictures after each
-    part.
+    Without any option, on a CPU: the counts, the shipped models on embedded motion, the pictures, and one
+    pass of every model at the paper's size, in five minutes. On a GPU: the tests, Table V, faster precisions
+    and modes, the growth of the cost, and a training. Writes report.md, report.json and the pictures after
+    each part.
 
     Attributes:
         data: Data sets to score, files or folders; several in one run.
         dataset: What each DATA is, in order (npz if not said): npz, h36m, 3dhp or motionbert, as evaluate.py
             has them.
         keypoints: Of each h36m, in order, the 2D poses: data_2d_h36m_*.npz.
-        conversion: Of each h36m and 3dhp, in order, the rule that turns joints into those of Human3.6M, or none.
+        conversion: Of each h36m and 3dhp, in order, the rule that turns joints into those of Human3.6M, or
+            none.
         annotation: Of each 3dhp, in order: annot3 or univ_annot3.
         fps: Frame rate of npz files, frames a second.
         every: Of a data set's clips, score every so many windows.

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
@@ -20,8 +22,10 @@ from htp_diffusion.comparison.action_table import (
 from htp_diffusion.data.labelled import ClipSet
 from htp_diffusion.data.protocol import ProtocolName, protocol_named
 from htp_diffusion.data.source import Dataset, Source, test_clips
+from htp_diffusion.diffusion.ddim import Denoiser
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.pose.layout import Layout
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale
 from htp_diffusion.scoring.action_scores import evaluate_denoiser
@@ -182,7 +186,7 @@ def _make(
         scores = evaluate_denoiser(
             contender.denoiser, contender.config, found, sampling, protocol=protocol, every=every,
             device=work.device,
-            progress=lambda done, total, before=number: work.progress(before * total + done, len(sweep) * total),
+            progress=partial(_tell, work, number, len(sweep)),
         )  # fmt: skip
         trained = set(contender.checkpoint.motions) if contender.checkpoint else set()
         rows.append(
@@ -211,6 +215,11 @@ def _make(
     )
 
 
+def _tell(work: Workplace, before: int, count: int, done: int, total: int) -> None:
+    """Progress of one of several runs of the same length."""
+    work.progress(before * total + done, count * total)
+
+
 def _seconds(contenders: Sequence[Contender], found: ClipSet, passes: float, work: Workplace) -> float:
     """How long scoring every window takes, from a few windows with one hypothesis and step."""
     total = 0.0
@@ -221,14 +230,16 @@ def _seconds(contenders: Sequence[Contender], found: ClipSet, passes: float, wor
         sampling = Sampling(hypotheses=1, steps=1, eta=1.0, flip=True, seed=0, batch_size=_PROBED_WINDOWS)
         denoiser = contender.denoiser.to(work.device)
         with torch.inference_mode():
-            for _ in range(2):
-                start = time.monotonic()
-                float(
-                    sampling.draw(denoiser, pose_2d, layout=found.space.layout).sum()
-                )  # waits for the device
-                seconds = time.monotonic() - start
+            first = _drawing_time(sampling, denoiser, pose_2d, found.space.layout)  # warms up
+            seconds = min(first, _drawing_time(sampling, denoiser, pose_2d, found.space.layout))
         total += windows / _PROBED_WINDOWS * seconds * passes / 2
     return total
+
+
+def _drawing_time(sampling: Sampling, denoiser: Denoiser, pose_2d: Tensor, layout: Layout) -> float:
+    start = time.monotonic()
+    float(sampling.draw(denoiser, pose_2d, layout=layout).sum())  # waits for the device
+    return time.monotonic() - start
 
 
 def every_within(seconds: float, left: float) -> int:
@@ -270,49 +281,4 @@ def compared_errors(kind: Dataset, source: Source, result: EvaluationResult) -> 
                 found.append(
                     Compared(item=item, what=what, measured=value, quoted=quoted, condition=condition)
                 )
-    return found
-
-
-def sources(
-    data: Sequence[Path],
-    dataset: Sequence[Dataset],
-    keypoints: Sequence[Path],
-    conversion: Sequence[str],
-    annotation: Sequence[str],
-    fps: float,
-) -> list[Source]:
-    """The data sets of a command line: options given several times go to the data sets in order.
-
-    Args:
-        data: A file or folder for each data set.
-        dataset: Its kind, for each; all are npz if none is given.
-        keypoints: One for each h36m, in order.
-        conversion: One for each h36m and 3dhp, in order; "none" for none.
-        annotation: One for each 3dhp, in order.
-        fps: Of npz files.
-
-    Raises:
-        BenchmarkError: Numbers that do not fit each other, or as ``Source.kind``.
-    """
-    if dataset and len(dataset) != len(data):
-        raise BenchmarkError(f"dataset expects one for each --data, got {len(dataset)} for {len(data)}")
-    left = {"keypoints": list(keypoints), "conversion": list(conversion), "annotation": list(annotation)}
-    takers: dict[str, tuple[Dataset, ...]] = {
-        "keypoints": ("h36m",),
-        "conversion": ("h36m", "3dhp"),
-        "annotation": ("3dhp",),
-    }
-    found = []
-    for place, path in enumerate(data):
-        kind: Dataset = dataset[place] if dataset else "npz"
-        source = Source(dataset=kind, data=path, fps=fps)
-        for name, kinds in takers.items():
-            if kind in kinds and left[name]:
-                value = left[name].pop(0)
-                source = replace(source, **{name: None if value == "none" else value})
-        _ = source.kind
-        found.append(source)
-    for name, rest in left.items():
-        if rest:
-            raise BenchmarkError(f"--{name} was given {len(rest)} more than there are data sets that take it")
     return found

@@ -1,7 +1,7 @@
 """Items: the paper's Tables I to XIII and Figures 1, 4, 6, 7 and 8, and what each needs to be made.
 
-The figures are those of arXiv 2508.21363 as far as this project knows them; what a table prints beyond them is
-said to be unknown.
+The figures are those of arXiv 2508.21363 as far as this project knows them; what a table prints beyond
+them is said to be unknown.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,13 @@ class Need:
 
     Attributes:
         kind: What gives it.
+        name: In a word or two.
         file: What it is called.
         where: Where its owner gives it out, or how to get it.
     """
 
     kind: NeedKind
+    name: str
     file: str
     where: str
 
@@ -50,41 +52,50 @@ class Item:
 _H36M = (
     Need(
         kind="h36m",
+        name="Human3.6M",
         file="data_3d_h36m.npz",
         where="register at vision.imar.ro/human3.6m, then VideoPose3D's data/prepare_data_h36m.py "
         "(github.com/facebookresearch/VideoPose3D, DATASETS.md); --dataset h36m --data",
     ),
     Need(
         kind="h36m",
+        name="its 2D poses",
         file="data_2d_h36m_cpn_ft_h36m_dbb.npz and data_2d_h36m_gt.npz",
         where="the former is named in the same DATASETS.md, the latter comes with the 3D file; --keypoints",
     ),
 )
 _MPI = Need(
     kind="3dhp",
+    name="MPI-INF-3DHP",
     file="data_test_3dhp.npz (or the data set's own TS*/annot_data.mat)",
     where="the data set: vcai.mpi-inf.mpg.de/3dhp-dataset; the npz: github.com/paTRICK-swk/P-STMO; "
     "--dataset 3dhp --data, with --annotation",
 )
-_GPU = Need(kind="gpu", file="a GPU of CUDA", where="the paper has two RTX 4090; --device cuda")
+_GPU = Need(kind="gpu", name="a GPU", file="a GPU of CUDA", where="the paper has two RTX 4090; --device cuda")
 _WEIGHTS = Need(
     kind="training",
+    name="weights of the paper's size",
     file="weights trained on Human3.6M at the paper's size",
-    where="none of the paper's is known to be given out; benchmarks/train.py htp --preset paper --dataset h36m "
-    "trains them, days of GPUs",
+    where="none of the paper's is known to be given out; benchmarks/train.py htp --preset paper "
+    "--dataset h36m trains them, days of GPUs",
 )
 _ROWS = Need(
     kind="training",
+    name="a trained model a row",
     file="a model trained for each row",
     where="benchmarks/study.py ablations, hours at the small preset; docs/reproduction.md has a run of it",
 )
 _UNKNOWN = Need(
     kind="not known",
+    name="what it prints",
     file="the table's content",
     where="the text at hand does not tell; arxiv.org/abs/2508.21363 has it",
 )
 _SELF = "python benchmarks/reproduce.py --parts "
-_SCORE = "python benchmarks/evaluate.py CHECKPOINT --dataset h36m --data data_3d_h36m.npz --keypoints FILE --protocol paper"
+_SCORE = (
+    "python benchmarks/evaluate.py CHECKPOINT --dataset h36m --data data_3d_h36m.npz --keypoints FILE "
+    "--protocol paper"
+)
 _ABLATE = "python benchmarks/study.py ablations --tables "
 
 ITEMS: tuple[Item, ...] = (
@@ -101,14 +112,14 @@ ITEMS: tuple[Item, ...] = (
             shows="systems compared; which figures it prints is not known here",
             needs=(_UNKNOWN,),
             command=_SELF + "counts",
-            known="nothing that can be told apart from the other tables of systems; what is known of the paper's "
-            "figures without knowing their table stands in the last section",
+            known="nothing apart from the other tables of systems; the paper's figures whose table is not known "
+            "stand in the last section",
         )
         for number in ("II", "III", "IV")
     ),
     Item(
         name="Table V",
-        shows="cost and speed of the diffusion systems: MACs a frame, frames a second, at HxK=20 and H=20, K=10",
+        shows="cost and speed of the diffusion systems: MACs a frame and frames a second at two HxK",
         needs=(_GPU,),
         command="python benchmarks/measure.py throughput --sampling 20x1 20x10 --batch 8 --device cuda",
         known="the rows of D3DP and HTP, and the speed of FinePOSE and KTPFormer",
@@ -205,7 +216,8 @@ ITEMS: tuple[Item, ...] = (
         name=UNPLACED,
         shows="figures of the paper whose table is not known here",
         needs=(_MPI, _WEIGHTS),
-        command="python benchmarks/evaluate.py CHECKPOINT --dataset 3dhp --data data_test_3dhp.npz --annotation annot3",
+        command="python benchmarks/evaluate.py CHECKPOINT --dataset 3dhp --data data_test_3dhp.npz "
+        "--annotation annot3",
         known="the rows of D3DP and HTP on MPI-INF-3DHP",
     ),
 )
@@ -221,25 +233,66 @@ QUOTED: tuple[Compared, ...] = (
     *_quoted(
         "Table I",
         "MPJPE, mm, CPN 2D",
-        ("D3DP", 35.4), ("FinePOSE", 31.9), ("KTPFormer", 33.0), ("HTP", 29.9), ("MixSTE", 40.9),
-        ("HTP w/ MixSTE", 39.9), ("MotionBERT", 39.2), ("HTP w/ MotionBERT", 38.9),
+        ("D3DP", 35.4),
+        ("FinePOSE", 31.9),
+        ("KTPFormer", 33.0),
+        ("HTP", 29.9),
+        ("MixSTE", 40.9),
+        ("HTP w/ MixSTE", 39.9),
+        ("MotionBERT", 39.2),
+        ("HTP w/ MotionBERT", 38.9),
     ),
-    *_quoted("Table I", "P-MPJPE, mm, CPN 2D", ("D3DP", 28.7), ("FinePOSE", 25.0), ("KTPFormer", 26.2), ("HTP", 23.3)),
-    *_quoted("Table I", "MPJPE, mm, true 2D", ("D3DP", 18.4), ("FinePOSE", 16.7), ("KTPFormer", 18.1), ("HTP", 16.7)),
-    *_quoted("Table V", "H=20, K=1: frames/s", ("D3DP", 772.7), ("FinePOSE", 723.7), ("KTPFormer", 705.8), ("HTP n=1", 2277.5)),
-    *_quoted("Table V", "H=20, K=10: frames/s", ("D3DP", 79.6), ("FinePOSE", 73.8), ("KTPFormer", 73.5), ("HTP n=1", 137.0)),
+    *_quoted(
+        "Table I",
+        "P-MPJPE, mm, CPN 2D",
+        ("D3DP", 28.7),
+        ("FinePOSE", 25.0),
+        ("KTPFormer", 26.2),
+        ("HTP", 23.3),
+    ),
+    *_quoted(
+        "Table I",
+        "MPJPE, mm, true 2D",
+        ("D3DP", 18.4),
+        ("FinePOSE", 16.7),
+        ("KTPFormer", 18.1),
+        ("HTP", 16.7),
+    ),
+    *_quoted(
+        "Table V",
+        "H=20, K=1: frames/s",
+        ("D3DP", 772.7),
+        ("FinePOSE", 723.7),
+        ("KTPFormer", 705.8),
+        ("HTP n=1", 2277.5),
+    ),
+    *_quoted(
+        "Table V",
+        "H=20, K=10: frames/s",
+        ("D3DP", 79.6),
+        ("FinePOSE", 73.8),
+        ("KTPFormer", 73.5),
+        ("HTP n=1", 137.0),
+    ),
     *_quoted("Table VIII", "MPJPE, mm", ("n=1", 33.0), ("n=2", 32.0), ("n=3", 29.9), ("n=4", 30.8)),
     *_quoted("Table X", "MPJPE, mm", ("k=243", 30.3), ("k=162", 29.9), ("k=81", 34.4)),
     *_quoted("Table X", "frames/s", ("k=243", 242.5), ("k=162", 244.6), ("k=81", 254.3)),
     *_quoted(
         "Table XI",
         "MPJPE, mm",
-        ("baseline", 34.7), ("+ TCEP", 31.9), ("+ TCEP, SFT MHSA", 33.3), ("+ TCEP, MGPTP", 31.6), ("all", 29.9),
+        ("baseline", 34.7),
+        ("+ TCEP", 31.9),
+        ("+ TCEP, SFT MHSA", 33.3),
+        ("+ TCEP, MGPTP", 31.6),
+        ("all", 29.9),
     ),
     *_quoted(
         "Table XII",
         "MPJPE, mm",
-        ("mask in neither", 32.7), ("in MGPTP alone", 31.6), ("in the attention alone", 31.3), ("in both", 29.9),
+        ("mask in neither", 32.7),
+        ("in MGPTP alone", 31.6),
+        ("in the attention alone", 31.3),
+        ("in both", 29.9),
     ),
     *_quoted("Table XIII", "MPJPE, mm", ("T=81", 34.4), ("T=162", 34.3), ("T=243", 29.9)),
     *_quoted("Figure 1", "MPJPE, mm", ("D3DP", 35.4), ("HTP n=3", 29.9)),
@@ -247,5 +300,5 @@ QUOTED: tuple[Compared, ...] = (
     *_quoted(UNPLACED, "MPI-INF-3DHP, MPJPE, mm", ("D3DP", 28.1), ("HTP", 26.4)),
     *_quoted(UNPLACED, "MPI-INF-3DHP, PCK, %", ("D3DP", 98.0), ("HTP", 99.5)),
     *_quoted(UNPLACED, "MPI-INF-3DHP, AUC, %", ("D3DP", 79.1), ("HTP", 80.5)),
-)  # fmt: skip
+)
 """The paper's figures that are not already beside a count."""

@@ -21,7 +21,7 @@ _PASS_GMACS = {
 }  # docs/benchmarks.md
 _EFFICIENCY = 0.75  # of the best matmul rate (docs/benchmarks.md)
 _BESIDE_ROUNDS = 3.5  # passes for the first call, the memory and the checks in float64
-_IMPORTS = 5.0  # seconds
+_FIXED = 15.0  # seconds: counting, building and checking the models, imports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def one_pass_part(
             threads=torch.get_num_threads(),
         ),
         kind=ThroughputResult,
-        estimate=seconds * (scale.rounds + _BESIDE_ROUNDS) + _IMPORTS,
+        estimate=seconds * (scale.rounds + _BESIDE_ROUNDS) + _FIXED,
         make=make,
         tables=throughput_tables,
         compared=_compared,

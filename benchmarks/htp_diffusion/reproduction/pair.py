@@ -36,7 +36,7 @@ class Pair:
         return [read_record(path).sha256 for path in (self.d3dp, self.htp)]
 
     def contenders(self) -> list[Contender]:
-        """D3DP, HTP as it was trained, and HTP with the paper's n at inference where it was trained with another.
+        """D3DP, HTP as it was trained, and HTP with the paper's n at inference if that is another.
 
         Raises:
             BenchmarkError: A file is missing or damaged, of another kind or space, or of an older network.

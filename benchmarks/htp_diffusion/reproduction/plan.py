@@ -69,8 +69,8 @@ def all_parts(given: Given) -> list[Part[Any]]:
     ]
     speed = [
         checks_part(device),
-        sampling_part(scale, device, PLAIN, given.public, flops),
-        *(sampling_part(scale, device, way, None, flops) for way in fast_ways(device)),
+        sampling_part(scale, device, PLAIN, given.public, flops, given.pair),
+        *(sampling_part(scale, device, way, None, flops, given.pair) for way in fast_ways(device)),
         growth_part(scale, device, flops),
         training_step_part(scale, device, flops),
     ]
@@ -83,7 +83,7 @@ def all_parts(given: Given) -> list[Part[Any]]:
 
 
 def chosen_parts(given: Given, names: Sequence[str]) -> list[Part[Any]]:
-    """The parts of these names; without any, all of them, but on a CPU at the paper's size those that a CPU can.
+    """The parts of these names; without any all, but at the paper's size on a CPU those for a CPU.
 
     Raises:
         BenchmarkError: A name that no part has.

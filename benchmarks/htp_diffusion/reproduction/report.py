@@ -159,7 +159,7 @@ def summary_table(report: Report) -> Table:
 
 
 def _why(item: ItemReport) -> str | None:
-    return "; ".join([*(f"missing {need.file}" for need in item.missing), *item.left_out]) or None
+    return "; ".join([*(f"missing {need.name}" for need in item.missing), *item.left_out]) or None
 
 
 def write_report(folder: Path, report: Report, outcomes: Sequence[Outcome]) -> None:
@@ -190,13 +190,14 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
         "# The paper, table by table",
         "",
         "Bi et al., Efficient Diffusion-Based 3D Human Pose Estimation with Hierarchical Temporal Pruning "
-        "(arXiv 2508.21363). A figure marked * was measured in this run, one marked † is quoted from the paper; "
-        "where a measurement's conditions differ from the paper's, its row says so.",
+        "(arXiv 2508.21363). A figure marked * was measured in this run, one marked † is quoted from the "
+        "paper; where a measurement's conditions differ from the paper's, its row says so.",
         "",
         f"- Machine: {machine}; device {report.device}"
         + ("" if source.gpu else "; nothing was measured on a GPU"),
         f"- Code: commit {commit}; Python {source.python}, PyTorch {source.torch}, NumPy {source.numpy}",
-        f"- Command: `{source.command}`, {source.date}; sizes: {report.size}; budget: {report.minutes:g} minutes",
+        f"- Command: `{source.command}`, {source.date}; sizes: {report.size}; "
+        f"budget: {report.minutes:g} minutes",
         f"- Data sets: {', '.join(report.data) or 'none given'}",
         "",
         "## Contents",

@@ -13,11 +13,12 @@ from htp_diffusion.comparison.table import InferenceResult, inference_table
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set
 from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
+from htp_diffusion.models.checkpoint import read_record
 from htp_diffusion.reproduction.pair import Pair
 from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
 from htp_diffusion.reproduction.pictures import PosedFrame, draw_error_cost, draw_poses
 from htp_diffusion.reproduction.scale import Scale
-from htp_diffusion.scoring.metrics import MILLIMETRES, mpjpe
+from htp_diffusion.scoring.metrics import mpjpe
 from htp_diffusion.speed.counting import count_denoiser
 
 ERROR_COST, POSES, WORST = "error-cost.png", "poses.png", "worst.png"
@@ -87,13 +88,11 @@ def sampled_part(scale: Scale, pair: Pair, device: torch.device, flops: float) -
 
 
 def _estimate(pair: Pair, sampling: Sampling, flops: float) -> float:
-    from htp_diffusion.models.checkpoint import read_record
-
     configs = [read_record(path).denoiser for path in (pair.d3dp, pair.htp)]
     macs = sum(count_denoiser(config.build, config.num_frames).true_macs for config in configs)
     _, clips = embedded_windows(configs[0].num_frames)
     count = sum(len(clip.start) for clip in clips)
-    return 3.0 + 2 * 1.5 * macs * sampling.passes * (count + _BATCH) / (flops * _EFFICIENCY)
+    return 8.0 + 2 * 1.5 * macs * sampling.passes * (count + _BATCH) / (flops * _EFFICIENCY)
 
 
 def _make(pair: Pair, sampling: Sampling, work: Workplace) -> InferenceResult:
@@ -163,18 +162,15 @@ def worst_frames(clips: Sequence[Windows], poses: dict[str, Tensor]) -> list[Pos
 
 
 def _posed(clips: Sequence[Windows], poses: dict[str, Tensor], window: int, frame: int) -> PosedFrame:
-    place = window
-    for clip in clips:
-        if place < len(clip.start):
-            break
-        place -= len(clip.start)
+    owners = [(clip, place) for clip in clips for place in range(len(clip.start))]
+    clip, place = owners[window]
     truth = clip.pose_3d[place, frame]
     predicted = {name: part[window, frame] for name, part in poses.items()}
     return PosedFrame(
         title=f"{clip.name}, frame {int(clip.start[place]) + frame}",
         truth=truth,
         predicted=predicted,
-        errors={name: float(mpjpe(pose, truth)) * MILLIMETRES for name, pose in predicted.items()},
+        errors={name: float(mpjpe(pose, truth)) for name, pose in predicted.items()},
     )
 
 

@@ -13,6 +13,7 @@ from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.reproduction.machine import Way, release
+from htp_diffusion.reproduction.pair import Pair
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
@@ -25,6 +26,7 @@ from htp_diffusion.speed.sharding import Shards
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.speed.timing import Draw, Setting, time_group, timed_call
 from htp_modules import HTPConfig
+from htp_modules.errors import HTPError
 
 PLAIN: Way = ("fp32", "eager")
 _PRUNINGS = (HTPConfig(num_sft_layers=1), HTPConfig(num_sft_layers=3))
@@ -33,8 +35,9 @@ _BESIDE = 1.2  # what a round costs beside the passes that it was estimated by
 _PAPER_FPS = {("D3DP", 20): 772.7, ("HTP n=1", 20): 2277.5, ("D3DP", 200): 79.6, ("HTP n=1", 200): 137.0}
 _PAPER_RATIO = {20: 2.95, 200: 1.72}
 _PASS_GMACS = 147 + 68 + 97  # D3DP, HTP n=1, HTP n=3 at the paper's sizes (docs/benchmarks.md)
-_BUILDING = {"cuda": 20.0, "cpu": 8.0}  # seconds: building and checking (an H200's)
-_FAST = {"cuda": 45.0, "cpu": 8.0}  # seconds: checks, compiling or capturing, drift
+_BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matmul rate (an H200's)
+_PREPARING: dict[Mode, float] = {"eager": 5.0, "cuda-graph": 15.0, "compiled": 60.0}  # seconds, and the drift
+_SHARE, _FAST_SHARE = 0.4, 0.12  # of the time that is left
 _EFFICIENCY = 0.7
 
 
@@ -60,7 +63,7 @@ class SpeedAsked:
 
 
 def sampling_part(
-    scale: Scale, device: torch.device, way: Way, public: Path | None, flops: float
+    scale: Scale, device: torch.device, way: Way, public: Path | None, flops: float, pair: Pair
 ) -> Part[ThroughputResult]:
     """Table V in one precision and mode.
 
@@ -70,6 +73,7 @@ def sampling_part(
         way: Precision and mode.
         public: Folder of public code, timed beside ours in float32, eager; None leaves it out.
         flops: The device's rate, for the estimate.
+        pair: Trained models, whose poses tell how far a fast way drifts.
     """
     precision, mode = way
     public = public if way == PLAIN else None
@@ -77,11 +81,11 @@ def sampling_part(
     share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
     passes = 2 * first.hypotheses * first.steps * scale.batch
     seconds = 2e9 * _PASS_GMACS * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
-    fixed = _BUILDING[device.type] + (0 if way == PLAIN else _FAST[device.type])
+    fixed = _BUILDING[device.type] + (0.0 if way == PLAIN else _PREPARING[mode])
 
     def make(work: Workplace) -> ThroughputResult:
         try:
-            return _measure(scale, way, public, work)
+            return _measure(scale, way, public, pair, work)
         finally:
             release(device)
 
@@ -103,10 +107,11 @@ def sampling_part(
         make=make,
         tables=throughput_tables,
         compared=compared_speed,
+        share=_SHARE if way == PLAIN else _FAST_SHARE,
     )
 
 
-def _measure(scale: Scale, way: Way, public: Path | None, work: Workplace) -> ThroughputResult:
+def _measure(scale: Scale, way: Way, public: Path | None, pair: Pair, work: Workplace) -> ThroughputResult:
     """Build, check once, and time each H and K for as many rounds as there is time."""
     ends = time.monotonic() + work.seconds
     precision, mode = way
@@ -132,7 +137,7 @@ def _measure(scale: Scale, way: Way, public: Path | None, work: Workplace) -> Th
         repeats=3,
         copied_bytes=None if scale.name == "paper" else 1 << 20,
     )
-    drift = [] if way == PLAIN else _drift(scale, way, device)
+    drift = [] if way == PLAIN else _drift(scale, way, pair, device)
     a_pass = _seconds_of_a_pass(entrants, scale, precision, device)
     groups: list[Group] = []
     for number, draw in enumerate(scale.draws):
@@ -207,12 +212,19 @@ def _timed(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _drift(scale: Scale, way: Way, device: torch.device) -> list[Drift]:
-    """How far the shipped models' poses move; none where they cannot be loaded, which another part tells."""
+def _drift(scale: Scale, way: Way, pair: Pair, device: torch.device) -> list[Drift]:
+    """How far the trained pair's poses move; none where it cannot be loaded, which another part tells."""
     try:
-        return measure_drift([way], device=device, hypotheses=scale.drift.hypotheses, steps=scale.drift.steps)
-    except BenchmarkError:
+        contenders = pair.contenders()[:2]
+    except (BenchmarkError, HTPError):
         return []
+    return measure_drift(
+        [way],
+        device=device,
+        hypotheses=scale.drift.hypotheses,
+        steps=scale.drift.steps,
+        contenders=contenders,
+    )
 
 
 def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
@@ -249,4 +261,15 @@ def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
                         condition=where,
                     )
                 )
+    for one in result.drift:
+        found.append(
+            Compared(
+                item="Table V",
+                what=f"{one.model}, {one.precision}, {one.mode}: mean distance from fp32, eager, mm",
+                measured=one.distance,
+                quoted=None,
+                condition=f"{result.device}, {one.checkpoint}, embedded motion, H={one.hypotheses}, "
+                f"K={one.steps}, the same seeds; MPJPE differs by {one.mpjpe_drift:.3g} mm",
+            )
+        )
     return found

@@ -171,14 +171,16 @@ def claims_table(result: ClaimsResult) -> Table:
             cells += [row.errors[draw].mpjpe, row.errors[draw].p_mpjpe]
         rows.append(tuple(cells))
     return Table(
-        title=f"Trained here: preset {result.preset}, {result.steps:,} steps, {result.precision}, {result.device}",
+        title=f"Trained here: preset {result.preset}, {result.steps:,} steps, {result.precision}, "
+        f"{result.device}",
         columns=tuple(columns),
         rows=tuple(rows),
         notes=(
-            f"Scored: {result.scored}; one window in {result.every}, {result.frames:,} frames; eta 1, flip, mean.",
-            f"Both models on the same batches, {result.sizes.batch_size} windows of {result.sizes.num_frames} "
-            f"frames; {1000 * result.seconds_per_step:.1f} ms a step of both; one seed, far from trained: no order "
-            "should be read from a few millimetres.",
+            f"Scored: {result.scored}; one window in {result.every}, {result.frames:,} frames; eta 1, flip, "
+            "mean.",
+            f"Both models on the same batches, {result.sizes.batch_size} windows of "
+            f"{result.sizes.num_frames} frames; {1000 * result.seconds_per_step:.1f} ms a step of both; one seed, "
+            "far from trained: no order should be read from a few millimetres.",
         ),
     )
 
