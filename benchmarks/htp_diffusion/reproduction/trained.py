@@ -179,8 +179,8 @@ def claims_table(result: ClaimsResult) -> Table:
             f"Scored: {result.scored}; one window in {result.every}, {result.frames:,} frames; eta 1, flip, "
             "mean.",
             f"Both models on the same batches, {result.sizes.batch_size} windows of "
-            f"{result.sizes.num_frames} frames; {1000 * result.seconds_per_step:.1f} ms a step of both; one seed, "
-            "far from trained: no order should be read from a few millimetres.",
+            f"{result.sizes.num_frames} frames; {1000 * result.seconds_per_step:.1f} ms a step of both; one "
+            "seed, far from trained: no order should be read from a few millimetres.",
         ),
     )
 
