@@ -47,8 +47,8 @@ class Options:
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
-    """Size and schedule: tiny (a minute), small (an hour of a core), base (three hours), large (five minutes
-    of an H100), paper."""
+    """Size and schedule: tiny (a minute), small (an hour of a core: the shipped checkpoints), base (three
+    hours), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()

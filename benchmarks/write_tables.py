@@ -22,6 +22,7 @@ from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
+from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
 from htp_diffusion.studies.commands.recovery import Study, study_table
 from htp_diffusion.studies.patched_table import PatchedStudy, patched_table
 from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
@@ -70,6 +71,7 @@ _RENAMED = {
     "study_adapters.py": "study.py adapters",
     "study_recovery.py": "study.py recovery",
     "study_seeds.py": "study.py seeds",
+    "study_claims.py": "study.py claims",
     "measure_throughput.py": "measure.py throughput",
     "measure_scaling.py": "measure.py scaling",
     "measure_training.py": "measure.py training",
@@ -141,6 +143,9 @@ READERS: dict[str, Reader] = {
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
     "throughput-hosts": _THROUGHPUT,
+    "throughput-gpu": _THROUGHPUT,
+    "throughput-gpu-ten-steps": _THROUGHPUT,
+    "claims-gpu": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,

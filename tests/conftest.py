@@ -21,6 +21,8 @@ settings.register_profile(
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# By hand, with an option of pytest: --hypothesis-profile=thorough
+settings.register_profile("thorough", settings.get_profile("project"), derandomize=False, max_examples=2000)
 settings.load_profile("project")
 torch.set_num_threads(1)
 

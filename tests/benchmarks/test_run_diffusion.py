@@ -3,6 +3,7 @@ import dataclasses
 import numpy
 import pytest
 import torch
+from drawing import drawn
 from written import FRAMES, TINY, write_npz
 from written import write_checkpoints as save
 
@@ -15,8 +16,8 @@ from htp_diffusion.comparison.table import InferenceResult, inference_table
 from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.virtual_views import embedded_set, file_set
-from htp_diffusion.diffusion import cosine_schedule, sample
 from htp_diffusion.diffusion.sampling import batches, even_max_batch, first_windows
+from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.contender import Pruning, trained_contenders, untrained_contenders, with_fewer_early
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.scoring.metrics import mpjpe
@@ -50,14 +51,14 @@ def test_the_run_scores_what_sampling_by_hand_gives(small, folder, tmp_path, cap
     for model, contender in zip(
         result.models, trained_contenders(folder, "tiny", ("d3dp", "htp"), Pruning()), strict=True
     ):
-        drawn = [
-            sample(
+        poses = [
+            drawn(
                 contender.denoiser, batch, schedule=cosine_schedule(), steps=2, hypotheses=2, flip=flip_pose,
                 generator=torch.Generator().manual_seed(5 * 2**20 + number),
             )
             for number, batch in enumerate(pose_2d.split(2))
         ]  # fmt: skip
-        expected = mpjpe(torch.cat(drawn)[:3].mean(dim=1), target).mean().item()
+        expected = mpjpe(torch.cat(poses)[:3].mean(dim=1), target).mean().item()
         assert model.scores.over_frames["mean"].mpjpe == pytest.approx(expected, rel=1e-4)
         errors = model.scores.over_frames
         assert errors["J-Best"].mpjpe <= errors["P-Best"].mpjpe <= errors["mean"].mpjpe + 1000
@@ -123,11 +124,11 @@ def test_fewer_frames_at_early_steps_stand_beside_the_exact_models(small, folder
         2 * 2 * (2 * costs[0].thop_macs + costs[1].thop_macs) / FRAMES
     )
 
-    drawn = sample(
+    poses = drawn(
         whole.denoiser, clip.pose_2d, schedule=cosine_schedule(), steps=3, hypotheses=2, flip=flip_pose,
         generator=torch.Generator().manual_seed(0), early=fewer.denoiser,
     )  # fmt: skip
-    expected = mpjpe(drawn.mean(dim=1), clip.pose_3d).mean().item()
+    expected = mpjpe(poses.mean(dim=1), clip.pose_3d).mean().item()
     assert early.scores.over_frames["mean"].mpjpe == pytest.approx(expected, rel=1e-4)
     assert early.scores.over_frames["mean"].mpjpe != exact.scores.over_frames["mean"].mpjpe
 

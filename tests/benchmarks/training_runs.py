@@ -56,7 +56,7 @@ def small_motions():
 
 def micro_denoiser(kind, preset=MICRO):
     config = preset.denoiser(kind)
-    if kind == "htp":
+    if kind.startswith("htp"):
         config = dataclasses.replace(config, htp=dataclasses.replace(config.htp, num_sft_layers=0))
     return config
 

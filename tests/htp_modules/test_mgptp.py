@@ -1,7 +1,7 @@
 import pruning_oracles
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import DTYPES, EXTREMES, random_mask, tokens
 from torch.testing import assert_close
@@ -228,13 +228,14 @@ def without(x, mask, *frames):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("frames", [(0,), (4,), (8,), (1, 2, 6)])
+@pytest.mark.parametrize("frames", [(0,), (8,), (1, 2, 6)])
 @given(seed=st.integers(0, 1000))
+@settings(max_examples=5)
 def test_other_frames_are_ranked_as_without_the_lost_ones(frames, value, seed):
     torch.manual_seed(seed)
     x, mask = torch.randn(1, 9, 2, 3), random_mask(1, 2, 9, 0.6)
     others_x, others_mask, others = without(x, mask, *frames)
-    for num_keep in range(1, len(others) + 1):
+    for num_keep in (1, 4, len(others)):
         expected = kept_unchecked(others_x, others_mask, num_keep)
         found = kept_unchecked(lose(x, *frames, value=value), mask, num_keep)
         assert found == [others[frame] for frame in expected]

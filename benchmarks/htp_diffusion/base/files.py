@@ -34,3 +34,16 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise BenchmarkError(f"cannot make the folder {path}: {error.strerror}") from error
     return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        BenchmarkError: It cannot be written.
+    """
+    try:
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error

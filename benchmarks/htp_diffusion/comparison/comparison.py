@@ -11,7 +11,7 @@ from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.comparison.table import ModelResult
 from htp_diffusion.data.motion import Windows
-from htp_diffusion.diffusion.ddim import Denoiser
+from htp_diffusion.diffusion.denoisers import Network
 from htp_diffusion.diffusion.sampling import Sampling, batches
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import Contender
@@ -53,7 +53,7 @@ def compare(
     mode: Mode = "compiled" if compiled else "eager"
 
     @cache  # contenders may share a denoiser: it is compiled once
-    def ready(model: nn.Module) -> Denoiser:
+    def ready(model: nn.Module) -> Network:
         return prepare_model(model.to(device), mode, device)
 
     cases = {
@@ -120,9 +120,9 @@ def _all_passes(sampling: Sampling, early: int, last: int) -> int:
 
 def _draw(
     sampling: Sampling,
-    denoise: Denoiser,
-    early: Denoiser | None,
+    network: Network,
+    early: Network | None,
     pose_2d: Float[Tensor, "batches windows frames joints 2"],
     number: int,
 ) -> Float[Tensor, "windows hyps frames joints 3"]:
-    return sampling.draw(denoise, pose_2d[number], number, early=early)
+    return sampling.draw(network, pose_2d[number], number, early=early)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Windows
-from htp_diffusion.diffusion.ddim import Denoiser, max_batch_within, sample, sequence_bytes
+from htp_diffusion.diffusion.ddim import Denoiser, sample
+from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
+from htp_diffusion.diffusion.memory import max_batch_within, sequence_bytes
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.flip import flip_pose
@@ -63,29 +65,40 @@ class Sampling:
 
     def draw(
         self,
-        denoise: Denoiser,
+        network: Network,
         pose_2d: Float[Tensor, "windows frames joints 2"],
         batch: int = 0,
         layout: Layout = H36M_17,
-        early: Denoiser | None = None,
+        early: Network | None = None,
     ) -> Float[Tensor, "windows hyps frames joints 3"]:
-        """Sample one batch; every denoiser sees the same noise for the same number of the batch.
+        """Sample one batch; every network sees the same noise for the same number of the batch.
 
         ``layout`` says which joints change places in the mirrored input; ``early`` predicts at every step but
-        the last, ``denoise`` if None.
+        the last, ``network`` if None.
         """
-        generator = torch.Generator(pose_2d.device).manual_seed(self.seed * _SEED_STRIDE + batch)
+        schedule = cosine_schedule()
+
+        def denoiser(network: Network) -> Denoiser:
+            network = in_chunks(network, self.max_batch)
+            if self.flip:
+                network = with_flip(network, partial(flip_pose, layout=layout))
+            return seeing(network, pose_2d, self.hypotheses)
+
+        denoise = denoiser(network)
+        if early is not None:
+            last_timestep, _ = schedule.ddim_timesteps(self.steps)[-1]
+            denoise = cheaper_early(denoiser(early), denoise, last_timestep)
+        sequences, frames, joints, _ = pose_2d.shape
         return sample(
             denoise,
-            pose_2d,
-            schedule=cosine_schedule(),
+            (sequences, frames, joints),
+            schedule=schedule,
             steps=self.steps,
             hypotheses=self.hypotheses,
             eta=self.eta,
-            flip=partial(flip_pose, layout=layout) if self.flip else None,
-            generator=generator,
-            max_batch=self.max_batch,
-            early=early,
+            generator=torch.Generator(pose_2d.device).manual_seed(self.seed * _SEED_STRIDE + batch),
+            dtype=pose_2d.dtype,
+            device=pose_2d.device,
         )
 
 

@@ -209,8 +209,10 @@ def _notes(result: ThroughputResult) -> list[str]:
     rows = [row for group in result.groups for row in group.rows]
     fused = max(row.fused_difference or 0.0 for row in rows)
     setting = _Setting(result.groups)
+    rounds = len(rows[0].seconds)
     notes = [
-        f"{len(rows[0].seconds)} rounds, a group's models in turn in each; ratios are medians over rounds.",
+        f"{rounds} {'round' if rounds == 1 else 'rounds'}, a group's models in turn in each; "
+        "ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
         f"Checked before: fused and written-out attention agree in float64 (to {fused:.0e}). Max relative "
         "error: the largest difference in the row's precision and mode over the largest output, the same "

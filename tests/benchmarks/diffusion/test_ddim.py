@@ -3,56 +3,17 @@ import math
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from drawing import drawn, drawn_steps
 from hypothesis import given
 from hypothesis import strategies as st
+from networks_2d import Recorder, equivariant, flip_joints, lift, lopsided, poses_2d, seeded
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.diffusion.ddim import max_batch_within, sample, sample_steps, sequence_bytes, step_weights
+from htp_diffusion.diffusion.ddim import sample, step_weights
 from htp_diffusion.diffusion.schedule import cosine_schedule
 
 SCHEDULE = cosine_schedule()
 EVERY_STEP_COUNT = range(1, 51)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def poses_2d(batch=2, frames=4, joints=5, dtype=torch.float64):
-    return torch.rand(batch, frames, joints, 2, generator=seeded(7), dtype=dtype) * 1.6 - 0.8
-
-
-def lift(pose_2d, noisy, timestep):
-    """Know the clean pose: half of the 2D pose, its y twice as depth."""
-    return torch.cat([pose_2d, pose_2d[..., 1:]], dim=-1) / 2
-
-
-def flip_joints(pose):
-    """Mirror five joints, of which 1, 3 and 2, 4 are pairs."""
-    mirrored = pose[..., [0, 3, 4, 1, 2], :]
-    return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
-
-
-def lopsided(pose_2d, noisy, timestep):
-    """Depend on every input, at different weights left and right, and leave the limits at times."""
-    weight = torch.linspace(0.2, 2, noisy.shape[2], dtype=noisy.dtype)[:, None]
-    time = (timestep.to(noisy.dtype) / 1000).view(-1, 1, 1, 1)
-    return weight * (noisy + 0.3) * (1 - time / 2) + lift(pose_2d, noisy, timestep)
-
-
-def equivariant(pose_2d, noisy, timestep):
-    return 0.6 * noisy * noisy[..., 1:2].cos() + 0.5 * lift(pose_2d, noisy, timestep)
-
-
-class Recorder:
-    """Pass on to a denoiser and keep what it was called with."""
-
-    def __init__(self, denoise):
-        self.denoise, self.calls = denoise, []
-
-    def __call__(self, pose_2d, noisy, timestep):
-        self.calls.append((pose_2d, noisy, timestep))
-        return self.denoise(pose_2d, noisy, timestep)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -60,7 +21,7 @@ def test_perfect_denoiser_returns_the_clean_pose_at_every_step_count(eta):
     pose_2d = poses_2d(dtype=torch.float32)
     clean = lift(pose_2d, None, None)[:, None].expand(-1, 3, -1, -1, -1)
     for steps in EVERY_STEP_COUNT:
-        result = sample(
+        result = drawn(
             lift,
             pose_2d,
             schedule=SCHEDULE,
@@ -78,7 +39,7 @@ def test_perfect_denoiser_at_eta_0_keeps_its_noise():
     pose_2d = poses_2d()
     clean = lift(pose_2d, None, None)
     recorder = Recorder(lift)
-    sample(recorder, pose_2d, schedule=SCHEDULE, steps=7, eta=0.0, generator=seeded())
+    drawn(recorder, pose_2d, schedule=SCHEDULE, steps=7, eta=0.0, generator=seeded())
     first = torch.randn(clean.shape, generator=seeded(), dtype=torch.float64)
     alpha = SCHEDULE.alpha_cumprod(999)
     noise = (first - math.sqrt(alpha) * clean) / math.sqrt(1 - alpha)
@@ -92,7 +53,7 @@ def test_spread_of_the_noise_is_that_of_training(eta):
     # Whatever eta, x_t given x0 = 0 has variance 1 - abar_t; only times whose spread the clamp leaves alone.
     pose_2d = torch.zeros(4, 50, 20, 2, dtype=torch.float64)
     recorder = Recorder(lift)
-    sample(recorder, pose_2d, schedule=SCHEDULE, steps=20, eta=eta, generator=seeded())
+    drawn(recorder, pose_2d, schedule=SCHEDULE, steps=20, eta=eta, generator=seeded())
     looked_at = 0
     for _, noisy, timestep in recorder.calls:
         expected = math.sqrt(1 - SCHEDULE.alpha_cumprod(int(timestep[0])))
@@ -158,7 +119,7 @@ def test_equals_diffusers_at_eta_0(steps):
         return lopsided(pose_2d, 0.1 * noisy, timestep)
 
     pose_2d = poses_2d(dtype=torch.float32)
-    ours = sample(contracting, pose_2d, schedule=SCHEDULE, steps=steps, eta=0.0, generator=seeded())
+    ours = drawn(contracting, pose_2d, schedule=SCHEDULE, steps=steps, eta=0.0, generator=seeded())
     torch.testing.assert_close(
         ours[:, 0], sample_by_diffusers(contracting, pose_2d, steps), rtol=0, atol=1e-6
     )
@@ -168,7 +129,7 @@ def test_equals_diffusers_at_eta_0(steps):
 def test_equals_diffusers_to_the_last_digits_given_the_same_schedule(steps):
     # Their schedule is float32, whose error a denoiser of large gain grows: here they step along ours.
     pose_2d = poses_2d()
-    ours = sample(lopsided, pose_2d, schedule=SCHEDULE, steps=steps, eta=0.0, generator=seeded())
+    ours = drawn(lopsided, pose_2d, schedule=SCHEDULE, steps=steps, eta=0.0, generator=seeded())
     theirs = sample_by_diffusers(lopsided, pose_2d, steps, SCHEDULE.alphas_cumprod)
     assert (ours.abs() == 1.1).any(), "the clamp should bite somewhere"
     torch.testing.assert_close(ours[:, 0], theirs, rtol=0, atol=1e-11)
@@ -178,7 +139,7 @@ def test_equals_diffusers_to_the_last_digits_given_the_same_schedule(steps):
 def test_finite_at_every_step_count_at_eta_1(dtype):
     pose_2d = poses_2d(1, 2, dtype=dtype)
     for steps in EVERY_STEP_COUNT:
-        for prediction in sample_steps(
+        for prediction in drawn_steps(
             lopsided, pose_2d, schedule=SCHEDULE, steps=steps, eta=1.0, generator=seeded(steps)
         ):
             assert prediction.isfinite().all()
@@ -219,100 +180,19 @@ def test_equals_a_slow_sampler_without_folding(eta, flip):
         if eta > 0:
             state = state + sigma * torch.randn(shape, generator=generator, dtype=torch.float64)
     options = {"schedule": SCHEDULE, "steps": steps, "hypotheses": hypotheses, "eta": eta, "flip": flip}
-    found = list(sample_steps(lopsided, pose_2d, generator=seeded(), **options))
+    found = list(drawn_steps(lopsided, pose_2d, generator=seeded(), **options))
     torch.testing.assert_close(torch.stack(found), torch.stack(expected), rtol=0, atol=1e-9)
     torch.testing.assert_close(
-        sample(lopsided, pose_2d, generator=seeded(), **options), found[-1], rtol=0, atol=0
+        drawn(lopsided, pose_2d, generator=seeded(), **options), found[-1], rtol=0, atol=0
     )
-
-
-def test_flip_changes_nothing_for_an_equivariant_denoiser():
-    options = {"schedule": SCHEDULE, "steps": 5, "hypotheses": 2}
-    plain = sample(equivariant, poses_2d(), generator=seeded(), **options)
-    averaged = sample(equivariant, poses_2d(), generator=seeded(), flip=flip_joints, **options)
-    torch.testing.assert_close(averaged, plain, rtol=0, atol=1e-12)
-
-
-def test_flip_makes_any_denoiser_equivariant():
-    def lopsided_lift(pose_2d, noisy, timestep):
-        return lopsided(pose_2d, torch.zeros_like(noisy), timestep)
-
-    options = {"schedule": SCHEDULE, "steps": 3, "flip": flip_joints}
-    straight = sample(lopsided_lift, poses_2d(), generator=seeded(), **options)
-    mirrored = sample(lopsided_lift, flip_joints(poses_2d()), generator=seeded(), **options)
-    torch.testing.assert_close(mirrored, flip_joints(straight), rtol=0, atol=1e-12)
-
-
-@given(st.integers(1, 3), st.integers(1, 4), st.booleans(), st.integers(1, 30))
-def test_chunks_change_nothing_and_stay_within_the_limit(batch, hypotheses, flips, max_batch):
-    pose_2d = poses_2d(batch, 2)
-    options = {
-        "schedule": SCHEDULE,
-        "steps": 3,
-        "hypotheses": hypotheses,
-        "flip": flip_joints if flips else None,
-    }
-    whole, chunked = Recorder(lopsided), Recorder(lopsided)
-    expected = sample(whole, pose_2d, generator=seeded(), **options)
-    found = sample(chunked, pose_2d, generator=seeded(), max_batch=max_batch, **options)
-    assert torch.equal(found, expected)
-    assert found.shape == (batch, hypotheses, 2, 5, 3)
-
-    folded = batch * hypotheses * (2 if flips else 1)
-    assert [len(noisy) for _, noisy, _ in whole.calls] == [folded] * 3
-    sizes = [len(noisy) for _, noisy, _ in chunked.calls]
-    assert len(sizes) == 3 * math.ceil(folded / max_batch)
-    assert sum(sizes) == 3 * folded
-    assert max(sizes) <= max_batch
-    assert max(sizes) - min(sizes) <= 1
-    for pose, noisy, timestep in chunked.calls:
-        assert len(pose) == len(noisy) == len(timestep)
-        assert timestep.dtype == torch.int64
-
-
-@pytest.mark.parametrize("flip", [None, flip_joints])
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_early_predicts_at_every_step_but_the_last(steps, flip):
-    # Whatever came before, the last step's prediction is the result.
-    pose_2d, chunks = poses_2d(), 2
-    early, last = Recorder(lopsided), Recorder(lift)
-    result = sample(
-        last, pose_2d, schedule=SCHEDULE, steps=steps, hypotheses=2, flip=flip, generator=seeded(),
-        early=early, max_batch=2 * len(pose_2d) * (1 if flip is None else 2) // chunks,
-    )  # fmt: skip
-    expected = lift(pose_2d, None, None)[:, None].expand(-1, 2, -1, -1, -1)
-    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
-    assert (len(early.calls), len(last.calls)) == ((steps - 1) * chunks, chunks)
-    times = [timestep for timestep, _ in SCHEDULE.ddim_timesteps(steps)]
-    assert [int(timestep[0]) for _, _, timestep in early.calls[::chunks]] == times[:-1]
-    assert int(last.calls[0][2][0]) == times[-1]
-
-
-def test_early_steps_are_those_of_sampling_with_early_alone():
-    options = {"schedule": SCHEDULE, "steps": 4, "hypotheses": 2, "flip": flip_joints}
-    mixed = list(sample_steps(lift, poses_2d(), generator=seeded(), early=lopsided, **options))
-    alone = list(sample_steps(lopsided, poses_2d(), generator=seeded(), **options))
-    assert all(torch.equal(a, b) for a, b in zip(mixed[:-1], alone[:-1], strict=True))
-    assert not torch.equal(mixed[-1], alone[-1])
-    same = list(sample_steps(lopsided, poses_2d(), generator=seeded(), early=lopsided, **options))
-    assert all(torch.equal(a, b) for a, b in zip(same, alone, strict=True))
 
 
 def test_seed_decides_the_result():
     options = {"schedule": SCHEDULE, "steps": 2, "hypotheses": 2}
-    one, same, other = (sample(lopsided, poses_2d(), generator=seeded(seed), **options) for seed in (1, 1, 2))
+    one, same, other = (drawn(lopsided, poses_2d(), generator=seeded(seed), **options) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert not torch.equal(one[:, 0], one[:, 1])
-
-
-def test_no_gradient_is_kept_and_inference_mode_works():
-    pose_2d = poses_2d().requires_grad_()
-    assert not sample(lopsided, pose_2d, schedule=SCHEDULE, steps=2, generator=seeded()).requires_grad
-    plain = sample(lopsided, poses_2d(), schedule=SCHEDULE, steps=2, generator=seeded())
-    with torch.inference_mode():
-        inferred = sample(lopsided, poses_2d(), schedule=SCHEDULE, steps=2, generator=seeded())
-    assert torch.equal(plain, inferred)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -321,8 +201,8 @@ def test_a_seed_on_the_host_gives_the_same_poses_on_a_device():
         return equivariant(pose_2d, noisy, timestep)
 
     options = {"schedule": SCHEDULE, "steps": 4, "hypotheses": 2, "flip": flip_joints}
-    host = sample(denoise, poses_2d(), generator=seeded(), **options)
-    device = sample(denoise, poses_2d().cuda(), generator=seeded(), **options)
+    host = drawn(denoise, poses_2d(), generator=seeded(), **options)
+    device = drawn(denoise, poses_2d().cuda(), generator=seeded(), **options)
     assert device.is_cuda
     torch.testing.assert_close(device.cpu(), host, rtol=0, atol=1e-9)
 
@@ -339,22 +219,45 @@ def test_a_seed_on_the_host_gives_the_same_poses_on_a_device():
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(BenchmarkError, match=message):
-        sample(lift, poses_2d(), schedule=SCHEDULE, **options)
+        drawn(lift, poses_2d(), schedule=SCHEDULE, **options)
 
 
 @pytest.mark.unhooked
 def test_wrong_shapes_are_refused():
     with pytest.raises(BenchmarkError, match=r"2D poses \(batch, frames, joints, 2\)"):
-        sample(lift, torch.zeros(2, 4, 5, 3), schedule=SCHEDULE)
+        drawn(lift, torch.zeros(2, 4, 5, 3), schedule=SCHEDULE)
     with pytest.raises(BenchmarkError, match=r"shape \(2, 4, 5, 3\), got \(2, 4, 5, 2\)"):
-        sample(lambda pose_2d, noisy, timestep: pose_2d, poses_2d(), schedule=SCHEDULE)
+        drawn(lambda pose_2d, noisy, timestep: pose_2d, poses_2d(), schedule=SCHEDULE)
 
 
-def test_memory_budget_gives_a_batch():
-    # T=2, J=3, D=4 in float32: 16 * 24 numbers * 4 bytes + 13 bytes * 3 * 4.
-    assert sequence_bytes(2, 3, 4) == 1536 + 156
-    assert sequence_bytes(2, 3, 4, bytes_per_element=2) == 768 + 156
-    assert max_batch_within(10_000, 1692) == 5
-    assert max_batch_within(100, 1692) == 1
-    with pytest.raises(BenchmarkError, match="above 0 bytes"):
-        max_batch_within(0, 1692)
+def test_the_sampler_calls_its_denoiser_once_a_step_with_poses_and_a_time():
+    calls = []
+
+    def denoise(noisy, timestep):
+        calls.append((noisy.shape, timestep))
+        return noisy / 2
+
+    result = sample(denoise, (2, 4, 5), schedule=SCHEDULE, steps=3, hypotheses=3, generator=seeded())
+    assert result.shape == (2, 3, 4, 5, 3)
+    assert calls == [((6, 4, 5, 3), 999), ((6, 4, 5, 3), 665), ((6, 4, 5, 3), 332)]
+
+
+def test_poses_are_those_of_the_sampler_that_did_all_of_it_in_its_loop():
+    # At commit a299975, with flip, chunks and early steps inside the loop:
+    #   ddim.sample(
+    #       lopsided, poses_2d(dtype=torch.float32), schedule=SCHEDULE, steps=3, hypotheses=2, eta=1.0,
+    #       flip=flip_joints, generator=seeded(), max_batch=3, early=equivariant,
+    #   )
+    found = drawn(
+        lopsided, poses_2d(dtype=torch.float32), schedule=SCHEDULE, steps=3, hypotheses=2, eta=1.0,
+        flip=flip_joints, generator=seeded(), max_batch=3, early=equivariant,
+    )  # fmt: skip
+    earlier = [
+        0.2890239655971527,
+        -0.10879828780889511,
+        -0.018398553133010864,
+        0.5796461701393127,
+        1.0345449447631836,
+        -0.045675601810216904,
+    ]
+    assert found[0, 1, 2, :2].flatten().tolist() == pytest.approx(earlier, abs=1e-6)

@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from drawing import drawn
 from torch import nn
 from written import (
     TINY,
@@ -19,8 +20,8 @@ from htp_diffusion.data.formats.h36m import H36M_TEST
 from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, protocol_named
 from htp_diffusion.data.source import Source
-from htp_diffusion.diffusion import cosine_schedule, sample
 from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.scoring.action_scores import evaluate_denoiser
 
@@ -232,13 +233,13 @@ def test_averages_are_those_of_loops_over_frames(tmp_path):
     }
     left = len(pieces)
     for number, batch in enumerate(batches):
-        drawn = sample(
+        poses = drawn(
             model, torch.stack([item.clip.pose_2d[cut] for item, cut in batch]), schedule=cosine_schedule(),
             steps=2, hypotheses=2, eta=1.0, flip=flip_pose,
             generator=torch.Generator().manual_seed(3 * 2**20 + number),
         ).double().numpy()  # fmt: skip
-        drawn[..., 0, :] = 0.0
-        for (item, cut), hypotheses in zip(batch[:left], drawn, strict=False):
+        poses[..., 0, :] = 0.0
+        for (item, cut), hypotheses in zip(batch[:left], poses, strict=False):
             for frame, truth in enumerate(item.clip.pose_3d[cut].double().numpy()):
                 one = [hypothesis[frame] for hypothesis in hypotheses]
                 error = [np.mean([np.linalg.norm(a - b) for a, b in zip(h, truth, strict=True)]) for h in one]
