@@ -33,6 +33,7 @@ class Options:
 
     Attributes:
         frames: T of the passes timed over T.
+        batches: Clips of the passes timed over them, of SAMPLING_FRAMES frames.
         hypotheses: H timed at K=1; each is a whole sampling with flip.
         steps: K timed at H=1, likewise.
         sampling_frames: T over H and K.
@@ -54,6 +55,7 @@ class Options:
     """
 
     frames: tuple[int, ...] = (81, 162, 243, 351, 486, 729)
+    batches: Annotated[tuple[int, ...], by_default("not over them", "INT [INT ...]")] = ()
     hypotheses: tuple[int, ...] = (1, 2, 4, 8)
     steps: tuple[int, ...] = (1, 2, 4, 8)
     sampling_frames: int = 81
@@ -82,8 +84,10 @@ def check(options: Options, device: torch.device) -> None:
     Raises:
         BenchmarkError: An option that cannot be used.
     """
-    for name in ("frames", "hypotheses", "steps"):
+    for name in ("frames", "batches", "hypotheses", "steps"):
         values = getattr(options, name)
+        if name == "batches" and not values:
+            continue
         if len(set(values)) < max(2, len(values)) or min(values) < 1:
             raise BenchmarkError(f"{name} expects at least two different values from 1, got {list(values)}")
     for name in ("sampling_frames", "batch", "threads"):
@@ -107,10 +111,12 @@ def measure(options: Options) -> ScalingResult:
     lines = {frames: _line(options, frames, device) for frames in (*options.frames, options.sampling_frames)}
     once = [(frames, lines[frames], None) for frames in options.frames]
     sampled = lines[options.sampling_frames]
+    over_batches = [(number, sampled, None) for number in options.batches]
     over_hypotheses = [(number, sampled, Draw(hypotheses=number, steps=1)) for number in options.hypotheses]
     over_steps = [(number, sampled, Draw(hypotheses=1, steps=number)) for number in options.steps]
     curves = [
         *_curves(options, "T", once, device),
+        *(_curves(options, "B", over_batches, device) if over_batches else ()),
         *_curves(options, "H", over_hypotheses, device),
         *_curves(options, "K", over_steps, device),
     ]
@@ -161,7 +167,7 @@ def _curves(
     for value, line, draw in at:
         setting = Setting(
             sizes=line.sizes,
-            batch=options.batch,
+            batch=value if axis == "B" else options.batch,
             draw=draw,
             precision=options.precision,
             mode=options.mode,
