@@ -32,6 +32,6 @@ def test_a_graph_convolution_over_the_noise_is_refused(tmp_path):
     before = tensors | {WEIGHT: torch.zeros(2, 5, 16)}
     save_checkpoint(tmp_path / "old.json", record, {f"ema.{key}": value for key, value in before.items()})
     with pytest.raises(
-        BenchmarkError, match=r"as before version 0\.2; it cannot be converted, train it again"
+        BenchmarkError, match=r"before version 0\.2; it cannot be converted, train it again"
     ):
         load_denoiser(tmp_path / "old.json")
