@@ -12,8 +12,8 @@ from typing import Annotated
 
 import tyro
 
-from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.command import at_least, by_default, run_command
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
@@ -30,7 +30,7 @@ from htp_diffusion.data.labelled import ClipSet
 from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.protocol import ProtocolName, protocol_named
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.diffusion.sampling import Sampling, check_budget
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.scoring.action_scores import evaluate_denoiser
 
@@ -89,6 +89,10 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, score, and say what came out."""
     device = choose_device(options.device)
+    check_precision(options.precision, device)
+    check_budget(options.memory_budget)
+    at_least(options, 1, "every")
+    ways = _samplings(options)
     out = make_folder(options.out) / "evaluation.json"
     contenders = _contenders(options)
     longest = max(contender.config.num_frames for contender in contenders)
@@ -98,20 +102,10 @@ def main(options: Options) -> None:
     if options.actions:
         found = found.only(options.actions)
     protocol = protocol_named(options.protocol, found)
-    sweep = list(product(contenders, options.hypotheses, options.steps))
-    if not sweep:
-        raise BenchmarkError("hypotheses and steps expect at least one number each")
+    sweep = list(product(contenders, ways))
     rows: list[EvaluationRow] = []
     result = None
-    for contender, hypotheses, steps in sweep:
-        sampling = Sampling(
-            hypotheses=hypotheses,
-            steps=steps,
-            eta=options.eta,
-            flip=options.flip,
-            seed=options.seed,
-            batch_size=options.batch_size,
-        )
+    for contender, sampling in sweep:
         with _bar(f"{contender.name}, {sampling.label}") as progress:
             scores = evaluate_denoiser(
                 contender.denoiser,
@@ -152,6 +146,24 @@ def main(options: Options) -> None:
     if result is not None:
         show(evaluation_table(result))
         print(f"written: {out}")
+
+
+def _samplings(options: Options) -> list[Sampling]:
+    """Every way to sample that is asked for."""
+    pairs = list(product(options.hypotheses, options.steps))
+    if not pairs:
+        raise BenchmarkError("hypotheses and steps expect at least one number each")
+    return [
+        Sampling(
+            hypotheses=hypotheses,
+            steps=steps,
+            eta=options.eta,
+            flip=options.flip,
+            seed=options.seed,
+            batch_size=options.batch_size,
+        )
+        for hypotheses, steps in pairs
+    ]
 
 
 def _contenders(options: Options) -> list[Contender]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
@@ -20,8 +20,8 @@ from htp_diffusion.comparison.table import InferenceResult, inference_table
 from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import windows
-from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
-from htp_diffusion.diffusion.sampling import Sampling, first_windows, fit_sampling
+from htp_diffusion.data.virtual_views import EvaluationSet, check_fps, embedded_set, file_set
+from htp_diffusion.diffusion.sampling import Sampling, check_budget, check_limit, first_windows, fit_sampling
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import (
     Contender,
@@ -32,6 +32,7 @@ from htp_diffusion.models.contender import (
 )
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.preset import PresetName
+from htp_diffusion.scoring.forecast import announce
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
@@ -102,6 +103,7 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, and say what came out."""
     device = choose_device(options.device)
+    sampling = _checked_sampling(options, device)
     out = make_folder(options.out)
     contenders = _contenders(options)
     num_frames = contenders[0].config.num_frames
@@ -112,7 +114,9 @@ def main(options: Options) -> None:
     )
     clips = first_windows([windows(clip, num_frames) for clip in found.clips], options.max_windows)
     count = sum(len(clip.start) for clip in clips)
-    sampling = _sampling(options, contenders, count, device)
+    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
+    sampling = fit_sampling(sampling, count, widest, options.memory_budget, device)
+    announce([contender.denoiser for contender in contenders], clips, sampling, device, options.precision)
 
     with progress_bar() as progress:
         rounds = 1 + -(-count // sampling.batch_size)  # the first warms up
@@ -141,6 +145,7 @@ def main(options: Options) -> None:
         sampling=sampling,
         models=models,
         provenance=provenance(),
+        padded=sum(len(clip.pose_2d) < num_frames for clip in found.clips[: len(clips)]),
     )
     show(inference_table(result))
     write_json(out / "result.json", result)
@@ -175,8 +180,13 @@ def _exact_contenders(options: Options) -> list[Contender]:
     return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, pruning)
 
 
-def _sampling(options: Options, contenders: list[Contender], count: int, device: torch.device) -> Sampling:
-    sampling = Sampling(
+def _checked_sampling(options: Options, device: torch.device) -> Sampling:
+    """How to sample, once everything that can be checked without the models and the motion is."""
+    check_precision(options.precision, device)
+    check_budget(options.memory_budget)
+    check_limit(options.max_windows)
+    check_fps(options.fps)
+    return Sampling(
         hypotheses=options.hypotheses,
         steps=options.steps,
         eta=options.eta,
@@ -184,8 +194,6 @@ def _sampling(options: Options, contenders: list[Contender], count: int, device:
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
-    return fit_sampling(sampling, count, widest, options.memory_budget, device)
 
 
 def _trained_on(contenders: list[Contender], found: EvaluationSet) -> list[str]:

@@ -132,6 +132,26 @@ def check_seed(seed: int) -> None:
         raise BenchmarkError(f"seed expects 0 to {_SEEDS - 1}, got {seed}")
 
 
+def check_budget(memory_budget: float | None) -> None:
+    """Check a budget of memory, GiB.
+
+    Raises:
+        BenchmarkError: It is not positive.
+    """
+    if memory_budget is not None and not memory_budget > 0:
+        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
+
+
+def check_limit(max_windows: int | None) -> None:
+    """Check a limit on the number of windows.
+
+    Raises:
+        BenchmarkError: It is below 1.
+    """
+    if max_windows is not None and max_windows < 1:
+        raise BenchmarkError(f"max windows expects at least 1, got {max_windows}")
+
+
 def read_hxk(text: str, expected: str) -> tuple[int, int]:
     """H and K of a text as 20x10.
 
@@ -189,8 +209,7 @@ def even_max_batch(
     Raises:
         BenchmarkError: A budget that is not positive.
     """
-    if memory_budget is not None and not memory_budget > 0:
-        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
+    check_budget(memory_budget)
     if memory_budget is None:
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * GIBIBYTE
         budget = free // 2
@@ -220,10 +239,9 @@ def first_windows(clips: Sequence[Windows], limit: int | None) -> list[Windows]:
     Raises:
         BenchmarkError: A limit below 1.
     """
+    check_limit(limit)
     if limit is None:
         return list(clips)
-    if limit < 1:
-        raise BenchmarkError(f"max windows expects at least 1, got {limit}")
     taken: list[Windows] = []
     for clip in clips:
         if limit <= 0:

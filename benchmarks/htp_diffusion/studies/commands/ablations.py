@@ -17,7 +17,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
@@ -201,9 +201,9 @@ def time_models(
 
 
 def _check(options: Options) -> None:
-    for name in ("training_steps", "every", "hypotheses", "denoising_steps", "repeats"):
-        if getattr(options, name) < 1:
-            raise BenchmarkError(f"{name.replace('_', '-')} expects at least 1, got {getattr(options, name)}")
+    at_least(options, 1, "training_steps", "every", "hypotheses", "denoising_steps", "repeats")
+    if not 0 <= options.eta <= 1:
+        raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {options.eta}")
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
         raise BenchmarkError("seeds expects at least one, none of them twice")
     if not options.tables:

@@ -17,8 +17,7 @@ from rich.console import Console
 from torch import nn
 
 import adapters
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
@@ -27,7 +26,7 @@ from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
-from htp_diffusion.diffusion.sampling import first_windows
+from htp_diffusion.diffusion.sampling import check_limit, first_windows
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.speed.counting import true_macs
 from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
@@ -202,9 +201,8 @@ def study_host(
 
 def main(options: Options) -> None:
     """Study both hosts, print the table, write the JSON and the picture."""
-    for name in ("host_steps", "tune_steps", "repeats"):
-        if getattr(options, name) < 1:
-            raise BenchmarkError(f"{name} expects at least 1, got {getattr(options, name)}")
+    at_least(options, 1, "host_steps", "tune_steps", "repeats")
+    check_limit(options.max_windows)
     scored = embedded_set(NUM_FRAMES) if options.data is None else file_set(options.data, unit=options.unit)
     motions = training_motions(Source(data=options.data, unit=options.unit))
     hosts = [mixste_host(motions, options.host_steps, options.parts), d3dp_host()]

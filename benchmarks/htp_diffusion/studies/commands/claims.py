@@ -17,8 +17,8 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
@@ -142,7 +142,11 @@ def main(options: Options) -> None:
         raise BenchmarkError(
             f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
         )
+    at_least(options, 1, "every", "batch_size", "steps")
+    for text in options.sampling:
+        read_hxk(text, "sampling expects HxK")
     device = choose_device(options.device)
+    check_precision(options.precision, device)
     preset = PRESETS[options.preset]
     for name in ("batch_size", "learning_rate"):
         if (value := getattr(options, name)) is not None:

@@ -15,7 +15,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
@@ -81,6 +81,7 @@ class Score:
 
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
+    at_least(options, 1, "every")
     ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
     found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
