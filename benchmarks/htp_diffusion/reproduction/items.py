@@ -112,7 +112,7 @@ ITEMS: tuple[Item, ...] = (
             shows="systems compared; which figures it prints is not known here",
             needs=(_UNKNOWN,),
             command=_SELF + "counts",
-            known="nothing apart from the other tables of systems; the paper's figures whose table is not known "
+            known="nothing apart from the other tables of systems; figures whose table is not known "
             "stand in the last section",
         )
         for number in ("II", "III", "IV")

@@ -1,4 +1,4 @@
-"""What parts decide for themselves: rounds, windows, steps, the largest batch, and which data set is which."""
+"""What parts decide for themselves: rounds, windows, steps, the largest batch, and which data is which."""
 
 from pathlib import Path
 
@@ -49,8 +49,8 @@ def test_steps_fit_and_are_at_least_one():
 
 def cost(batch, *peaks):
     row = StepResult(
-        model="D3DP", seconds=[1.0], median=1.0, iqr=0.0, speed_up=SpeedUp(1.0, 1.0, 1.0, 1.0), true_gmacs=1.0,
-        resident=0, peak_memory=None,
+        model="D3DP", seconds=[1.0], median=1.0, iqr=0.0, speed_up=SpeedUp(1.0, 1.0, 1.0, 1.0),
+        true_gmacs=1.0, resident=0, peak_memory=None,
     )  # fmt: skip
     models = [StepResult(**{**vars(row), "peak_memory": peak}) for peak in peaks]
     return TrainingCost(
