@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from torch import Tensor
 
 from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
@@ -16,10 +17,11 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.kept_frames import draw_frames, observe_retention
+from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.table import InferenceResult, inference_table
 from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.mocap.cmu import trained_among
-from htp_diffusion.data.motion import windows
+from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import EvaluationSet, check_fps, embedded_set, file_set
 from htp_diffusion.diffusion.sampling import Sampling, check_budget, check_limit, first_windows, fit_sampling
 from htp_diffusion.models.config import Kind
@@ -44,7 +46,7 @@ class Options:
     """Sample 3D poses with D3DP and HTP, and compare their errors, speed and cost.
 
     Without any option: the shipped checkpoints, on synthetic motion that needs no download. Prints one table;
-    writes result.json and kept_frames.png.
+    writes result.json and pictures: kept_frames.png, poses.png and worst_poses.png.
 
     Attributes:
         data: data_3d_*.npz of real motion: the CMU test clips if it holds any of them, otherwise every clip.
@@ -70,7 +72,7 @@ class Options:
         compile: Compile the denoisers; takes minutes before it pays.
         device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
         seed: Seed of the sampling noise, and of random weights.
-        out: Folder for result.json and kept_frames.png.
+        out: Folder for result.json and the pictures.
     """
 
     data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
@@ -118,6 +120,8 @@ def main(options: Options) -> None:
     sampling = fit_sampling(sampling, count, widest, options.memory_budget, device)
     announce([contender.denoiser for contender in contenders], clips, sampling, device, options.precision)
 
+    means: dict[str, list[Tensor]] = {contender.name: [] for contender in contenders}
+
     with progress_bar() as progress:
         rounds = 1 + -(-count // sampling.batch_size)  # the first warms up
         task = progress.add_task(
@@ -131,6 +135,7 @@ def main(options: Options) -> None:
             precision=options.precision,
             compiled=options.compile,
             advance=lambda: progress.advance(task),
+            observe=lambda name, hypotheses: means[name].append(hypotheses.mean(dim=1).cpu()),
         )
     result = InferenceResult(
         data=found.description,
@@ -150,6 +155,7 @@ def main(options: Options) -> None:
     show(inference_table(result))
     write_json(out / "result.json", result)
     print(f"written: {out / 'result.json'}")
+    _draw_poses(out, clips, {name: torch.cat(parts) for name, parts in means.items()}, num_frames)
     for contender in contenders:
         if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
             [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
@@ -157,6 +163,21 @@ def main(options: Options) -> None:
                 retention = observe_retention(contender.denoiser, pictured, sampling)
             draw_frames(out / "kept_frames.png", found.clips[0], retention, contender.name)
             print(f"written: {out / 'kept_frames.png'}")
+
+
+def _draw_poses(out: Path, clips: list[Windows], means: dict[str, Tensor], num_frames: int) -> None:
+    """Chosen frames and the worst ones of the last model, the truth beside."""
+    frames, last = scored_frames(clips, means), list(means)[-1]
+    pictures = {
+        "poses.png": (
+            frames.spread_out(),
+            "frames at even distances: truth (grey below the models) and poses",
+        ),
+        "worst_poses.png": (frames.worst(last, num_frames), f"the worst frames of {last}"),
+    }
+    for name, (chosen, title) in pictures.items():
+        draw_poses(out / name, frames, chosen, title)
+        print(f"written: {out / name}")
 
 
 def _contenders(options: Options) -> list[Contender]:
