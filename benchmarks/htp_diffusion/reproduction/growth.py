@@ -7,7 +7,7 @@ import torch
 
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.reproduction.machine import free_bytes, release, training_precision
+from htp_diffusion.reproduction.machine import free_bytes, release
 from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.commands import scaling, training
@@ -145,7 +145,6 @@ def _step_options(scale: Scale, device: torch.device, batch: int) -> training.Op
         depth=sizes.depth,
         heads=sizes.heads,
         batch=batch,
-        precision=training_precision(device),
         device=str(device),
         repeats=scale.rounds,
     )

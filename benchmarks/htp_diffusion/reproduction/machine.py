@@ -8,8 +8,8 @@ import torch
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.execution import Mode
 
-_PROBED = 512  # a square product this large runs near a core's best rate and takes milliseconds
-_PROBES = {"cpu": 3, "cuda": 50}
+_PROBES = {"cpu": (512, 3), "cuda": (4096, 5)}
+"""Size of a square product that runs near the device's best rate in milliseconds, and how many are timed."""
 
 Way = tuple[Precision, Mode]
 
@@ -46,8 +46,8 @@ def release(device: torch.device) -> None:
 
 def matmul_flops(device: torch.device) -> float:
     """Floating-point operations a second of float32 products, roughly: for estimates, not for tables."""
-    left = torch.ones(_PROBED, _PROBED, device=device)
-    calls = _PROBES[device.type]
+    size, calls = _PROBES[device.type]
+    left = torch.ones(size, size, device=device)
     best = float("inf")
     for _ in range(3):
         if device.type == "cuda":
@@ -58,4 +58,4 @@ def matmul_flops(device: torch.device) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - start)
-    return 2 * _PROBED**3 * calls / best
+    return 2 * size**3 * calls / best

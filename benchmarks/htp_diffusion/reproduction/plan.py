@@ -83,7 +83,7 @@ def all_parts(given: Given) -> list[Part[Any]]:
 
 
 def chosen_parts(given: Given, names: Sequence[str]) -> list[Part[Any]]:
-    """The parts of these names; without any all, but at the paper's size on a CPU those for a CPU.
+    """The parts of these names; without any all, but at the paper's size those that suit the device.
 
     Raises:
         BenchmarkError: A name that no part has.
@@ -98,4 +98,6 @@ def chosen_parts(given: Given, names: Sequence[str]) -> list[Part[Any]]:
     if given.device.type == "cpu" and given.scale.name == "paper":
         quick = ("counts", "sampled", "kept-frames", "sensitivity", "one-pass")
         return [part for part in parts if part.name in quick or part.name.startswith("data-")]
+    if given.scale.name == "paper":  # Table V tells a GPU's speed; the time is better spent on training
+        return [part for part in parts if part.name != "one-pass"]
     return parts

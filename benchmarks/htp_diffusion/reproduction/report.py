@@ -194,7 +194,7 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
         "paper; where a measurement's conditions differ from the paper's, its row says so.",
         "",
         f"- Machine: {machine}; device {report.device}"
-        + ("" if source.gpu else "; nothing was measured on a GPU"),
+        + ("" if report.device.startswith("cuda") else "; nothing was measured on a GPU"),
         f"- Code: commit {commit}; Python {source.python}, PyTorch {source.torch}, NumPy {source.numpy}",
         f"- Command: `{source.command}`, {source.date}; sizes: {report.size}; "
         f"budget: {report.minutes:g} minutes",
