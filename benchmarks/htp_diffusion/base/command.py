@@ -5,10 +5,12 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar, Union
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import torch
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_modules.errors import HTPError
@@ -18,12 +20,33 @@ Options = TypeVar("Options")
 _USAGE, _INTERRUPTED = 2, 130  # exit codes, as shells and argparse have them
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glibc's malloc.h
 _GIBIBYTE = 2**30
-_SETTINGS = (tyro.conf.DisallowNone,)  # an option that is None by default is left out, not given as None
 
 
 def by_default(text: str, metavar: str) -> object:
     """Help for an option that is None by default: what happens then, and what to write instead."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})", metavar=metavar)
+
+
+def _choices_alone(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How to read one of several words where None stands for none of them: tyro would offer 'None', too."""
+    parts = [part for part in get_args(kind.type) if part is not NoneType]
+    if len(parts) != 1 or get_origin(parts[0]) is not Literal:
+        return None
+    choices = get_args(parts[0])
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(choices)}}}",
+        instance_from_str=lambda words: words[0],
+        is_instance=lambda value: value is None or value in choices,
+        str_from_instance=lambda value: [str(value)],
+        choices=choices,
+    )
+
+
+def _registry() -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_choices_alone)
+    return registry
 
 
 def at_least(options: object, least: int, *names: str) -> None:
@@ -67,7 +90,7 @@ def run_command(
         SystemExit: With code 2 for options or files that cannot be used, and 130 when interrupted.
     """
     with _one_line_for_errors():
-        main(tyro.cli(options, args=arguments, config=_SETTINGS))
+        main(tyro.cli(options, args=arguments, registry=_registry()))
 
 
 def run_subcommands(
@@ -84,7 +107,7 @@ def run_subcommands(
     """
     kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, (_, kind) in commands.items())
     with _one_line_for_errors():
-        options = tyro.cli(Union[kinds], args=arguments, config=_SETTINGS)  # pyright: ignore[reportArgumentType,reportCallIssue]  # noqa: UP007
+        options = tyro.cli(Union[kinds], args=arguments, registry=_registry())  # pyright: ignore[reportArgumentType,reportCallIssue]  # noqa: UP007
         [main] = [main for main, kind in commands.values() if type(options) is kind]
         main(options)
 
