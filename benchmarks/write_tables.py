@@ -137,7 +137,6 @@ _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
     "cmu": _INFERENCE,
     "cmu-one-step": _INFERENCE,
-    "cmu-equal-steps": _INFERENCE,
     "cmu-early": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,

@@ -1,6 +1,7 @@
 """Command lines: options from a dataclass, and errors that end a script with one line and no traceback."""
 
 import ctypes
+import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,25 @@ Options = TypeVar("Options")
 _USAGE, _INTERRUPTED = 2, 130  # exit codes, as shells and argparse have them
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glibc's malloc.h
 _GIBIBYTE = 2**30
+_SETTINGS = (tyro.conf.DisallowNone,)  # an option that is None by default is left out, not given as None
 
 
 def by_default(text: str, metavar: str) -> object:
     """Help for an option that is None by default: what happens then, and what to write instead."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})", metavar=metavar)
+
+
+def at_least(options: object, least: int, *names: str) -> None:
+    """Check numbers among options; None is not checked, of several values each is.
+
+    Raises:
+        BenchmarkError: One is below ``least``.
+    """
+    for name in names:
+        given = getattr(options, name)
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None and not value >= least:
+                raise BenchmarkError(f"{name.replace('_', '-')} expects at least {least}, got {value}")
 
 
 def keep_freed_memory() -> None:
@@ -52,7 +67,7 @@ def run_command(
         SystemExit: With code 2 for options or files that cannot be used, and 130 when interrupted.
     """
     with _one_line_for_errors():
-        main(tyro.cli(options, args=arguments))
+        main(tyro.cli(options, args=arguments, config=_SETTINGS))
 
 
 def run_subcommands(
@@ -69,7 +84,7 @@ def run_subcommands(
     """
     kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, (_, kind) in commands.items())
     with _one_line_for_errors():
-        options = tyro.cli(Union[kinds], args=arguments)  # pyright: ignore[reportArgumentType,reportCallIssue]  # noqa: UP007
+        options = tyro.cli(Union[kinds], args=arguments, config=_SETTINGS)  # pyright: ignore[reportArgumentType,reportCallIssue]  # noqa: UP007
         [main] = [main for main, kind in commands.values() if type(options) is kind]
         main(options)
 
@@ -77,14 +92,16 @@ def run_subcommands(
 @contextmanager
 def _one_line_for_errors() -> Iterator[None]:
     keep_freed_memory()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # else a file stays empty until the end
     try:
         yield
     except (BenchmarkError, HTPError) as error:
         _leave(_USAGE, f"error: {error}")
     except torch.cuda.OutOfMemoryError:
         _leave(_USAGE, "error: out of GPU memory: lower the batch size or the memory budget")
-    except KeyboardInterrupt:
-        _leave(_INTERRUPTED, "interrupted")
+    except KeyboardInterrupt as interrupt:
+        _leave(_INTERRUPTED, ": ".join(["interrupted", *map(str, interrupt.args)]))
 
 
 def _leave(code: int, line: str) -> None:

@@ -90,6 +90,7 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
     speed = motion_speed(clip)[: int(retention.start.max()) + retention.num_frames]
     seconds = torch.arange(len(speed)) / clip.fps
     kept = (retention.start[:, None] + retention.kept).flatten().unique()
+    kept = kept[kept < len(speed)]  # a clip shorter than a window is padded
     figure = Figure(figsize=(10, 3.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(seconds, speed, color=_CURVE, linewidth=1.4, label="motion speed (mean over joints)", zorder=2)

@@ -42,9 +42,7 @@ def compared_counts(counts: Counts) -> Sequence[Compared]:
     for row in counts.rows:
         for item in _items_of(row):
             what = f"{row.model}, {row.setting}: GMACs by THOP"
-            found.append(
-                Compared(item=item, what=what, measured=row.thop_gmacs, quoted=row.paper_gmacs)
-            )
+            found.append(Compared(item=item, what=what, measured=row.thop_gmacs, quoted=row.paper_gmacs))
             if row.paper_params_m is not None and item in ("Table I", "Table XI"):
                 found.append(
                     Compared(
@@ -69,7 +67,9 @@ def _items_of(row: MacsRow) -> list[str]:
         items.append("Table XIII")
     elif per_frame:
         items.append("Table V")
-    if not per_frame and (row.model in ("MixSTE", "D3DP", "MotionBERT") or "w/" in row.model or "n=3" in setting):
+    if not per_frame and (
+        row.model in ("MixSTE", "D3DP", "MotionBERT") or "w/" in row.model or "n=3" in setting
+    ):
         items.append("Table I")
     return items
 

@@ -82,7 +82,7 @@ class Part(Generic[Result]):
         tables: Of the result.
         compared: Its figures beside the paper's.
         pictures: That ``make`` leaves in the folder.
-        stretches: Takes all the time that is left, and makes use of it.
+        share: Of the time that is left, how much it may take where that is more than the estimate.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Part(Generic[Result]):
     tables: Callable[[Result], Sequence[Table]]
     compared: Callable[[Result], Sequence[Compared]] = lambda result: ()
     pictures: Callable[[Result], Sequence[Picture]] = lambda result: ()
-    stretches: bool = False
+    share: float = 0.0
 
 
 def compared_table(title: str, rows: Sequence[Compared]) -> Table:
