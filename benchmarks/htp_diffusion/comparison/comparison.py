@@ -29,11 +29,7 @@ def compare(
     precision: Precision = "fp32",
     compiled: bool = False,
     advance: Callable[[], None] = lambda: None,
-<<<<<<< HEAD
     observe: Callable[[str, Tensor], None] = lambda name, hypotheses: None,
-=======
-    seen: Callable[[str, Tensor], None] = lambda name, hypotheses: None,
->>>>>>> video
 ) -> list[ModelResult]:
     """Sample every window with every model, the models in turn on each batch.
 
@@ -47,12 +43,7 @@ def compare(
         precision: In which precision the denoisers compute.
         compiled: Compile the denoisers.
         advance: Called after each batch that a model sampled, the first ones included.
-<<<<<<< HEAD
         observe: Told a model's name and its hypotheses (windows, H, frames, joints, 3) of each batch in turn.
-=======
-        seen: Shown the hypotheses of each batch, whose first windows are the next ones of the clips, with the
-            model's name.
->>>>>>> video
 
     Raises:
         BenchmarkError: The models cannot be compiled here.
@@ -86,11 +77,7 @@ def compare(
         for lap in laps(cases, range(len(pose_2d)), device):
             seconds[lap.name].append(lap.seconds)
             scorers[lap.name].add(lap.result)
-<<<<<<< HEAD
             observe(lap.name, lap.result)
-=======
-            seen(lap.name, lap.result)
->>>>>>> video
             advance()
 
     timings = {name: Timing(tuple(samples)) for name, samples in seconds.items()}
