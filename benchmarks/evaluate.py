@@ -12,8 +12,8 @@ from typing import Annotated
 
 import tyro
 
-from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.command import at_least, by_default, run_command
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
@@ -27,9 +27,10 @@ from htp_diffusion.comparison.action_table import (
     evaluation_table,
 )
 from htp_diffusion.data.labelled import ClipSet
+from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.protocol import ProtocolName, protocol_named
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.diffusion.sampling import Sampling, check_budget
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.scoring.action_scores import evaluate_denoiser
 
@@ -88,6 +89,10 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, score, and say what came out."""
     device = choose_device(options.device)
+    check_precision(options.precision, device)
+    check_budget(options.memory_budget)
+    at_least(options, 1, "every")
+    ways = _samplings(options)
     out = make_folder(options.out) / "evaluation.json"
     contenders = _contenders(options)
     longest = max(contender.config.num_frames for contender in contenders)
@@ -97,20 +102,10 @@ def main(options: Options) -> None:
     if options.actions:
         found = found.only(options.actions)
     protocol = protocol_named(options.protocol, found)
-    sweep = list(product(contenders, options.hypotheses, options.steps))
-    if not sweep:
-        raise BenchmarkError("hypotheses and steps expect at least one number each")
+    sweep = list(product(contenders, ways))
     rows: list[EvaluationRow] = []
     result = None
-    for contender, hypotheses, steps in sweep:
-        sampling = Sampling(
-            hypotheses=hypotheses,
-            steps=steps,
-            eta=options.eta,
-            flip=options.flip,
-            seed=options.seed,
-            batch_size=options.batch_size,
-        )
+    for contender, sampling in sweep:
         with _bar(f"{contender.name}, {sampling.label}") as progress:
             scores = evaluate_denoiser(
                 contender.denoiser,
@@ -153,6 +148,24 @@ def main(options: Options) -> None:
         print(f"written: {out}")
 
 
+def _samplings(options: Options) -> list[Sampling]:
+    """Every way to sample that is asked for."""
+    pairs = list(product(options.hypotheses, options.steps))
+    if not pairs:
+        raise BenchmarkError("hypotheses and steps expect at least one number each")
+    return [
+        Sampling(
+            hypotheses=hypotheses,
+            steps=steps,
+            eta=options.eta,
+            flip=options.flip,
+            seed=options.seed,
+            batch_size=options.batch_size,
+        )
+        for hypotheses, steps in pairs
+    ]
+
+
 def _contenders(options: Options) -> list[Contender]:
     if not options.checkpoints:
         raise BenchmarkError(
@@ -184,8 +197,8 @@ def _trained_on(contender: Contender, found: ClipSet, source: Source) -> list[st
     """Scored motions that were trained on; synthetic ones recur in name alone."""
     if contender.checkpoint is None or source.kind == "synthetic":
         return []
-    trained = set(contender.checkpoint.motions)
-    return list(dict.fromkeys(clip.motion for clip in found.clips if {clip.motion, clip.clip.name} & trained))
+    trained = {name.partition("@")[0] for name in contender.checkpoint.motions}  # or "motion@camera"
+    return trained_among([clip.motion for clip in found.clips], trained)
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from torch import Tensor
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
@@ -16,10 +17,13 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.kept_frames import draw_frames, observe_retention
+from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.table import InferenceResult, inference_table
-from htp_diffusion.data.motion import windows
-from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
-from htp_diffusion.diffusion.sampling import Sampling, first_windows, fit_sampling
+from htp_diffusion.data.formats.units import Unit
+from htp_diffusion.data.mocap.cmu import trained_among
+from htp_diffusion.data.motion import Windows, windows
+from htp_diffusion.data.virtual_views import EvaluationSet, check_fps, embedded_set, file_set
+from htp_diffusion.diffusion.sampling import Sampling, check_budget, check_limit, first_windows, fit_sampling
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import (
     Contender,
@@ -30,6 +34,7 @@ from htp_diffusion.models.contender import (
 )
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.preset import PresetName
+from htp_diffusion.scoring.forecast import announce
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
@@ -41,12 +46,13 @@ class Options:
     """Sample 3D poses with D3DP and HTP, and compare their errors, speed and cost.
 
     Without any option: the shipped checkpoints, on synthetic motion that needs no download. Prints one table;
-    writes result.json and kept_frames.png.
+    writes result.json and pictures: kept_frames.png, poses.png and worst_poses.png.
 
     Attributes:
-        data: data_3d_*.npz of real motion, metres: the fixed test split if it holds the 28 CMU clips,
-            otherwise every clip. Seen by four virtual cameras, with seeded detector noise.
+        data: data_3d_*.npz of real motion: the CMU test clips if it holds any of them, otherwise every clip.
+            Seen by four virtual cameras, with seeded detector noise.
         fps: Frame rate of DATA, frames a second.
+        unit: Unit of DATA: metres, centimetres, millimetres, inches, or cmu (inches / 0.45).
         preset: Size of the models.
         checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json.
         hypotheses: H, poses sampled for each window.
@@ -66,11 +72,12 @@ class Options:
         compile: Compile the denoisers; takes minutes before it pays.
         device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
         seed: Seed of the sampling noise, and of random weights.
-        out: Folder for result.json and kept_frames.png.
+        out: Folder for result.json and the pictures.
     """
 
     data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
     fps: float = 60.0
+    unit: Unit = "metres"
     preset: PresetName = "small"
     checkpoint_folder: Annotated[
         Path | None, by_default("the shipped ones for small, random weights for others", "FOLDER")
@@ -98,13 +105,22 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, and say what came out."""
     device = choose_device(options.device)
+    sampling = _checked_sampling(options, device)
     out = make_folder(options.out)
     contenders = _contenders(options)
     num_frames = contenders[0].config.num_frames
-    found = embedded_set(num_frames) if options.data is None else file_set(options.data, options.fps)
+    found = (
+        embedded_set(num_frames)
+        if options.data is None
+        else file_set(options.data, options.fps, options.unit)
+    )
     clips = first_windows([windows(clip, num_frames) for clip in found.clips], options.max_windows)
     count = sum(len(clip.start) for clip in clips)
-    sampling = _sampling(options, contenders, count, device)
+    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
+    sampling = fit_sampling(sampling, count, widest, options.memory_budget, device)
+    announce([contender.denoiser for contender in contenders], clips, sampling, device, options.precision)
+
+    means: dict[str, list[Tensor]] = {contender.name: [] for contender in contenders}
 
     with progress_bar() as progress:
         rounds = 1 + -(-count // sampling.batch_size)  # the first warms up
@@ -119,6 +135,7 @@ def main(options: Options) -> None:
             precision=options.precision,
             compiled=options.compile,
             advance=lambda: progress.advance(task),
+            observe=lambda name, hypotheses: means[name].append(hypotheses.mean(dim=1).cpu()),
         )
     result = InferenceResult(
         data=found.description,
@@ -133,10 +150,12 @@ def main(options: Options) -> None:
         sampling=sampling,
         models=models,
         provenance=provenance(),
+        padded=sum(len(clip.pose_2d) < num_frames for clip in found.clips[: len(clips)]),
     )
     show(inference_table(result))
     write_json(out / "result.json", result)
     print(f"written: {out / 'result.json'}")
+    _draw_poses(out, clips, {name: torch.cat(parts) for name, parts in means.items()}, num_frames)
     for contender in contenders:
         if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
             [pictured] = first_windows(clips[:1], _PICTURED_WINDOWS)
@@ -144,6 +163,21 @@ def main(options: Options) -> None:
                 retention = observe_retention(contender.denoiser, pictured, sampling)
             draw_frames(out / "kept_frames.png", found.clips[0], retention, contender.name)
             print(f"written: {out / 'kept_frames.png'}")
+
+
+def _draw_poses(out: Path, clips: list[Windows], means: dict[str, Tensor], num_frames: int) -> None:
+    """Chosen frames and the worst ones of the last model, the truth beside."""
+    frames, last = scored_frames(clips, means), list(means)[-1]
+    pictures = {
+        "poses.png": (
+            frames.spread_out(),
+            "frames at even distances: truth (grey below the models) and poses",
+        ),
+        "worst_poses.png": (frames.worst(last, num_frames), f"the worst frames of {last}"),
+    }
+    for name, (chosen, title) in pictures.items():
+        draw_poses(out / name, frames, chosen, title)
+        print(f"written: {out / name}")
 
 
 def _contenders(options: Options) -> list[Contender]:
@@ -167,8 +201,13 @@ def _exact_contenders(options: Options) -> list[Contender]:
     return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, pruning)
 
 
-def _sampling(options: Options, contenders: list[Contender], count: int, device: torch.device) -> Sampling:
-    sampling = Sampling(
+def _checked_sampling(options: Options, device: torch.device) -> Sampling:
+    """How to sample, once everything that can be checked without the models and the motion is."""
+    check_precision(options.precision, device)
+    check_budget(options.memory_budget)
+    check_limit(options.max_windows)
+    check_fps(options.fps)
+    return Sampling(
         hypotheses=options.hypotheses,
         steps=options.steps,
         eta=options.eta,
@@ -176,15 +215,12 @@ def _sampling(options: Options, contenders: list[Contender], count: int, device:
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
-    return fit_sampling(sampling, count, widest, options.memory_budget, device)
 
 
 def _trained_on(contenders: list[Contender], found: EvaluationSet) -> list[str]:
     """Motions of a file that are to be scored and were trained on."""
     records = [contender.checkpoint for contender in contenders if contender.checkpoint is not None]
-    trained = {name for record in records for name in record.motions}
-    return [name for name in found.motions if name in trained]
+    return trained_among(found.motions, [name for record in records for name in record.motions])
 
 
 if __name__ == "__main__":

@@ -135,10 +135,7 @@ _INFERENCE = _tables_of(InferenceResult, inference_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
-    "cmu": _INFERENCE,
     "cmu-one-step": _INFERENCE,
-    "cmu-equal-steps": _INFERENCE,
-    "cmu-early": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
@@ -148,6 +145,7 @@ READERS: dict[str, Reader] = {
     "claims-gpu": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
+    "shipped": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),

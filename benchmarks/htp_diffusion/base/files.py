@@ -12,12 +12,17 @@ from htp_diffusion.base.errors import BenchmarkError
 def whole_file(path: Path) -> Iterator[Path]:
     """Give the name to write to; what is there moves to ``path`` when the block ends without an error.
 
+    The file has the mode that any new file has here, whatever its writer gave it.
+
     Raises:
         OSError: The file cannot be moved; nothing is left of it, and a file that was there stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask has it
         yield partial
+        partial.chmod(mode)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Cell, Column, Table
-from htp_diffusion.comparison.table import describe_model, eta_note
+from htp_diffusion.comparison.table import describe_model, eta_note, padding_note
 from htp_diffusion.data.protocol import EvaluationProtocol
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.space import PoseSpace
@@ -144,7 +144,7 @@ def _notes(result: EvaluationResult) -> list[str]:
     if result.every > 1:
         notes.append(f"A sample, not the whole set: one window in {result.every} of each clip.")
     if first.padded:
-        notes.append(f"{first.padded} clips are shorter than a window: padded, the padding not scored.")
+        notes.append(padding_note(first.padded))
     for row in {row.name: row for row in result.rows}.values():
         described = describe_model(
             row.name, row.checkpoint, row.trained_steps, row.denoiser, row.denoiser.num_frames

@@ -29,7 +29,7 @@ def compare(
     precision: Precision = "fp32",
     compiled: bool = False,
     advance: Callable[[], None] = lambda: None,
-    seen: Callable[[str, Tensor], None] = lambda name, hypotheses: None,
+    observe: Callable[[str, Tensor], None] = lambda name, hypotheses: None,
 ) -> list[ModelResult]:
     """Sample every window with every model, the models in turn on each batch.
 
@@ -43,8 +43,7 @@ def compare(
         precision: In which precision the denoisers compute.
         compiled: Compile the denoisers.
         advance: Called after each batch that a model sampled, the first ones included.
-        seen: Shown the hypotheses of each batch, whose first windows are the next ones of the clips, with the
-            model's name.
+        observe: Told a model's name and its hypotheses (windows, H, frames, joints, 3) of each batch in turn.
 
     Raises:
         BenchmarkError: The models cannot be compiled here.
@@ -78,7 +77,7 @@ def compare(
         for lap in laps(cases, range(len(pose_2d)), device):
             seconds[lap.name].append(lap.seconds)
             scorers[lap.name].add(lap.result)
-            seen(lap.name, lap.result)
+            observe(lap.name, lap.result)
             advance()
 
     timings = {name: Timing(tuple(samples)) for name, samples in seconds.items()}

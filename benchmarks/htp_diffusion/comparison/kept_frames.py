@@ -60,15 +60,19 @@ def _last_rows(calls: Sequence[Int64[Tensor, "_ kept"]], count: int) -> Int64[Te
 
 
 def motion_speed(clip: Clip) -> Float[Tensor, " frames"]:
-    """Mean speed of the joints at each frame, the root's travel included, m/s.
+    """Mean speed of the joints at each frame, the root's travel included, m/s."""
+    return joint_speed(clip.pose_3d + clip.root[:, None], clip.fps)
+
+
+def joint_speed(positions: Float[Tensor, "frames joints 3"], fps: float) -> Float[Tensor, " frames"]:
+    """Mean speed of joints at each frame, metres a second.
 
     By central differences, one-sided at both ends; 0 for a single frame.
     """
-    position = clip.pose_3d + clip.root[:, None]
-    if len(position) < 2:
-        return position.new_zeros(len(position))
-    (velocity,) = torch.gradient(position, dim=0)
-    return velocity.norm(dim=-1).mean(dim=-1) * clip.fps
+    if len(positions) < 2:
+        return positions.new_zeros(len(positions))
+    (velocity,) = torch.gradient(positions, dim=0)
+    return velocity.norm(dim=-1).mean(dim=-1) * fps
 
 
 def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, source: str) -> None:
@@ -86,6 +90,7 @@ def draw_frames(path: str | os.PathLike[str], clip: Clip, retention: Retention, 
     speed = motion_speed(clip)[: int(retention.start.max()) + retention.num_frames]
     seconds = torch.arange(len(speed)) / clip.fps
     kept = (retention.start[:, None] + retention.kept).flatten().unique()
+    kept = kept[kept < len(speed)]  # a clip shorter than a window is padded
     figure = Figure(figsize=(10, 3.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.plot(seconds, speed, color=_CURVE, linewidth=1.4, label="motion speed (mean over joints)", zorder=2)

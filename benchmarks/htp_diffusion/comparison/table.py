@@ -9,7 +9,7 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS
 from htp_diffusion.scoring.clip_scores import Scores
-from htp_diffusion.speed.measure import SpeedUp
+from htp_diffusion.speed.measure import SpeedUp, speed_up_notes
 from htp_modules.config import resolve_frames
 
 _GIGA, _MEGA, _MEBIBYTE = 1e9, 1e6, 2**20
@@ -70,6 +70,7 @@ class InferenceResult:
         sampling: How.
         models: The models, the baseline first.
         provenance: Where the result comes from.
+        padded: Clips shorter than a window.
     """
 
     data: str
@@ -84,6 +85,7 @@ class InferenceResult:
     sampling: Sampling
     models: list[ModelResult]
     provenance: Provenance
+    padded: int = field(default=0, metadata=ADDED_LATER)
 
 
 def inference_table(result: InferenceResult) -> Table:
@@ -97,7 +99,7 @@ def inference_table(result: InferenceResult) -> Table:
     rows += [
         (f"velocity error, mm/frame: {default}", [_error(model, default, "mpjve") for model in models]),
         ("frames/s", [f"{model.frames_per_second:,.1f}" for model in models]),
-        (f"times as fast as {models[0].name}", ["1", *(_speed_up(model.speed_up) for model in models[1:])]),
+        (f"times as fast as {models[0].name}", ["1", *(m.speed_up.told(len(m.seconds)) for m in models[1:])]),
         ("GMACs/frame, THOP", [_giga(model.thop_macs_per_frame) for model in models]),
         ("GMACs/frame, in full", [_giga(model.true_macs_per_frame) for model in models]),
         ("parameters, M", [f"{model.params / _MEGA:.3f}" for model in models]),
@@ -123,6 +125,8 @@ def _notes(result: InferenceResult) -> list[str]:
     notes = [f"Data: {result.data}; {result.windows} windows, {result.frames:,} frames scored."]
     if any(model.checkpoint is None for model in models):
         notes.append("untrained: errors mean nothing (random weights); speed and MACs hold.")
+    if result.padded:
+        notes.append(padding_note(result.padded))
     if result.trained_on:
         notes.append(f"Not a test: {len(result.trained_on)} of the motions were trained on.")
     notes += [
@@ -142,6 +146,7 @@ def _notes(result: InferenceResult) -> list[str]:
         eta_note(sampling.eta),
         f"Speed: sampling alone, models in turn on each of {len(models[0].seconds)} batches of "
         f"{sampling.batch_size} windows; medians [quartiles].",
+        *speed_up_notes([model.speed_up for model in models], len(models[0].seconds)),
         f"MACs: {sampling.passes} passes a window / {result.window_frames} frames; in full: attention and "
         "bare products too, which THOP does not see.",
         "Peak memory: of sampling one batch, weights left out.",
@@ -161,6 +166,11 @@ def describe_model(
     return f"{name}: {weights}; n={htp.num_sft_layers}, f={keep}, k={neighbors}."
 
 
+def padding_note(clips: int) -> str:
+    """What was done with clips shorter than a window."""
+    return f"{clips} clips are shorter than a window: padded, the padding not scored."
+
+
 def eta_note(eta: float) -> str:
     """What an eta means."""
     return f"eta {eta:g}: {_ETA.get(eta, 'between the two')} (D3DP's code 1, the paper 0)."
@@ -169,10 +179,6 @@ def eta_note(eta: float) -> str:
 def _error(model: ModelResult, way: str, name: str) -> str:
     value = getattr(model.scores.over_frames[way], name)
     return "-" if value is None else f"{value:.2f}"
-
-
-def _speed_up(ratio: SpeedUp) -> str:
-    return f"{ratio.paired:.2f} [{ratio.paired_low:.2f}, {ratio.paired_high:.2f}]"
 
 
 def _giga(macs: float) -> str:

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import whole_file
-from htp_diffusion.lifting.skeleton_view import BONES, bone_colour, seen_from
 from htp_diffusion.lifting.video import LiftedVideo
+from htp_diffusion.pose.view import BONES, bone_colour, seen_from
 
 _PANEL, _BAR = 320, 28  # pixels
 _MOST_FPS = 25.0

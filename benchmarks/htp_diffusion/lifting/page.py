@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from htp_diffusion.base.files import write_text
-from htp_diffusion.lifting.sheet import motion_speed
+from htp_diffusion.comparison.kept_frames import joint_speed
 from htp_diffusion.lifting.video import LiftedVideo
 from htp_diffusion.pose.layout import H36M_17
 
@@ -45,7 +45,7 @@ def page_data(video: LiftedVideo) -> dict[str, object]:
         "gap": watched.gap.tolist(),
         "swapped": watched.swapped.int().tolist(),
         "kept": None if lifted.kept is None else lifted.kept.int().tolist(),
-        "speed": [round(speed, 3) for speed in motion_speed(lifted.poses, video.fps or 1.0).tolist()],
+        "speed": [round(speed, 3) for speed in joint_speed(lifted.poses, video.fps or 1.0).tolist()],
         "reach": max(1, int(poses.abs().max())),
         "floor": int(poses[..., 1].max()),
         "image": [width, height],

@@ -3,16 +3,14 @@
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from htp_diffusion.base.picture import save_png
+from htp_diffusion.comparison.kept_frames import joint_speed
 from htp_diffusion.data.keypoints.gaps import runs
-from htp_diffusion.lifting.skeleton_view import BONES, bone_colour, seen_from
 from htp_diffusion.lifting.video import LiftedVideo
+from htp_diffusion.pose.view import draw_bones, seen_from
 
 _SHOWN = 7
 _ROWS = (("2D, as detected", None), ("3D, from the camera", 0.0), ("3D, from the side", 90.0))
@@ -38,7 +36,7 @@ def draw_sheet(path: Path, video: LiftedVideo) -> None:
                 _draw_2d(axes, video, frame)
                 axes.set_title(f"frame {int(video.watched.frames[frame])}", fontsize=9)
             else:
-                _bones(axes, seen_from(poses[frame], azimuth))
+                draw_bones(axes, seen_from(poses[frame], azimuth))
                 axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
             axes.set_aspect("equal")
             axes.set_xticks([])
@@ -51,25 +49,11 @@ def draw_sheet(path: Path, video: LiftedVideo) -> None:
     save_png(figure, path)
 
 
-def motion_speed(poses: Float[Tensor, "frames joints 3"], fps: float) -> Float[Tensor, " frames"]:
-    """Mean speed of the joints about the root at each frame, m/s; 0 for a single frame."""
-    if len(poses) < 2:
-        return poses.new_zeros(len(poses))
-    (velocity,) = torch.gradient(poses, dim=0)
-    return velocity.norm(dim=-1).mean(dim=-1) * fps
-
-
-def _bones(axes: Axes, places: Float[Tensor, "joints 2"]) -> None:
-    ends = [places[[parent, child]].tolist() for parent, child in BONES]
-    colours = [bone_colour(child) for _, child in BONES]
-    axes.add_collection(LineCollection(ends, colors=colours, linewidths=1.8, capstyle="round"))
-
-
 def _draw_2d(axes: Axes, video: LiftedVideo, frame: int) -> None:
     """The 2D joints in the image's outline, hollow where they are filled in."""
     width, height = video.detections.image_size
     places = video.watched.pose_2d[frame] * torch.tensor([1.0, -1.0])
-    _bones(axes, places)
+    draw_bones(axes, places)
     filled = places[video.watched.filled[frame]]
     axes.scatter(filled[:, 0], filled[:, 1], s=16, facecolors="white", edgecolors="#333333", zorder=3)
     axes.set(xlim=(-1, 1), ylim=(-height / width, height / width))
@@ -78,7 +62,7 @@ def _draw_2d(axes: Axes, video: LiftedVideo, frame: int) -> None:
 def _draw_time(axes: Axes, video: LiftedVideo, chosen: list[int]) -> None:
     """Speed, uncertainty, gaps and kept frames along the video."""
     frames, lifted = video.watched.frames, video.lifted
-    speed = motion_speed(lifted.poses, video.fps or 1.0)
+    speed = joint_speed(lifted.poses, video.fps or 1.0)
     axes.plot(frames, speed, color=_CURVE, linewidth=1.4, label="speed of the joints about the root")
     for kind, label in ((1, "gap"), (2, "long gap")):
         spans = [(float(frames[start]) - 0.5, end - start) for start, end in runs(video.watched.gap == kind)]

@@ -22,7 +22,7 @@ from htp_diffusion.comparison.action_table import (
 from htp_diffusion.data.labelled import ClipSet
 from htp_diffusion.data.protocol import ProtocolName, protocol_named
 from htp_diffusion.data.source import Dataset, Source, test_clips
-from htp_diffusion.diffusion.ddim import Denoiser
+from htp_diffusion.diffusion.denoisers import Network
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.pose.layout import Layout
@@ -236,7 +236,7 @@ def _seconds(contenders: Sequence[Contender], found: ClipSet, passes: float, wor
     return total
 
 
-def _drawing_time(sampling: Sampling, denoiser: Denoiser, pose_2d: Tensor, layout: Layout) -> float:
+def _drawing_time(sampling: Sampling, denoiser: Network, pose_2d: Tensor, layout: Layout) -> float:
     start = time.monotonic()
     float(sampling.draw(denoiser, pose_2d, layout=layout).sum())  # waits for the device
     return time.monotonic() - start

@@ -10,7 +10,7 @@ from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.pose.space import CAMERA_METRES
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
-_ORDER: tuple[PresetName, ...] = ("paper", "large", "base", "small", "tiny")
+_ORDER: tuple[PresetName, ...] = ("paper", "base", "small", "tiny")
 _SAMPLED_LAYERS = 1  # n at inference (the paper's default)
 
 

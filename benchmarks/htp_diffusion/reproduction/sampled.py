@@ -113,7 +113,7 @@ def _make(pair: Pair, sampling: Sampling, work: Workplace) -> InferenceResult:
     def seen(name: str, hypotheses: Tensor) -> None:
         poses.setdefault(name, []).append(hypotheses.mean(dim=1).float().cpu())
 
-    models = compare(contenders, clips, sampling, device=work.device, advance=advance, seen=seen)
+    models = compare(contenders, clips, sampling, device=work.device, advance=advance, observe=seen)
     result = InferenceResult(
         data=found.description,
         trained_on=[],

@@ -16,6 +16,7 @@ from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.clip_scores import scored_poses, weighted_mean
 from htp_diffusion.scoring.draw_and_score import score_clips
+from htp_diffusion.scoring.forecast import announce
 from htp_diffusion.scoring.metrics import auc, mpjpe, p_mpjpe, pck
 
 
@@ -117,6 +118,7 @@ def evaluate_denoiser(
     count = sum(len(piece.start) for piece in windows)
     sampling = fit_sampling(sampling, count, config, memory_budget, device)
     denoiser = denoiser.to(device).eval()
+    announce([denoiser], windows, sampling, device, precision)
 
     def draw(pose_2d: Tensor, number: int) -> Tensor:
         return place_root(sampling.draw(denoiser, pose_2d, number, layout), protocol.root, layout)

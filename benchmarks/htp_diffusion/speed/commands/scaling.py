@@ -7,13 +7,15 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.sampling import check_budget
+from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
 from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
 from htp_diffusion.speed.measure import interleaved
@@ -90,11 +92,13 @@ def check(options: Options, device: torch.device) -> None:
             continue
         if len(set(values)) < max(2, len(values)) or min(values) < 1:
             raise BenchmarkError(f"{name} expects at least two different values from 1, got {list(values)}")
-    for name in ("sampling_frames", "batch", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise BenchmarkError(f"{name} expects at least 1, got {value}")
+    at_least(options, 1, "sampling_frames", "batch", "threads", "repeats")
+    at_least(options, 0, "warmup")
     check_mode(options.mode, device)
+    check_precision(options.precision, device)
+    check_budget(options.memory_budget)
+    pruning = HTPConfig(num_sft_layers=options.num_sft_layers, num_keep=options.num_keep)
+    DenoiserConfig(kind="htp", depth=options.depth, htp=pruning).check_layers()
 
 
 def measure(options: Options) -> ScalingResult:

@@ -17,14 +17,14 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
@@ -36,7 +36,6 @@ from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_ta
 from htp_diffusion.training.fleet import Fleet, Member
 from htp_diffusion.training.learner import Learner
 
-_FPS = 60.0
 _SCORED_BESIDE = 6  # models
 _SLACK = 10.0  # seconds that training may last longer than was estimated
 
@@ -53,8 +52,10 @@ class Options:
     """Sizes, batch and learning rate."""
     data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
     """The CMU clips as npz: the training split is trained on, the test split is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz files."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further npz files of world motion, all of it to train on."""
+    """Further npz files of world motion, to train on but for CMU's test clips."""
     steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
     """Training steps."""
     minutes: float = 5.0
@@ -81,8 +82,7 @@ class Options:
 
 def training_set(options: Options, num_frames: int) -> list[Motion]:
     """The motion that every model is trained on; clips shorter than a window are left out."""
-    motions = training_motions(Source(data=options.data))
-    motions += [motion for path in options.extra for motion in read_npz(path, _FPS)]
+    motions = training_motions(Source(data=options.data, unit=options.unit), extra=options.extra)
     return [motion for motion in motions if len(motion.positions) >= num_frames]
 
 
@@ -142,7 +142,11 @@ def main(options: Options) -> None:
         raise BenchmarkError(
             f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
         )
+    at_least(options, 1, "every", "batch_size", "steps")
+    for text in options.sampling:
+        read_hxk(text, "sampling expects HxK")
     device = choose_device(options.device)
+    check_precision(options.precision, device)
     preset = PRESETS[options.preset]
     for name in ("batch_size", "learning_rate"):
         if (value := getattr(options, name)) is not None:
@@ -151,7 +155,9 @@ def main(options: Options) -> None:
         raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
     console = Console(stderr=True)
     motions = training_set(options, preset.num_frames)
-    found = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
+    found = (
+        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    )
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
     started = [
         replace(

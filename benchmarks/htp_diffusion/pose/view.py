@@ -4,6 +4,8 @@ import math
 
 import torch
 from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from htp_diffusion.pose.layout import H36M_17
@@ -32,3 +34,19 @@ def seen_from(poses: Float[Tensor, "*batch joints 3"], azimuth: float) -> Float[
     angle = math.radians(azimuth)
     x, y, z = poses.unbind(dim=-1)
     return torch.stack([x * math.cos(angle) - z * math.sin(angle), -y], dim=-1)
+
+
+def draw_bones(
+    axes: Axes, places: Float[Tensor, "joints 2"], *, width: float = 1.8, colour: str | None = None
+) -> None:
+    """Draw a skeleton.
+
+    Args:
+        axes: Where.
+        places: Of the joints, in the axes' units.
+        width: Of a bone, points.
+        colour: Of all bones; None for the colours of their sides.
+    """
+    ends = [places[[parent, child]].tolist() for parent, child in BONES]
+    colours = [colour or bone_colour(child) for _, child in BONES]
+    axes.add_collection(LineCollection(ends, colors=colours, linewidths=width, capstyle="round"))
