@@ -18,7 +18,7 @@ from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
-from htp_diffusion.speed.lineup import Entrant, line_up
+from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, line_up
 from htp_diffusion.speed.measure import synchronise
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, measure_roofline
@@ -39,6 +39,7 @@ _BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matm
 _PREPARING: dict[Mode, float] = {"eager": 5.0, "cuda-graph": 15.0, "compiled": 60.0}  # seconds, and the drift
 _SHARE, _FAST_SHARE = 0.4, 0.12  # of the time that is left
 _EFFICIENCY = 0.7
+_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,37 +235,41 @@ def _drift(scale: Scale, way: Way, pair: Pair, device: torch.device) -> list[Dri
 
 
 def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
-    """Frames a second and the ratio to D3DP beside the paper's, at each H and K."""
+    """Speed and its ratio to D3DP's beside the paper's, memory and use of the device, at each H and K."""
     found = []
     for group in result.groups:
         if group.hypotheses is None or group.steps is None:
             continue
         number = group.hypotheses * group.steps
+        rounds = len(group.rows[0].seconds)
         where = (
             f"{result.device}, batch {group.batch}, T={group.frames}, D={result.dim}, {group.precision}, "
-            f"{group.mode}, {len(group.rows[0].seconds)} rounds"
+            f"{group.mode}, {rounds} round{'' if rounds == 1 else 's'}"
         )
         plain = (group.precision, group.mode) == PLAIN
         for row in group.rows:
             what = f"{row.model}, {group.timed}, {group.precision}, {group.mode}"
-            frames = group.batch * group.frames / row.timing.median
-            found.append(
-                Compared(
-                    item="Table V",
-                    what=f"{what}: frames/s",
-                    measured=frames,
-                    quoted=_PAPER_FPS.get((row.model, number)) if plain else None,
-                    condition=where + ("; the paper: two RTX 4090" if plain else ""),
-                )
-            )
-            if row.model != "D3DP":
+            quoted = _PAPER_FPS.get((row.model, number)) if plain else None
+            figures: list[tuple[str, float, float | None, str]] = [
+                ("frames/s", group.batch * group.frames / row.timing.median, quoted, ""),
+                ("% of the square matmul rate", 100 * row.flops / group.roofline.square.flops, None, ""),
+            ]
+            if row.peak_memory is not None:
+                figures.append(("peak memory, MiB", row.peak_memory / _MEBIBYTE, None, "; weights left out"))
+            if row.model != HOST_NAMES["d3dp"]:
+                ratio = row.speed_up
+                quoted = _PAPER_RATIO.get(number) if plain and row.model == "HTP n=1" else None
+                spread = f"; quartiles {ratio.paired_low:.2f} to {ratio.paired_high:.2f}"
+                figures.append(("times as fast as D3DP", ratio.paired, quoted, spread))
+            for name, measured, paper, more in figures:
+                condition = where + more + ("; the paper: two RTX 4090" if paper is not None else "")
                 found.append(
                     Compared(
                         item="Table V",
-                        what=f"{what}: times as fast as D3DP",
-                        measured=row.speed_up.paired,
-                        quoted=_PAPER_RATIO.get(number) if plain and row.model == "HTP n=1" else None,
-                        condition=where,
+                        what=f"{what}: {name}",
+                        measured=measured,
+                        quoted=paper,
+                        condition=condition,
                     )
                 )
     for one in result.drift:
