@@ -27,6 +27,24 @@ settings.load_profile("project")
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much the tests that draw at random do; by hand, more."""
+    parser.addoption("--mutations", type=int, default=100, help="damaged files a format (default 100)")
+    parser.addoption("--kills", type=int, default=3, help="kills of a training run (default 3)")
+
+
+@pytest.fixture
+def mutations(request: pytest.FixtureRequest) -> int:
+    """Damaged files a format."""
+    return request.config.getoption("--mutations")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """Kills of a training run."""
+    return request.config.getoption("--kills")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a GPU where there is none."""
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
