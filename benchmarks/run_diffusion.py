@@ -135,7 +135,7 @@ def main(options: Options) -> None:
             precision=options.precision,
             compiled=options.compile,
             advance=lambda: progress.advance(task),
-            seen=lambda name, hypotheses: means[name].append(hypotheses.mean(dim=1).cpu()),
+            observe=lambda name, hypotheses: means[name].append(hypotheses.mean(dim=1).cpu()),
         )
     result = InferenceResult(
         data=found.description,
