@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CMU = ROOT.parent / "shared" / "data" / "cmu"
@@ -23,6 +23,10 @@ settings.register_profile(
 )
 # By hand, with an option of pytest: --hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("project"), derandomize=False, max_examples=2000)
+# For mutation testing: that a test fails is enough, the smallest example is not looked for.
+settings.register_profile(
+    "mutation", settings.get_profile("project"), phases=(Phase.explicit, Phase.generate), max_examples=10
+)
 settings.load_profile("project")
 torch.set_num_threads(1)
 

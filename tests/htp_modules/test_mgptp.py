@@ -105,6 +105,14 @@ def test_the_largest_finite_tokens_are_pruned():
     assert MGPTP(3)(x, random_mask(1, 17, 7))[1].validate().num_kept == 3
 
 
+@pytest.mark.parametrize("extreme", [2.0**100, 2.0**-100])
+def test_a_clip_does_not_see_how_large_the_others_are(extreme):
+    x, mask = torch.randn(2, 9, 2, 3), random_mask(2, 2, 9)
+    expected = MGPTP(4)(x, mask)[1].index[1]
+    x[0] *= extreme
+    assert torch.equal(MGPTP(4)(x, mask)[1].index[1], expected)
+
+
 # --- properties
 
 
