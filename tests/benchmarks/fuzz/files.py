@@ -115,16 +115,22 @@ def _alphapose(folder):
     return detector_files.alphapose(folder / "a.json", detector_files.people(6, 17))
 
 
+def _read_mpi(path):
+    return read_mpi_test(path, "annot3")
+
+
+def _read_motionbert(path):
+    return read_motionbert(path, "test")
+
+
 KINDS = (
     Kind("npz", _npz, read_npz),
     Kind("npz, inside", _npz, read_npz, "positions_3d.npy"),
     Kind("2D npz", lambda folder: write_h36m(folder)[1], read_npz_2d),
-    Kind("MPI npz", lambda folder: write_mpi_test(folder / "a.npz"),
-         lambda path: read_mpi_test(path, "annot3")),
+    Kind("MPI npz", lambda folder: write_mpi_test(folder / "a.npz"), _read_mpi),
     Kind("MPI npz, inside", lambda folder: write_mpi_test(folder / "a.npz"),
-         lambda path: read_mpi_test(path, "annot3"), "data.npy"),
-    Kind("pickle", lambda folder: write_motionbert(folder / "a.pkl"),
-         lambda path: read_motionbert(path, "test")),
+         _read_mpi, "data.npy"),
+    Kind("pickle", lambda folder: write_motionbert(folder / "a.pkl"), _read_motionbert),
     Kind("ASF", _text("a.asf", asf_text()), read_asf),
     Kind("AMC", _text("a.amc", amc_text(3)), _read_amc),
     Kind("BVH", _text("a.bvh", bvh_text(3)), lambda path: forward_kinematics(read_bvh(path), 1.0)),
