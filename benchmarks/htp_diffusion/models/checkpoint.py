@@ -200,8 +200,8 @@ def load_denoiser(
     convolution = tensors.get("Spatial_patch_to_embedding.convolution.weight")
     if convolution is not None and convolution.shape[1] != denoiser.in_channels:
         raise BenchmarkError(
-            f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as before version 0.2; "
-            "it cannot be converted, train it again"
+            f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as it did in the first "
+            "checkpoints; it cannot be converted, train it again"
         )
     try:
         denoiser.load_state_dict(tensors)
