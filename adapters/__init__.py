@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.checkpoints import LoadReport, load_checkpoint
 from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
@@ -20,6 +20,7 @@ __all__ = [
     "CheckpointError",
     "Description",
     "Facts",
+    "FrameState",
     "LoadReport",
     "PatchError",
     "Probe",
@@ -51,5 +52,6 @@ patch_d3dp = partial(patch_with, D3DP)
 patch_motionbert = partial(patch_with, MOTIONBERT)
 """Patch a MotionBERT DSTformer, or the one in an action or mesh network; see :func:`patch_with`."""
 
-for _function in (patch, patch_mixste, patch_d3dp, patch_motionbert):
+_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
+for _function in _FUNCTIONS:
     _function.__doc__ = patch_with.__doc__

@@ -176,7 +176,7 @@ def build(
     host: nn.Module, adapter: Adapter, facts: Facts, config: HTPConfig, *, from_scratch: bool
 ) -> HostHTP:
     """The module ``htp`` for a host, on its device, in its dtype and its training mode."""
-    table = getattr(host, adapter.position)
+    like = next(host.get_submodule(adapter.embedding).parameters())
     with torch.device("cpu"):
         htp = HostHTP(facts, config, adapter.modules(facts), from_scratch=from_scratch)
     if from_scratch and config.spatial_gcn:
@@ -184,7 +184,7 @@ def build(
         htp.frozen = tuple(
             f"{adapter.embedding}.{name}" for name, p in embedding.named_parameters() if p.requires_grad
         )
-    return htp.to(table.device, table.dtype).train(host.training)
+    return htp.to(like.device, like.dtype).train(host.training)
 
 
 def install(host: nn.Module, htp: nn.Module, patched: type) -> None:
