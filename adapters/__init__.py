@@ -7,6 +7,7 @@ from adapters.checkpoints import LoadReport, load_checkpoint
 from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
 from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
+from adapters.finepose import FINEPOSE
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
@@ -14,6 +15,7 @@ from adapters.probe import Probe
 
 __all__ = [
     "D3DP",
+    "FINEPOSE",
     "MIXSTE",
     "MOTIONBERT",
     "Adapter",
@@ -32,6 +34,7 @@ __all__ = [
     "load_checkpoint",
     "patch",
     "patch_d3dp",
+    "patch_finepose",
     "patch_mixste",
     "patch_motionbert",
     "patch_with",
@@ -52,6 +55,9 @@ patch_d3dp = partial(patch_with, D3DP)
 patch_motionbert = partial(patch_with, MOTIONBERT)
 """Patch a MotionBERT DSTformer, or the one in an action or mesh network; see :func:`patch_with`."""
 
+patch_finepose = partial(patch_with, FINEPOSE)
+"""Patch a FinePOSE denoiser, or the one in a FinePOSE; see :func:`patch_with`."""
+
 _FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
-for _function in _FUNCTIONS:
+for _function in (*_FUNCTIONS, patch_finepose):
     _function.__doc__ = patch_with.__doc__

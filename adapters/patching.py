@@ -17,6 +17,7 @@ from adapters.adapter import Adapter, Facts
 from adapters.d3dp import D3DP
 from adapters.distributed import check_distributed, refresh_distributed
 from adapters.errors import PatchError
+from adapters.finepose import FINEPOSE
 from adapters.host_htp import HostHTP
 from adapters.installed import class_without, installed, installed_class, patched_class
 from adapters.mixste import MIXSTE
@@ -25,7 +26,7 @@ from adapters.recognition import check_module, recognise
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
 
-ADAPTERS = (MIXSTE, D3DP, MOTIONBERT)
+ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE)
 
 Model = TypeVar("Model", bound=nn.Module)
 
