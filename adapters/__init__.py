@@ -8,6 +8,7 @@ from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
 from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
 from adapters.finepose import FINEPOSE
+from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
@@ -16,6 +17,7 @@ from adapters.probe import Probe
 __all__ = [
     "D3DP",
     "FINEPOSE",
+    "KTPFORMER",
     "MIXSTE",
     "MOTIONBERT",
     "Adapter",
@@ -35,6 +37,7 @@ __all__ = [
     "patch",
     "patch_d3dp",
     "patch_finepose",
+    "patch_ktpformer",
     "patch_mixste",
     "patch_motionbert",
     "patch_with",
@@ -58,6 +61,9 @@ patch_motionbert = partial(patch_with, MOTIONBERT)
 patch_finepose = partial(patch_with, FINEPOSE)
 """Patch a FinePOSE denoiser, or the one in a FinePOSE; see :func:`patch_with`."""
 
+patch_ktpformer = partial(patch_with, KTPFORMER)
+"""Patch a KTPFormer; see :func:`patch_with`."""
+
 _FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
-for _function in (*_FUNCTIONS, patch_finepose):
+for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer):
     _function.__doc__ = patch_with.__doc__

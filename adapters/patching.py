@@ -20,13 +20,14 @@ from adapters.errors import PatchError
 from adapters.finepose import FINEPOSE
 from adapters.host_htp import HostHTP
 from adapters.installed import class_without, installed, installed_class, patched_class
+from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.recognition import check_module, recognise
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
 
-ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE)
+ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER)
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -100,6 +100,7 @@ _FINEPOSE = adapters.patch_finepose
 PRIORS = (
     Host("finepose", partial(_trunk, priors.FinePOSE), _FINEPOSE, "finepose"),
     Host("finepose-hyps", partial(_trunk, priors.FinePOSE, is_train=False), _FINEPOSE, "finepose-hyps"),
+    Host("ktpformer", partial(_trunk, priors.KTPFormer), adapters.patch_ktpformer, "mixste"),
 )
 PLAIN = Host(
     "plain", partial(_dstformer, att_fuse=False, mlp_ratio=4), _MOTIONBERT, "motionbert", any_length=True
