@@ -13,6 +13,7 @@ from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
+from adapters.stcformer import STCFORMER
 
 __all__ = [
     "D3DP",
@@ -20,6 +21,7 @@ __all__ = [
     "KTPFORMER",
     "MIXSTE",
     "MOTIONBERT",
+    "STCFORMER",
     "Adapter",
     "CheckpointError",
     "Description",
@@ -40,6 +42,7 @@ __all__ = [
     "patch_ktpformer",
     "patch_mixste",
     "patch_motionbert",
+    "patch_stcformer",
     "patch_with",
     "unpatch",
     "unpruned",
@@ -64,6 +67,9 @@ patch_finepose = partial(patch_with, FINEPOSE)
 patch_ktpformer = partial(patch_with, KTPFORMER)
 """Patch a KTPFormer; see :func:`patch_with`."""
 
+patch_stcformer = partial(patch_with, STCFORMER)
+"""Patch an STCFormer; see :func:`patch_with`."""
+
 _FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
-for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer):
+for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer, patch_stcformer):
     _function.__doc__ = patch_with.__doc__

@@ -24,10 +24,11 @@ from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.recognition import check_module, recognise
+from adapters.stcformer import STCFORMER
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
 
-ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER)
+ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER, STCFORMER)
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -101,6 +101,7 @@ PRIORS = (
     Host("finepose", partial(_trunk, priors.FinePOSE), _FINEPOSE, "finepose"),
     Host("finepose-hyps", partial(_trunk, priors.FinePOSE, is_train=False), _FINEPOSE, "finepose-hyps"),
     Host("ktpformer", partial(_trunk, priors.KTPFormer), adapters.patch_ktpformer, "mixste"),
+    Host("stcformer", partial(_trunk, priors.STCFormer), adapters.patch_stcformer, "mixste", any_length=True),
 )
 PLAIN = Host(
     "plain", partial(_dstformer, att_fuse=False, mlp_ratio=4), _MOTIONBERT, "motionbert", any_length=True
