@@ -2,24 +2,31 @@
 
 from functools import partial
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.checkpoints import LoadReport, load_checkpoint
 from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
 from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
+from adapters.finepose import FINEPOSE
+from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
+from adapters.stcformer import STCFORMER
 
 __all__ = [
     "D3DP",
+    "FINEPOSE",
+    "KTPFORMER",
     "MIXSTE",
     "MOTIONBERT",
+    "STCFORMER",
     "Adapter",
     "CheckpointError",
     "Description",
     "Facts",
+    "FrameState",
     "LoadReport",
     "PatchError",
     "Probe",
@@ -31,8 +38,11 @@ __all__ = [
     "load_checkpoint",
     "patch",
     "patch_d3dp",
+    "patch_finepose",
+    "patch_ktpformer",
     "patch_mixste",
     "patch_motionbert",
+    "patch_stcformer",
     "patch_with",
     "unpatch",
     "unpruned",
@@ -51,5 +61,15 @@ patch_d3dp = partial(patch_with, D3DP)
 patch_motionbert = partial(patch_with, MOTIONBERT)
 """Patch a MotionBERT DSTformer, or the one in an action or mesh network; see :func:`patch_with`."""
 
-for _function in (patch, patch_mixste, patch_d3dp, patch_motionbert):
+patch_finepose = partial(patch_with, FINEPOSE)
+"""Patch a FinePOSE denoiser, or the one in a FinePOSE; see :func:`patch_with`."""
+
+patch_ktpformer = partial(patch_with, KTPFORMER)
+"""Patch a KTPFormer; see :func:`patch_with`."""
+
+patch_stcformer = partial(patch_with, STCFORMER)
+"""Patch an STCFormer; see :func:`patch_with`."""
+
+_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
+for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer, patch_stcformer):
     _function.__doc__ = patch_with.__doc__

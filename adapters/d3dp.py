@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.mixste import TRUNK_PARTS, probe_trunk, run_trunk
 from adapters.probe import Probe
 
@@ -66,5 +66,5 @@ D3DP = Adapter(
     run=run_d3dp,
     inputs=d3dp_inputs,
     embedding="Spatial_patch_to_embedding",
-    position="Temporal_pos_embed",
+    by_frame=(FrameState("Temporal_pos_embed"),),
 )

@@ -88,7 +88,7 @@ def describe(model: nn.Module) -> Description:
     return Description(
         host=f"{made.host.__name__}, a {adapter.name}",
         config=config,
-        places=adapter.places(config),
+        places=adapter.places(config, adapter.injected),
         frames=frames,
         frames_kept=kept,
         neighbors=config.neighbors(frames),

@@ -1,7 +1,7 @@
 """HostHTP: what a patch adds to a host, all of it under ``htp.``."""
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -81,7 +81,7 @@ class HostHTP(HTP):
         HTP.config.__set__(self, config)
 
     def embed(
-        self, pose: Float[Tensor, "batch frames joints channels"], embedding: nn.Module
+        self, pose: Float[Tensor, "batch frames joints channels"], embedding: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "batch frames joints dim"]:
         """Tokens of a clip.
 

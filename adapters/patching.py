@@ -17,15 +17,18 @@ from adapters.adapter import Adapter, Facts
 from adapters.d3dp import D3DP
 from adapters.distributed import check_distributed, refresh_distributed
 from adapters.errors import PatchError
+from adapters.finepose import FINEPOSE
 from adapters.host_htp import HostHTP
 from adapters.installed import class_without, installed, installed_class, patched_class
+from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
 from adapters.recognition import check_module, recognise
+from adapters.stcformer import STCFORMER
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
 
-ADAPTERS = (MIXSTE, D3DP, MOTIONBERT)
+ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER, STCFORMER)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -176,7 +179,7 @@ def build(
     host: nn.Module, adapter: Adapter, facts: Facts, config: HTPConfig, *, from_scratch: bool
 ) -> HostHTP:
     """The module ``htp`` for a host, on its device, in its dtype and its training mode."""
-    table = getattr(host, adapter.position)
+    like = next(host.get_submodule(adapter.embedding).parameters())
     with torch.device("cpu"):
         htp = HostHTP(facts, config, adapter.modules(facts), from_scratch=from_scratch)
     if from_scratch and config.spatial_gcn:
@@ -184,7 +187,7 @@ def build(
         htp.frozen = tuple(
             f"{adapter.embedding}.{name}" for name, p in embedding.named_parameters() if p.requires_grad
         )
-    return htp.to(table.device, table.dtype).train(host.training)
+    return htp.to(like.device, like.dtype).train(host.training)
 
 
 def install(host: nn.Module, htp: nn.Module, patched: type) -> None:

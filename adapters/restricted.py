@@ -14,10 +14,9 @@ import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -149,7 +148,7 @@ def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
             yield from _one_pickle(file)
 
 
-def _one_pickle(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+def _one_pickle(file: Any) -> Iterator[tuple[str, Any]]:
     for opcode, argument, _ in pickletools.genops(file):
         yield opcode.name, argument
 
@@ -167,18 +166,19 @@ def load_restricted(path: Path) -> tuple[Any, tuple[str, ...]]:
     """
     names = names_in(path)
     skipped = _reported(names)
-    with suppress(pickle.UnpicklingError):
-        return _load(path, names, Skipped), skipped
-    for container in (_ADict, _AList):  # the classes that are not known may be of dictionaries, or of lists
-        with suppress(Exception):
-            return _load(path, names, container), skipped
+    failed: Exception | None = None
+    for unknown in (Skipped, _ADict, _AList):  # a class that is not known may be of dictionaries, or of lists
+        try:
+            return _load(path, names, unknown), skipped
+        except (pickle.UnpicklingError, TypeError, AttributeError) as error:
+            failed = failed or error
     if names.protocol != _PROTOCOL:
         raise CheckpointError(
             f"{path} was saved with pickle protocol {names.protocol}, which is not read here; save it again "
             "with torch.save's own"
         )
     if not skipped:
-        raise ValueError("its pickle makes no sense")
+        raise ValueError("its pickle makes no sense") from failed
     raise CheckpointError(
         f"{path} holds objects that cannot be skipped, of {', '.join(skipped)}; nothing of it was run. "
         "Load it where their code is known, and save the state_dict() alone"

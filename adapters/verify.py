@@ -16,7 +16,6 @@ from adapters.errors import PatchError, UnrecognisedHostError
 from adapters.host_htp import HostHTP
 from htp_modules import HTPConfig
 
-_FRAMES = 3
 _TOLERANCE = (
     1e-3  # of the largest output: far above float32 rounding (TF32 included), far below another model's
 )
@@ -63,7 +62,7 @@ def check_computation(
         UnrecognisedHostError: The outputs differ, or a forward fails.
         PatchError: The host cannot be copied.
     """
-    if getattr(host, adapter.position).is_meta:
+    if next(host.get_submodule(adapter.embedding).parameters()).is_meta:
         return
     kind = f"{type(host).__name__} has the parts of a {adapter.name}, but"
     difference = 0.0
@@ -76,8 +75,8 @@ def check_computation(
         except Exception as error:
             if is_out_of_memory(error):
                 raise PatchError(
-                    "out of memory in the check before a patch, which runs a copy of the model on a clip of "
-                    f"{_FRAMES} frames; free some, or patch the model on the CPU and move it afterwards"
+                    "out of memory in the check before a patch, which runs a copy of the model on a short "
+                    "clip; free some, or patch the model on the CPU and move it afterwards"
                 ) from error
             if dtype == torch.float64:
                 break  # a host that runs in float32 alone
@@ -95,6 +94,17 @@ def check_computation(
     )
 
 
+def shorten(host: nn.Module, adapter: Adapter, frames: int) -> None:
+    """Cut what a host has for each frame to the first ``frames``."""
+    for path, axes in adapter.by_frame:
+        owner, _, name = path.rpartition(".")
+        holder = host.get_submodule(owner)
+        tensor = getattr(holder, name).detach()
+        for axis in axes:
+            tensor = tensor.narrow(axis, 0, min(frames, tensor.shape[axis]))
+        setattr(holder, name, nn.Parameter(tensor, False) if name in holder._parameters else tensor)
+
+
 def _run_both(
     host: nn.Module,
     adapter: Adapter,
@@ -105,20 +115,20 @@ def _run_both(
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """The outputs of a copy of the host on a short clip, by itself and patched to keep everything."""
-    table = getattr(host, adapter.position)
+    device = next(host.get_submodule(adapter.embedding).parameters()).device
     # The generator is left as found: a seeded program draws the same numbers with and without this check.
     with torch.random.fork_rng([]), torch.device("cpu"):
         torch.default_generator.manual_seed(0)
         twin = bare_copy(host).to(dtype)
-        frames = min(_FRAMES, facts.num_frames)
-        setattr(twin, adapter.position, nn.Parameter(table[:, :frames].detach().to(dtype, copy=True)))
+        frames = min(adapter.check_frames or facts.num_frames, facts.num_frames)
+        shorten(twin, adapter, frames)
         facts = replace(facts, num_frames=frames)
-        inputs = [x.to(table.device) for x in adapter.inputs(twin, facts, frames)]
+        inputs = [x.to(device) for x in adapter.inputs(twin, facts, frames)]
         inputs = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
         keep_all = replace(config, num_neighbors=1.0, num_keep=1.0)
         htp = HostHTP(facts, keep_all, adapter.modules(facts), from_scratch=False)
-        htp = htp.to(table.device, dtype).eval()
-    with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
+        htp = htp.to(device, dtype).eval()
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         expected = twin(*(x.clone() for x in inputs))  # some hosts write into what they are given
         install(twin, htp, patched)
         return expected, twin(*inputs)

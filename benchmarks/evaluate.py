@@ -21,7 +21,7 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.comparison.action_table import action_tables, evaluation_table
 from htp_diffusion.comparison.comparison import compare
-from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
 from htp_diffusion.diffusion.sampling import SweepOptions
@@ -57,6 +57,9 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, score, and say what came out."""
     device = options.computing.start()
+    samplings = options.sampling.samplings
+    options.selection.check()
+    _ = options.source.kind
     out = make_folder(options.out) / "evaluation.json"
     contenders = _contenders(options)
     longest = max(contender.config.num_frames for contender in contenders)
@@ -68,7 +71,7 @@ def main(options: Options) -> None:
         for num_frames in {contender.config.num_frames for contender in contenders}
     }
     results: list[ComparisonResult] = []
-    for contender, sampling in product(contenders, options.sampling.samplings):
+    for contender, sampling in product(contenders, samplings):
         with _bar(f"{contender.name}, {sampling.label}") as progress:
             result = compare(
                 [contender],
@@ -84,8 +87,8 @@ def main(options: Options) -> None:
         results.append(result)
         for table in action_tables(result):
             show(table)
-        write_json(out, results)
-    show(evaluation_table(results))
+        write_json(out, EvaluationResult(rows=results))
+    show(evaluation_table(EvaluationResult(rows=results)))
     print(f"written: {out}")
 
 

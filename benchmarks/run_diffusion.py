@@ -6,6 +6,7 @@ from typing import Annotated
 
 import torch
 import tyro
+from torch import Tensor
 
 from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.computing import Computing
@@ -17,6 +18,7 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.kept_frames import draw_frames, observe_retention
+from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.data.protocol import CutSet, Selection
 from htp_diffusion.data.source import Source, test_clips
@@ -42,11 +44,11 @@ class Options:
     """Sample 3D poses with D3DP and HTP, and compare their errors, speed and cost.
 
     Without any option: the shipped checkpoints, on synthetic motion that needs no download. Prints one table;
-    writes result.json and kept_frames.png.
+    writes result.json and pictures: kept_frames.png, poses.png and worst_poses.png.
 
     Attributes:
-        source: The motion: of the 28 CMU clips the fixed test split, of other world motion every clip, both
-            seen by four virtual cameras with seeded detector noise; of a data set its test part.
+        source: The motion: CMU test clips if an npz file holds any, otherwise every clip of it, seen by four
+            virtual cameras with seeded detector noise; of a data set its test part.
         selection: What of it.
         preset: Size of the models.
         checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json.
@@ -55,7 +57,7 @@ class Options:
         early_keep: f of HTP at every denoising step but the last, as NUM_KEEP and below it: approximate, and
             compared as a model of its own beside HTP. Needs at least 2 steps.
         computing: Where and how.
-        out: Folder for result.json and kept_frames.png.
+        out: Folder for result.json and the pictures.
     """
 
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
@@ -74,29 +76,35 @@ class Options:
 def main(options: Options) -> None:
     """Load, sample, and say what came out."""
     device = options.computing.start()
+    sampling = options.sampling.sampling
+    options.selection.check()
+    _ = options.source.kind
     out = make_folder(options.out)
     contenders = _contenders(options)
     num_frames = contenders[0].config.num_frames
     cut = options.selection.cut(test_clips(options.source, num_frames), num_frames)
+    means: dict[str, list[Tensor]] = {contender.name: [] for contender in contenders}
     with progress_bar() as progress:
         task = progress.add_task(f"sampling {cut.count} windows with each model, batches", total=None)
         result = compare(
             contenders,
             cut,
-            options.sampling.sampling,
+            sampling,
             device=device,
             precision=options.computing.precision,
             mode=options.computing.mode,
             memory_budget=options.sampling.memory_budget,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
+            observe=lambda name, hypotheses: means[name].append(hypotheses.mean(dim=1).cpu()),
         )
     show(comparison_table(result))
     write_json(out / "result.json", result)
     print(f"written: {out / 'result.json'}")
+    _draw_poses(out, cut, {name: torch.cat(parts) for name, parts in means.items()})
     for contender in contenders:
         if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
             with precision_of(options.computing.precision, device):
-                _draw(out / "kept_frames.png", contender.denoiser, cut, result.sampling, contender.name)
+                _draw_kept(out / "kept_frames.png", contender.denoiser, cut, result.sampling, contender.name)
 
 
 def _contenders(options: Options) -> list[Contender]:
@@ -115,8 +123,23 @@ def _exact_contenders(options: Options) -> list[Contender]:
     return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, options.pruning, space=None)
 
 
+def _draw_poses(out: Path, cut: CutSet, means: dict[str, Tensor]) -> None:
+    """Chosen frames and the worst ones of the last model, the truth beside."""
+    frames, last = scored_frames(cut.windows, means), list(means)[-1]
+    pictures = {
+        "poses.png": (
+            frames.spread_out(),
+            "frames at even distances: truth (grey below the models) and poses",
+        ),
+        "worst_poses.png": (frames.worst(last, cut.num_frames), f"the worst frames of {last}"),
+    }
+    for name, (chosen, title) in pictures.items():
+        draw_poses(out / name, frames, chosen, title)
+        print(f"written: {out / name}")
+
+
 @torch.no_grad()
-def _draw(path: Path, denoiser: HTPDenoiser, cut: CutSet, sampling: Sampling, name: str) -> None:
+def _draw_kept(path: Path, denoiser: HTPDenoiser, cut: CutSet, sampling: Sampling, name: str) -> None:
     """Draw the frames kept in the first windows of the first clip."""
     space = cut.found.space
     pictured = cut.windows[0].take(slice(_PICTURED_WINDOWS))

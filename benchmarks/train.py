@@ -2,8 +2,9 @@
 
     python benchmarks/train.py htp --preset small --data ../shared/data/cmu/data_3d_cmu.npz --out runs/htp
 
-A killed run resumes where it was when the same command is given again, and a finished one is trained on when
-the command asks for more --epochs. Several processes share each batch:
+Ctrl-C saves, and then ends the run. A run that was stopped or killed resumes where it was when the same
+command is given again, and a finished one is trained on when the command asks for more --epochs. Several
+processes share each batch:
 
     torchrun --nproc-per-node 8 benchmarks/train.py htp --preset paper --batch-size 32 --data ...
 """
@@ -19,14 +20,14 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.command import at_least, by_default, run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
-from htp_diffusion.data.formats.npz import read_npz
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
 from htp_diffusion.data.virtual_views import virtual_views
+from htp_diffusion.diffusion.sampling import check_seed
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_diffusion.models.contender import NAMES
 from htp_diffusion.models.preset import PRESETS, Preset, PresetName
@@ -47,12 +48,12 @@ class Options:
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
-    """Size and schedule: tiny (a minute), small (an hour of a core), base (three hours), large (five minutes
-    of an H100), paper."""
+    """Size and schedule: tiny (a minute), small (an hour of a core: the shipped checkpoints), base (three
+    hours), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further data_3d_*.npz of world motion, all of it to train on."""
+    """Further data_3d_*.npz of world motion, to train on but for CMU's test clips."""
     variety: VarietyName = "scored"
     """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
     webcams, and what real detectors get wrong); for motion without cameras of its own."""
@@ -112,9 +113,10 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
     if options.source.has_cameras:
         return _seen_training_data(options, preset)
     motions = training_motions(
-        options.source, SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips
+        options.source,
+        SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips,
+        options.extra,
     )
-    motions += [motion for path in options.extra for motion in read_npz(path, options.source.fps)]
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
     held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
     views = virtual_views([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
@@ -161,10 +163,10 @@ def chosen_preset(options: Options) -> Preset:
     Raises:
         BenchmarkError: A number out of range.
     """
-    for name, least in (("epochs", 1), ("batch_size", 1), ("save_every", 1), ("evaluate_every", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise BenchmarkError(f"{name.replace('_', '-')} expects at least {least}, got {value}")
+    at_least(options, 1, "epochs", "batch_size", "save_every")
+    at_least(options, 0, "evaluate_every", "synthetic_clips")
+    check_seed(options.seed)
+    _ = options.source.kind
     for name in ("learning_rate", "decay"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
@@ -183,17 +185,18 @@ def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
         raise BenchmarkError(f"sft-layers is an option of HTP; {NAMES[options.kind]} has none")
     return dataclasses.replace(
         denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
-    )
+    ).check_layers()
 
 
 def train(options: Options) -> None:
     """Run to the end with a progress bar; checkpoints and the curve are in the run's folder."""
     preset = chosen_preset(options)
+    denoiser = chosen_denoiser(options, preset)
     folder = options.out or Path("runs") / f"{options.kind}-{options.preset}"
     data = training_data(options, preset)
     trainer = Trainer(
         folder,
-        chosen_denoiser(options, preset),
+        denoiser,
         preset,
         data.batches,
         seed=options.seed,
@@ -206,7 +209,12 @@ def train(options: Options) -> None:
     )
     console = Console(stderr=True, quiet=not trainer.is_main)
     if data.left_out:
-        console.print(f"left out, shorter than {preset.num_frames} frames: {', '.join(data.left_out)}")
+        count = len(data.left_out)
+        console.print(
+            f"note: {count} clips are shorter than a window of {preset.num_frames} frames: left out, as "
+            f"padding would teach that people stand still: {', '.join(data.left_out)}",
+            soft_wrap=True,
+        )
     steps, done = trainer.checkpoint.steps, trainer.checkpoint.step
     unit = trainer.checkpoint.pose_space.error_unit
     if done:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from count_macs import MacsRow, macs_table
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import Provenance
@@ -18,11 +17,13 @@ from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.table import comparison_table
+from htp_diffusion.speed.paper_macs import MacsRow, macs_table
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
+from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
 from htp_diffusion.studies.commands.recovery import Study, study_table
 from htp_diffusion.studies.patched_table import PatchedStudy, patched_table
 from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
@@ -71,6 +72,7 @@ _RENAMED = {
     "study_adapters.py": "study.py adapters",
     "study_recovery.py": "study.py recovery",
     "study_seeds.py": "study.py seeds",
+    "study_claims.py": "study.py claims",
     "measure_throughput.py": "measure.py throughput",
     "measure_scaling.py": "measure.py scaling",
     "measure_training.py": "measure.py training",
@@ -134,16 +136,17 @@ _INFERENCE = _tables_of(ComparisonResult, comparison_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
-    "cmu": _INFERENCE,
     "cmu-one-step": _INFERENCE,
-    "cmu-equal-steps": _INFERENCE,
-    "cmu-early": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
     "throughput-hosts": _THROUGHPUT,
+    "throughput-gpu": _THROUGHPUT,
+    "throughput-gpu-ten-steps": _THROUGHPUT,
+    "claims-gpu": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
+    "shipped": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),

@@ -137,7 +137,7 @@ class TCEP(nn.Module):
         chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
-        # Under autocast the refinement is wider than half-precision tokens; the tokens keep their dtype.
+        # Under autocast the refinement may have another dtype than the tokens; they keep theirs.
         return x + rearrange(refined, "b j t d -> b t j d").to(x.dtype), mask
 
     def _correlate(

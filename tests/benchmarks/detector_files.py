@@ -1,8 +1,16 @@
-"""Files that tests write as 2D detectors do, and what stands in them."""
+"""Files that tests write as 2D detectors do, what stands in them, and what lifting makes of them."""
 
 import json
 
 import numpy as np
+import torch
+
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.data.keypoints.detections import Detections, Track
+from htp_diffusion.lifting.lifted import Lifted
+from htp_diffusion.lifting.video import LiftedVideo
+from htp_diffusion.lifting.watched import Watched
+from htp_diffusion.pose.layouts import COCO_17
 
 COUNTS = {"coco-17": 17, "halpe-26": 26, "openpose-body-25": 25, "openpose-coco-18": 18, "mediapipe-33": 33}
 
@@ -108,3 +116,52 @@ def detectron(path, poses, size=(1000, 800), empty=()):
     metadata = {"w": size[0], "h": size[1]}
     np.savez_compressed(path, boxes=boxes, segments=segments, keypoints=keypoints, metadata=metadata)
     return path
+
+
+def lifted_video(frames=40, fps=30.0, kept=True, seed=0):
+    """A video as it is after lifting, with a gap, a long gap, swapped frames and a title that is markup."""
+    generator = torch.Generator().manual_seed(seed)
+    pose = 0.4 * torch.randn(17, 3, generator=generator)
+    poses = pose + 0.1 * torch.randn(frames, 17, 3, generator=generator).cumsum(dim=0) / frames**0.5
+    gap = torch.zeros(frames, dtype=torch.long)
+    gap[3:5], gap[10:27] = 1, 2
+    filled = (gap > 0)[:, None].expand(-1, 17).clone()
+    filled[0, 16] = True
+    track = Track(
+        number=2,
+        frames=torch.arange(frames),
+        joints=torch.rand(frames, 17, 2, generator=generator) * 800,
+        confidence=torch.ones(frames, 17),
+    )
+    return LiftedVideo(
+        source="clip </script><b>",
+        detections=Detections(
+            format="AlphaPose results",
+            layout=COCO_17,
+            image_size=(1000, 800),
+            fps=fps,
+            tracks=(track,),
+            followed="the file",
+        ),
+        watched=Watched(
+            person=2,
+            pose_2d=torch.rand(frames, 17, 2, generator=generator) - 0.5,
+            frames=torch.arange(7, 7 + frames),
+            gap=gap,
+            filled=filled,
+            swapped=torch.arange(frames) == 6,
+            rule="cmu",
+        ),
+        lifted=Lifted(
+            poses=poses,
+            spread=0.02 * torch.rand(frames, 17, generator=generator),
+            kept=torch.arange(frames) % 3 == 0 if kept else None,
+            windows=3,
+            window_frames=27,
+            model_frames=frames,
+            seconds=1.0,
+        ),
+        model="htp-example",
+        fps=fps,
+        provenance=provenance(),
+    )

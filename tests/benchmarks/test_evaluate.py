@@ -9,7 +9,7 @@ from htp_diffusion.base.command import run_command
 from htp_diffusion.base.computing import Computing
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
-from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data import source
 from htp_diffusion.data.formats.h36m import H36M_TEST
 from htp_diffusion.data.protocol import Selection
@@ -45,7 +45,7 @@ def test_a_sweep_over_checkpoints_hypotheses_and_steps(small, folder, tmp_path, 
         "--data", tmp_path / "own.npz", "--hypotheses", 1, 2, "--steps", 1, 2, "--every", 2,
         "--num-keep", 5, "--protocol", "d3dp",
     )  # fmt: skip
-    results = read_json(tmp_path / "out" / "evaluation.json", list[ComparisonResult])
+    results = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
     rows = [model for result in results for model in result.models]
     swept = [(row.name, result.sampling) for row, result in zip(rows, results, strict=True)]
     expected = [(name, h, k) for name in ("d3dp-tiny", "htp-tiny") for h in (1, 2) for k in (1, 2)]
@@ -91,7 +91,7 @@ def test_the_default_protocol_scores_as_the_main_job(small, folder, tmp_path):
     run(folder / "htp-tiny.json", *common)
     words = ["--preset", "tiny", "--checkpoint-folder", folder, *common]
     run_command(run_diffusion.main, run_diffusion.Options, [str(word) for word in words])
-    [result] = read_json(tmp_path / "out" / "evaluation.json", list[ComparisonResult])
+    [result] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
     theirs = read_json(tmp_path / "out" / "result.json", ComparisonResult).models[1]
     assert result.models[0].scores == theirs.scores
 
@@ -102,7 +102,7 @@ def test_mpi_inf_3dhp_by_command(small, folder, tmp_path, capsys):
         folder / "htp-tiny.json", *small, "--dataset", "3dhp", "--data", path, "--annotation", "univ_annot3",
         "--conversion", "by-place", "--hypotheses", 1, "--steps", 1, "--actions", "TS1", "TS5",
     )  # fmt: skip
-    [result] = read_json(tmp_path / "out" / "evaluation.json", list[ComparisonResult])
+    [result] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
     scores = result.models[0].scores
     assert [score.action for score in scores.actions] == ["TS1", "TS5"]
     assert 0 <= scores.over_actions["mean"].auc <= 100
@@ -122,7 +122,7 @@ def test_a_checkpoint_scores_motion_of_its_own_layout_alone(small, tmp_path, cap
     checkpoint, swept = tmp_path / "mpi" / "htp-tiny.json", ("--hypotheses", 1, "--steps", 1)
     path = write_mpi_test(tmp_path / "test.npz")
     run(checkpoint, *small, *swept, "--dataset", "3dhp", "--data", path, "--annotation", "annot3")
-    [result] = read_json(tmp_path / "out" / "evaluation.json", list[ComparisonResult])
+    [result] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
     assert result.space == space.to_json()
     capsys.readouterr()
     with pytest.raises(SystemExit) as left:
@@ -217,7 +217,7 @@ def test_the_main_job_reads_every_data_set_that_evaluate_reads(folder, tmp_path,
         run(folder / "htp-tiny.json", *words)
         main_words = ["--preset", "tiny", "--checkpoint-folder", folder, *words]
         run_command(run_diffusion.main, run_diffusion.Options, [str(word) for word in main_words])
-        [evaluated] = read_json(tmp_path / name / "evaluation.json", list[ComparisonResult])
+        [evaluated] = read_json(tmp_path / name / "evaluation.json", EvaluationResult).rows
         result = read_json(tmp_path / name / "result.json", ComparisonResult)
         assert result.models[1].scores == evaluated.models[0].scores
         assert (result.data, result.camera, result.protocol) == (

@@ -56,7 +56,7 @@ def test_the_run_scores_what_sampling_by_hand_gives(small, folder, tmp_path, cap
         poses = [
             drawn(
                 contender.denoiser, batch, schedule=cosine_schedule(), steps=2, hypotheses=2, flip=flip_pose,
-                generator=torch.Generator().manual_seed(5 * 2**20 + number),
+                generator=[torch.Generator().manual_seed(5 * 2**20 + 2 * number + i) for i in range(2)],
             )
             for number, batch in enumerate(pose_2d.split(2))
         ]  # fmt: skip
@@ -131,7 +131,7 @@ def test_fewer_frames_at_early_steps_stand_beside_the_exact_models(small, folder
 
     poses = drawn(
         whole.denoiser, clip.pose_2d, schedule=cosine_schedule(), steps=3, hypotheses=2, flip=flip_pose,
-        generator=torch.Generator().manual_seed(0), early=fewer.denoiser,
+        generator=[torch.Generator().manual_seed(number) for number in range(2)], early=fewer.denoiser,
     )  # fmt: skip
     expected = mpjpe(poses.mean(dim=1), clip.pose_3d).mean().item()
     assert early.scores.over_frames["mean"].mpjpe == pytest.approx(expected, rel=1e-4)
@@ -165,9 +165,40 @@ def test_a_file_of_other_motion_is_scored_whole(small, tmp_path, capsys):
     )  # fmt: skip
     result = read_json(tmp_path / "out" / "result.json", ComparisonResult)
     assert (result.clips, result.frames) == (8, 8 * FRAMES)
-    assert result.data.startswith("own.npz, every clip (not the 28 CMU clips")
+    assert result.data.startswith("own.npz, every clip (none of the CMU test clips")
     assert result.trained_on == ["A/two"]
     assert "Not a test: 1 of the motions were trained on" in capsys.readouterr().out
+
+
+def test_a_clip_shorter_than_a_window_is_padded_and_told(small, tmp_path, capsys):
+    write_npz(tmp_path / "short.npz", ["A/short"], frames=5)
+    write_npz(tmp_path / "long.npz", ["A/long"], frames=FRAMES)
+    poses = [numpy.load(tmp_path / f"{name}.npz", allow_pickle=True)["positions_3d"].item()["A"] for name in
+             ("short", "long")]  # fmt: skip
+    numpy.savez(tmp_path / "both.npz", positions_3d=numpy.array({"A": poses[0] | poses[1]}, dtype=object))
+    run(*small, "--data", tmp_path / "both.npz", "--hypotheses", 1, "--steps", 1, "--batch-size", 8)
+    result = read_json(tmp_path / "out" / "result.json", ComparisonResult)
+    assert (result.clips, result.windows, result.frames, result.padded) == (8, 8, 4 * 5 + 4 * FRAMES, 4)
+    assert (
+        "4 clips are shorter than a window: padded, the padding not scored." in comparison_table(result).notes
+    )
+    assert (tmp_path / "out" / "kept_frames.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--steps", 0], ["--eta", 2], ["--precision", "tf32"], ["--seed", -1], ["--fps", 0],
+        ["--max-windows", 0], ["--memory-budget", 0], ["--hypotheses", 0], ["--batch-size", 0],
+        ["--num-sft-layers", 99],
+    ],
+)  # fmt: skip
+def test_what_can_be_checked_is_checked_before_any_motion_is_read(small, monkeypatch, capsys, arguments):
+    monkeypatch.setattr(run_diffusion, "test_clips", lambda *_: pytest.fail("work began"))
+    with pytest.raises(SystemExit) as left:
+        run(*small, *arguments)
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +207,9 @@ def test_a_file_of_other_motion_is_scored_whole(small, tmp_path, capsys):
         (["--data", "nowhere.npz"], "nowhere.npz: no such file"),
         (["--data", "FOLDER/d3dp-tiny.json"], "d3dp-tiny.json: not a readable npz file"),
         (["--data", "KEYLESS"], "no key positions_3d; the file has poses"),
+        (["--data", "MILLIMETRES"], "a/one is in millimetres, expected metres: give --unit millimetres"),
+        (["--fps", "0"], "fps expects a frame rate above 0"),
+        (["--seed", "-1"], "seed expects 0 to"),
         (["--data", "SHORT", "--fps", "0"], "fps expects a frame rate above 0"),
         (["--checkpoint-folder", "nowhere"], "cannot read nowhere/d3dp-tiny.json: No such file"),
         (["--device", "tpu"], "device expects auto, cpu, cuda or cuda:N"),
@@ -201,7 +235,9 @@ def test_a_file_of_other_motion_is_scored_whole(small, tmp_path, capsys):
 def test_what_cannot_be_done_ends_with_one_line(small, folder, tmp_path, capsys, arguments, message):
     numpy.savez(tmp_path / "keyless.npz", poses=numpy.zeros(3))
     write_npz(tmp_path / "short.npz", ["A/short"], frames=5)
+    write_npz(tmp_path / "mm.npz", ["a/one"], scale=1000.0)
     places = {"FOLDER": folder, "KEYLESS": tmp_path / "keyless.npz", "SHORT": tmp_path / "short.npz"}
+    places["MILLIMETRES"] = tmp_path / "mm.npz"
     for name, place in places.items():
         arguments = [argument.replace(name, str(place)) for argument in arguments]
     with pytest.raises(SystemExit) as left:
@@ -251,11 +287,3 @@ def test_the_table_is_narrow(small, tmp_path):
     run(*small, "--hypotheses", 1, "--steps", 1, "--max-windows", 1)
     table = comparison_table(read_json(tmp_path / "out" / "result.json", ComparisonResult)).to_markdown()
     assert max(len(line) for line in table.splitlines() if line.startswith("|")) < 90
-
-
-def test_a_clip_shorter_than_a_window_is_padded_and_told(small, tmp_path, capsys):
-    write_npz(tmp_path / "short.npz", ["A/short"], frames=5)
-    run(*small, "--data", tmp_path / "short.npz", "--hypotheses", 1, "--steps", 1)
-    result = read_json(tmp_path / "out" / "result.json", ComparisonResult)
-    assert (result.windows, result.frames, result.padded) == (4, 4 * 5, 4)
-    assert "4 clips are shorter than a window: padded" in capsys.readouterr().out

@@ -56,7 +56,7 @@ def small_motions():
 
 def micro_denoiser(kind, preset=MICRO):
     config = preset.denoiser(kind)
-    if kind == "htp":
+    if kind.startswith("htp"):
         config = dataclasses.replace(config, htp=dataclasses.replace(config.htp, num_sft_layers=0))
     return config
 
@@ -141,7 +141,9 @@ def one_rank(rank, port, folder):
 
 
 def half_precision(folder):
-    trainer = trainer_in(folder / "bf16", small_motions(), options={"precision": "bf16"}, drop_path=0.0)
+    trainer = trainer_in(
+        folder / "bf16", small_motions(), "d3dp", options={"precision": "bf16"}, drop_path=0.0
+    )
     (folder / "bf16-losses.json").write_text(json.dumps([loss for _, loss in trainer.run()]))
 
 

@@ -34,6 +34,10 @@ def test_masks_that_break_an_invariant():
     assert TemporalMask(keep).validate()
     with pytest.raises(MaskError, match="every row of the mask keeps at least 2 frames, got a row of 1"):
         TemporalMask(keep).validate(1)
+    almost = ~keep
+    almost[0, 0, 0, 1] = almost[0, 0, 1, 0] = False
+    with pytest.raises(MaskError, match="every row of the mask keeps at least 3 frames, got a row of 2"):
+        TemporalMask(almost | keep).validate(7)
     keep[0, 0, 0, 2] = True
     with pytest.raises(MaskError, match="symmetric"):
         TemporalMask(keep).validate()
@@ -97,4 +101,4 @@ def test_using_kept_frames_on_others():
     with pytest.raises(
         ShapeError, match="restrict expects kept frames of batch 2, length 8, got batch 2, length 9"
     ):
-        random_mask(2, 3, 8).restrict(KEPT)
+        random_mask(2, 3, 8).restrict(KeptFrames(torch.tensor([[0, 1, 4], [1, 2, 3]]), 9))

@@ -242,7 +242,7 @@ def test_precisions(name, dtype, training):
         assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in module.parameters())
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_autocast_selects_in_float32(dtype):
     tcep = shake(TCEP(8, 40, 10)).eval()
     x = torch.randn(2, 40, 3, 8).to(dtype)

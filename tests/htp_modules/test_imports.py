@@ -32,6 +32,7 @@ ROOMS = (
     "comparison",
     "lifting",
     "studies",
+    "reproduction",
 )
 
 

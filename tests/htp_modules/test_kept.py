@@ -54,6 +54,10 @@ def test_all():
     assert torch.equal(kept.gather(x), x)
 
 
+def test_all_on_another_device():
+    assert KeptFrames.all(2, 3, device="meta").index.is_meta
+
+
 def test_gradients():
     kept = KeptFrames(torch.tensor([[0, 2, 3]]), 5)
     x = torch.randn(1, 5, 2, 1, dtype=torch.float64, requires_grad=True)

@@ -116,6 +116,7 @@ def test_to_keeps_the_mask():
     mask = random_mask(1, 2, 3)
     assert torch.equal(mask.to("cpu").keep, mask.keep)
     assert mask.to("meta").keep.is_meta
+    assert TemporalMask.dense(1, 2, 3, device="meta").keep.is_meta
 
 
 def test_frozen():

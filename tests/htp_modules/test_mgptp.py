@@ -1,7 +1,7 @@
 import pruning_oracles
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import DTYPES, EXTREMES, random_mask, tokens
 from torch.testing import assert_close
@@ -103,6 +103,14 @@ def test_extreme_tokens_are_pruned_as_tokens_around_one(extreme):
 def test_the_largest_finite_tokens_are_pruned():
     x = torch.full((1, 7, 17, 3), torch.finfo(torch.float32).max)  # their sum over joints overflows
     assert MGPTP(3)(x, random_mask(1, 17, 7))[1].validate().num_kept == 3
+
+
+@pytest.mark.parametrize("extreme", [2.0**100, 2.0**-100])
+def test_a_clip_does_not_see_how_large_the_others_are(extreme):
+    x, mask = torch.randn(2, 9, 2, 3), random_mask(2, 2, 9)
+    expected = MGPTP(4)(x, mask)[1].index[1]
+    x[0] *= extreme
+    assert torch.equal(MGPTP(4)(x, mask)[1].index[1], expected)
 
 
 # --- properties
@@ -228,13 +236,14 @@ def without(x, mask, *frames):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("frames", [(0,), (4,), (8,), (1, 2, 6)])
+@pytest.mark.parametrize("frames", [(0,), (8,), (1, 2, 6)])
 @given(seed=st.integers(0, 1000))
+@settings(max_examples=5)
 def test_other_frames_are_ranked_as_without_the_lost_ones(frames, value, seed):
     torch.manual_seed(seed)
     x, mask = torch.randn(1, 9, 2, 3), random_mask(1, 2, 9, 0.6)
     others_x, others_mask, others = without(x, mask, *frames)
-    for num_keep in range(1, len(others) + 1):
+    for num_keep in (1, 4, len(others)):
         expected = kept_unchecked(others_x, others_mask, num_keep)
         found = kept_unchecked(lose(x, *frames, value=value), mask, num_keep)
         assert found == [others[frame] for frame in expected]

@@ -65,6 +65,18 @@ def test_interpolation_restores_a_straight_line():
     assert_close(interpolate_frames(kept.gather(line), kept), line)
 
 
+def test_interpolation_is_as_precise_as_its_tokens():
+    # A share of 1/3 in float32 would be off by 1e-8.
+    ends = torch.tensor([0.0, 3.0], dtype=torch.float64).view(1, 2, 1, 1)
+    between = interpolate_frames(ends, KeptFrames(torch.tensor([[0, 3]]), 4)).flatten()
+    assert_close(between, torch.arange(4, dtype=torch.float64), rtol=1e-15, atol=1e-15)
+
+
+def test_interpolation_on_another_device():
+    kept = KeptFrames(torch.zeros(1, 1, dtype=torch.int64, device="meta"), 4)
+    assert interpolate_frames(torch.empty(1, 1, 2, 3, device="meta"), kept).is_meta
+
+
 def test_frame_positions_are_waves_of_the_frame_number():
     """Six channels are three frequencies, 1, 1/2 and 1/4 (powers of 8 ** (-1 / 3)); sines before cosines."""
     expected = [[f(t * w) for f in (math.sin, math.cos) for w in (1.0, 0.5, 0.25)] for t in range(8)]

@@ -154,6 +154,14 @@ def test_no_magnitude_in_between_changes_the_mask(exponent):
     assert torch.equal(mask_of(x * 2.0**exponent, 3).keep, mask_of(x, 3).keep)
 
 
+@pytest.mark.parametrize("extreme", [2.0**100, 2.0**-100])
+def test_a_joint_does_not_see_how_large_the_others_are(extreme):
+    x = torch.randint(-9, 10, (2, 8, 3, 16)).float()
+    expected = mask_of(x, 3).keep
+    x[1, :, 1] *= extreme
+    assert torch.equal(mask_of(x, 3).keep, expected)
+
+
 # --- the module
 
 

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, precision_of
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device
 from htp_diffusion.base.execution import Mode, check_mode
 
 
@@ -30,8 +29,7 @@ class Where:
             BenchmarkError: A device that there is not here, or fewer than one thread.
         """
         if self.threads is not None:
-            if self.threads < 1:
-                raise BenchmarkError(f"threads expects at least 1, got {self.threads}")
+            at_least(self, 1, "threads")
             torch.set_num_threads(self.threads)
         return choose_device(self.device)
 
@@ -58,5 +56,5 @@ class Computing(Where):
         """
         device = super().start()
         check_mode(self.mode, device)
-        with precision_of(self.precision, device):
-            return device
+        check_precision(self.precision, device)
+        return device

@@ -47,6 +47,16 @@ def device_name(device: torch.device) -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Check that a precision exists on a device.
+
+    Raises:
+        BenchmarkError: TensorFloat-32 on a CPU, which has none.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise BenchmarkError("precision tf32 needs a CUDA device; use fp32, bf16 or fp16")
+
+
 @contextmanager
 def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in a precision inside the block.
@@ -57,10 +67,9 @@ def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
         device: Where.
 
     Raises:
-        BenchmarkError: TensorFloat-32 on a CPU, which has none.
+        BenchmarkError: As ``check_precision``.
     """
-    if precision == "tf32" and device.type != "cuda":
-        raise BenchmarkError("precision tf32 needs a CUDA device; use fp32, bf16 or fp16")
+    check_precision(precision, device)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:

@@ -12,12 +12,17 @@ from htp_diffusion.base.errors import BenchmarkError
 def whole_file(path: Path) -> Iterator[Path]:
     """Give the name to write to; what is there moves to ``path`` when the block ends without an error.
 
+    The file has the mode that any new file has here, whatever its writer gave it.
+
     Raises:
         OSError: The file cannot be moved; nothing is left of it, and a file that was there stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask has it
         yield partial
+        partial.chmod(mode)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -34,3 +39,16 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise BenchmarkError(f"cannot make the folder {path}: {error.strerror}") from error
     return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        BenchmarkError: It cannot be written.
+    """
+    try:
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error

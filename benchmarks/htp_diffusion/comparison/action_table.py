@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from htp_diffusion.base.tables import Cell, Column, Table
-from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.comparison.table import describe_model, eta_note, special_notes
 from htp_diffusion.pose.space import PoseSpace
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS, Aggregation
@@ -38,12 +38,9 @@ def action_tables(result: ComparisonResult) -> list[Table]:
     return tables
 
 
-def evaluation_table(results: Sequence[ComparisonResult]) -> Table:
-    """All models and ways to sample: the average over actions, as the field takes it, and that over frames.
-
-    Args:
-        results: Of one data set by one protocol.
-    """
+def evaluation_table(evaluation: EvaluationResult) -> Table:
+    """All models and ways to sample: the average over actions, as the field has it, and that over frames."""
+    results = evaluation.rows
     first = results[0]
     metrics = _metrics(first.models[0].scores.over_frames)
     body = []

@@ -12,6 +12,7 @@ from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.comparison.result import ComparisonResult, ModelResult
+from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import Windows
 from htp_diffusion.data.protocol import CutSet, place_root
 from htp_diffusion.data.window_batches import Scorer, WindowBatches
@@ -21,6 +22,7 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import Contender
 from htp_diffusion.scoring.action_scores import mean_scores
 from htp_diffusion.scoring.clip_scores import ClipScore, score_clip
+from htp_diffusion.scoring.forecast import announce
 from htp_diffusion.speed.counting import Count, count_denoiser
 from htp_diffusion.speed.measure import Timing, laps, peak_memory, speed_up
 
@@ -36,6 +38,7 @@ def compare(
     memory_budget: float | None = None,
     clock: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    observe: Callable[[str, Tensor], None] = lambda name, hypotheses: None,
 ) -> ComparisonResult:
     """Sample every window with every model, the models in turn on each batch, and score the poses.
 
@@ -50,6 +53,8 @@ def compare(
         clock: Time each batch, measure memory and count operations; each model samples the first batch once
             before the clock runs.
         progress: Told the batches done and all batches, of all models, after each.
+        observe: Told a model's name and its hypotheses (windows, H, frames, joints, 3) of each batch in turn;
+            the last batch may be filled up with copies of its last window.
 
     Raises:
         BenchmarkError: Motion of another space than a model's, sampling out of range, or a mode that there is
@@ -59,6 +64,7 @@ def compare(
         contender.require_space(cut.found.space, cut.found.description)
     widest = max((contender.config for contender in contenders), key=lambda config: config.dim)
     sampling = fit_sampling(sampling, cut.count, widest, memory_budget, device)
+    announce([contender.denoiser for contender in contenders], cut.windows, sampling, device, precision)
     batches = WindowBatches(cut.windows, sampling.batch_size, device)
     runners = _runners(contenders, cut, sampling, batches, mode, device)
     total = (len(batches) + clock) * len(runners)
@@ -79,6 +85,7 @@ def compare(
         for lap in laps(cases, range(len(batches)), device):
             by_name[lap.name].seconds.append(lap.seconds)
             by_name[lap.name].scorer.add(lap.result)
+            observe(lap.name, lap.result)
             advance()
     costs = _Costs(sampling, cut.num_frames)
     models = [
@@ -225,6 +232,5 @@ def _model_result(
 
 def _trained_on(contenders: Sequence[Contender], cut: CutSet) -> list[str]:
     """Scored motions that were trained on; synthetic ones recur in name alone."""
-    trained = {name for contender in contenders for name in contender.trained_on}
-    found = (clip for clip in cut.clips if clip.subject != "synthetic")
-    return list(dict.fromkeys(clip.motion for clip in found if {clip.motion, clip.clip.name} & trained))
+    trained = [name.partition("@")[0] for contender in contenders for name in contender.trained_on]
+    return trained_among([clip.motion for clip in cut.clips if clip.subject != "synthetic"], trained)

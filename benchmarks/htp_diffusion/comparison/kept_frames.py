@@ -69,15 +69,19 @@ def _last_rows(calls: Sequence[Int64[Tensor, "_ kept"]], count: int) -> Int64[Te
 
 
 def motion_speed(clip: Clip) -> Float[Tensor, " frames"]:
-    """Mean speed of the joints at each frame, the root's travel included, in the clip's unit a second.
+    """Mean speed of the joints at each frame, the root's travel included, in the clip's unit a second."""
+    return joint_speed(clip.pose_3d + clip.root[:, None], clip.fps)
+
+
+def joint_speed(positions: Float[Tensor, "frames joints 3"], fps: float) -> Float[Tensor, " frames"]:
+    """Mean speed of joints at each frame, in the positions' unit a second.
 
     By central differences, one-sided at both ends; 0 for a single frame.
     """
-    position = clip.pose_3d + clip.root[:, None]
-    if len(position) < 2:
-        return position.new_zeros(len(position))
-    (velocity,) = torch.gradient(position, dim=0)
-    return velocity.norm(dim=-1).mean(dim=-1) * clip.fps
+    if len(positions) < 2:
+        return positions.new_zeros(len(positions))
+    (velocity,) = torch.gradient(positions, dim=0)
+    return velocity.norm(dim=-1).mean(dim=-1) * fps
 
 
 def draw_frames(

@@ -99,3 +99,14 @@ class ComparisonResult:
     def run(self) -> str:
         """How the models were run."""
         return self.mode or ("compiled" if self.compiled else "eager")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """An evaluation of one data set by one protocol.
+
+    Attributes:
+        rows: A comparison for each model and each way to sample.
+    """
+
+    rows: list[ComparisonResult]

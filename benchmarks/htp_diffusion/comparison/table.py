@@ -5,7 +5,7 @@ from htp_diffusion.comparison.result import ComparisonResult, ModelResult
 from htp_diffusion.data.protocol import EVERY_FRAME
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS
-from htp_diffusion.speed.measure import SpeedUp
+from htp_diffusion.speed.measure import speed_up_notes
 from htp_modules.config import resolve_frames
 
 _GIGA, _MEGA, _MEBIBYTE = 1e9, 1e6, 2**20
@@ -27,7 +27,7 @@ def comparison_table(result: ComparisonResult) -> Table:
     rows += [
         (f"velocity error, mm/frame: {default}", [_error(model, default, "mpjve") for model in models]),
         ("frames/s", [_shown(model.frames_per_second, ",.1f") for model in models]),
-        (f"times as fast as {models[0].name}", ["1", *(_speed_up(model.speed_up) for model in models[1:])]),
+        (f"times as fast as {models[0].name}", ["1", *(_speed_up(model) for model in models[1:])]),
         ("GMACs/frame, THOP", [_shown(model.thop_macs_per_frame, ".4g", _GIGA) for model in models]),
         ("GMACs/frame, in full", [_shown(model.true_macs_per_frame, ".4g", _GIGA) for model in models]),
         ("parameters, M", [_shown(model.params, ".3f", _MEGA) for model in models]),
@@ -75,6 +75,9 @@ def _notes(result: ComparisonResult) -> list[str]:
         eta_note(sampling.eta),
         f"Speed: sampling alone, models in turn on each of {len(models[0].seconds)} batches of "
         f"{sampling.batch_size} windows; medians [quartiles].",
+        *speed_up_notes(
+            [model.speed_up for model in models if model.speed_up is not None], len(models[0].seconds)
+        ),
         f"MACs: {sampling.passes} passes a window / {result.window_frames} frames; in full: attention and "
         "bare products too, which THOP does not see.",
         "Peak memory: of sampling one batch, weights left out.",
@@ -118,8 +121,8 @@ def _error(model: ModelResult, way: str, name: str) -> str:
     return _shown(getattr(model.scores.over_frames[way], name), ".2f")
 
 
-def _speed_up(ratio: SpeedUp | None) -> str:
-    return "-" if ratio is None else f"{ratio.paired:.2f} [{ratio.paired_low:.2f}, {ratio.paired_high:.2f}]"
+def _speed_up(model: ModelResult) -> str:
+    return "-" if model.speed_up is None else model.speed_up.told(len(model.seconds))
 
 
 def _shown(value: float | None, spec: str, unit: float = 1) -> str:

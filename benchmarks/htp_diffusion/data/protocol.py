@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.base.command import by_default
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Tail, Windows, cut
-from htp_diffusion.data.window_batches import first_windows
+from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.pose.layout import Layout
 
 ProtocolName = Literal["every-frame", "d3dp", "motionbert", "paper"]
@@ -211,6 +211,15 @@ class Selection:
     actions: Annotated[tuple[str, ...], by_default("all", "ACTION")] = ()
     every: int = 1
     max_windows: Annotated[int | None, by_default("all", "INT")] = None
+
+    def check(self) -> None:
+        """Check what can be checked without a data set.
+
+        Raises:
+            BenchmarkError: A number out of range.
+        """
+        at_least(self, 1, "every")
+        check_limit(self.max_windows)
 
     def cut(self, found: ClipSet, num_frames: int) -> CutSet:
         """Cut what is scored of a data set into windows of so many frames. Raises as ``cut_clips``."""

@@ -1,5 +1,6 @@
 """What a benchmark scores: motion that was not trained on, seen by four virtual cameras."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ import torch
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.npz import read_npz
-from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN, cmu_split
+from htp_diffusion.data.formats.units import Unit
+from htp_diffusion.data.mocap.cmu import CMU_TEST, cmu_split
 from htp_diffusion.data.motion import Clip, Motion, view
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.pose.cameras import virtual_cameras
@@ -42,23 +44,35 @@ def embedded_set(num_frames: int) -> EvaluationSet:
     return _seen(motions, f"embedded synthetic motion (seed {EVALUATION_SEED})", cameras=2)
 
 
-def file_set(path: str | os.PathLike[str], fps: float = 60.0) -> EvaluationSet:
-    """The test split of the CMU clips if the file holds these 28 clips, otherwise every clip of the file.
+def check_fps(fps: float) -> None:
+    """Check a frame rate.
+
+    Raises:
+        BenchmarkError: It is not a number above 0.
+    """
+    if not 0 < fps < math.inf:
+        raise BenchmarkError(f"fps expects a frame rate above 0, got {fps:g}")
+
+
+def file_set(path: str | os.PathLike[str], fps: float = 60.0, unit: Unit = "metres") -> EvaluationSet:
+    """The CMU test clips if the file holds any of them, otherwise every clip of the file.
 
     Args:
         path: A data_3d_*.npz.
         fps: Its frame rate.
+        unit: Its unit.
 
     Raises:
         BenchmarkError: As ``read_npz``, or a frame rate that is not positive.
     """
-    if not fps > 0:
-        raise BenchmarkError(f"fps expects a frame rate above 0, got {fps:g}")
-    motions = read_npz(os.fspath(path), fps)
+    check_fps(fps)
+    motions = read_npz(os.fspath(path), fps, unit)
     name = os.path.basename(path)
-    if {motion.name for motion in motions} == set(CMU_TRAIN + CMU_TEST):
-        return _seen(cmu_split(motions)[1], f"{name}, the fixed CMU test split")
-    return _seen(motions, f"{name}, every clip (not the 28 CMU clips, so no fixed split)")
+    test = cmu_split(motions)[1]
+    if not test:
+        return _seen(motions, f"{name}, every clip (none of the CMU test clips, so no fixed split)")
+    part = "" if len(test) == len(CMU_TEST) else f"{len(test)} of the {len(CMU_TEST)} clips of "
+    return _seen(test, f"{name}, {part}the fixed CMU test split")
 
 
 def virtual_views(

@@ -77,16 +77,25 @@ class Scorer(Generic[Score]):
             self._waiting = [waiting[mine:]]
 
 
+def check_limit(max_windows: int | None) -> None:
+    """Check a limit on the number of windows.
+
+    Raises:
+        BenchmarkError: It is below 1.
+    """
+    if max_windows is not None and max_windows < 1:
+        raise BenchmarkError(f"max windows expects at least 1, got {max_windows}")
+
+
 def first_windows(clips: Sequence[Windows], limit: int | None) -> list[Windows]:
     """The clips' first windows, at most ``limit`` in all; the clip where the limit falls is cut short.
 
     Raises:
         BenchmarkError: A limit below 1.
     """
+    check_limit(limit)
     if limit is None:
         return list(clips)
-    if limit < 1:
-        raise BenchmarkError(f"max windows expects at least 1, got {limit}")
     taken: list[Windows] = []
     for clip in clips:
         if limit <= 0:

@@ -15,7 +15,7 @@ eta 0.
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -48,7 +48,7 @@ def sample(
     steps: int = 1,
     hypotheses: int = 1,
     eta: float = 1.0,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Float[Tensor, "batch hyps frames joints 3"]:
@@ -75,7 +75,7 @@ def sample_steps(
     steps: int = 1,
     hypotheses: int = 1,
     eta: float = 1.0,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Iterator[Float[Tensor, "batch hyps frames joints 3"]]:
@@ -92,8 +92,8 @@ def sample_steps(
         hypotheses: Samples H for each sequence.
         eta: Share of the noise put back at each step: 0 is deterministic once the first noise is drawn, 1 is
             D3DP's code.
-        generator: Source of the noise, drawn on the generator's own device; the default one of the poses'
-            device if None.
+        generator: Source of the noise, drawn on the generator's own device: of all sequences, or one of each,
+            whose noise then does not depend on the others; the default one of the poses' device if None.
         dtype: Of the poses.
         device: Of the poses.
 
@@ -108,11 +108,17 @@ def sample_steps(
     if not 0 <= eta <= 1:
         raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {eta}")
     batch, frames, joints = shape
-    source = device if generator is None else generator.device
 
     def draw() -> Tensor:
-        folded = (batch * hypotheses, frames, joints, 3)
-        return torch.randn(folded, generator=generator, dtype=dtype, device=source).to(device)
+        if isinstance(generator, Sequence):
+            return torch.cat([draw_of(hypotheses, own) for own in generator])
+        return draw_of(batch * hypotheses, generator)
+
+    def draw_of(number: int, generator: torch.Generator | None) -> Tensor:
+        source = device if generator is None else generator.device
+        return torch.randn((number, frames, joints, 3), generator=generator, dtype=dtype, device=source).to(
+            device
+        )
 
     noisy = draw()
     for timestep, next_timestep in schedule.ddim_timesteps(steps):

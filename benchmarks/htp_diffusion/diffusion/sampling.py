@@ -22,7 +22,8 @@ from htp_diffusion.pose.layout import H36M_17, Layout
 
 GIBIBYTE = 2**30
 _HXK = re.compile(r"([1-9]\d*)x([1-9]\d*)")
-_SEED_STRIDE = 2**20  # more batches than any run has, so that two seeds never share a batch's noise
+_SEED_STRIDE = 2**20  # more windows than any run has, so that two seeds never share a window's noise
+_SEEDS = 2**40  # so that a seed and a window together are a seed of PyTorch's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,9 @@ class Sampling:
         seed: Of the noise.
         batch_size: Windows in one call.
         max_batch: Most sequences (windows x hypotheses x flip) in one call of the denoiser; None for all.
+
+    Raises:
+        BenchmarkError: A number out of range.
     """
 
     hypotheses: int
@@ -46,6 +50,16 @@ class Sampling:
     seed: int
     batch_size: int
     max_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.hypotheses) < 1:
+            raise BenchmarkError(
+                f"batch size and hypotheses expect at least 1, got {self.batch_size} and {self.hypotheses}"
+            )
+        cosine_schedule().ddim_timesteps(self.steps)
+        if not 0 <= self.eta <= 1:
+            raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {self.eta}")
+        check_seed(self.seed)
 
     @property
     def label(self) -> str:
@@ -71,7 +85,10 @@ class Sampling:
         layout: Layout = H36M_17,
         early: Network | None = None,
     ) -> Float[Tensor, "windows hyps frames joints 3"]:
-        """Sample one batch; every network sees the same noise for the same number of the batch.
+        """Sample one batch: the windows from number ``batch`` times the batch size on.
+
+        The noise of a window depends on the seed and the window's number alone: it is the same for every
+        network and in batches of any size.
 
         ``layout`` says which joints change places in the mirrored input; ``early`` predicts at every step but
         the last, ``network`` if None.
@@ -89,6 +106,7 @@ class Sampling:
             last_timestep, _ = schedule.ddim_timesteps(self.steps)[-1]
             denoise = cheaper_early(denoiser(early), denoise, last_timestep)
         sequences, frames, joints, _ = pose_2d.shape
+        first = self.seed * _SEED_STRIDE + batch * self.batch_size
         return sample(
             denoise,
             (sequences, frames, joints),
@@ -96,7 +114,9 @@ class Sampling:
             steps=self.steps,
             hypotheses=self.hypotheses,
             eta=self.eta,
-            generator=torch.Generator(pose_2d.device).manual_seed(self.seed * _SEED_STRIDE + batch),
+            generator=[
+                torch.Generator(pose_2d.device).manual_seed(first + number) for number in range(sequences)
+            ],
             dtype=pose_2d.dtype,
             device=pose_2d.device,
         )
@@ -123,7 +143,12 @@ class DrawOptions:
     seed: int = 0
 
     def of(self, hypotheses: int, steps: int) -> Sampling:
-        """How to sample so many hypotheses in so many steps."""
+        """How to sample so many hypotheses in so many steps.
+
+        Raises:
+            BenchmarkError: A number out of range.
+        """
+        check_budget(self.memory_budget)
         return Sampling(
             hypotheses=hypotheses,
             steps=steps,
@@ -187,6 +212,26 @@ class SweepOptions(DrawOptions):
         return [self.of(hypotheses, steps) for hypotheses, steps in pairs]
 
 
+def check_seed(seed: int) -> None:
+    """Check a seed.
+
+    Raises:
+        BenchmarkError: It is negative or too large.
+    """
+    if not 0 <= seed < _SEEDS:
+        raise BenchmarkError(f"seed expects 0 to {_SEEDS - 1}, got {seed}")
+
+
+def check_budget(memory_budget: float | None) -> None:
+    """Check a budget of memory, GiB.
+
+    Raises:
+        BenchmarkError: It is not positive.
+    """
+    if memory_budget is not None and not memory_budget > 0:
+        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
+
+
 def read_hxk(text: str, expected: str) -> tuple[int, int]:
     """H and K of a text as 20x10.
 
@@ -216,13 +261,8 @@ def fit_sampling(
         device: Where.
 
     Raises:
-        BenchmarkError: No window or hypothesis in a batch, or a budget that is not positive.
+        BenchmarkError: A budget that is not positive.
     """
-    if min(sampling.batch_size, sampling.hypotheses) < 1:
-        raise BenchmarkError(
-            "batch size and hypotheses expect at least 1, "
-            f"got {sampling.batch_size} and {sampling.hypotheses}"
-        )
     batch_size = min(sampling.batch_size, count)
     sequences = batch_size * sampling.hypotheses * (2 if sampling.flip else 1)
     return replace(
@@ -249,8 +289,7 @@ def even_max_batch(
     Raises:
         BenchmarkError: A budget that is not positive.
     """
-    if memory_budget is not None and not memory_budget > 0:
-        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
+    check_budget(memory_budget)
     if memory_budget is None:
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * GIBIBYTE
         budget = free // 2

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
@@ -24,6 +25,9 @@ from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.models.weights import Weights, names_of, weights_in
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
+from htp_modules.errors import HTPError
+
+_LARGER = 4  # times as many parameters as tensors hold: a model of a damaged file, which is not even built
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,15 +196,31 @@ def load_denoiser(
         space.require(checkpoint.pose_space, str(path))
     if not tensors:
         raise BenchmarkError(f"{path} holds no {weights} weights: it is a published checkpoint")
-    denoiser = checkpoint.build()
+    denoiser = _built(checkpoint, tensors, path)
     convolution = tensors.get("Spatial_patch_to_embedding.convolution.weight")
     if convolution is not None and convolution.shape[1] != denoiser.in_channels:
         raise BenchmarkError(
-            f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as before version 0.2; "
-            "it cannot be converted, train it again"
+            f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as it did in the first "
+            "checkpoints; it cannot be converted, train it again"
         )
     try:
         denoiser.load_state_dict(tensors)
     except RuntimeError as error:
         raise BenchmarkError(f"the weights of {path} do not fit its model: {error}") from error
     return checkpoint, denoiser.eval()
+
+
+def _built(
+    checkpoint: Checkpoint, tensors: dict[str, Tensor], path: str | os.PathLike[str]
+) -> D3DPDenoiser | Lifter:
+    """The model that the JSON file states, once its size is known to be that of the tensors."""
+    try:
+        with torch.device("meta"):
+            stated = sum(value.numel() for value in checkpoint.build().parameters())
+        if stated > _LARGER * sum(value.numel() for value in tensors.values()):
+            raise BenchmarkError(
+                f"the weights of {path} do not fit its model: it states {stated:,} parameters"
+            )
+        return checkpoint.build()
+    except (HTPError, ArithmeticError, RuntimeError, TypeError, MemoryError) as error:
+        raise BenchmarkError(f"{path} states a model that cannot be built: {error}") from error

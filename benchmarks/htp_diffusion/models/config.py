@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.lifter import HTPLifter, Lifter
@@ -37,6 +38,19 @@ class DenoiserConfig:
     def prunes(self) -> bool:
         """Whether HTP is in it."""
         return self.kind in ("htp", "htp-mixste")
+
+    def check_layers(self) -> "DenoiserConfig":
+        """This config, if it has the pairs of blocks that HTP needs; HTP itself would tell at the first call.
+
+        Raises:
+            BenchmarkError: It has fewer.
+        """
+        needed = 1 + (self.htp.num_sft_layers if self.htp is not None else 0)
+        if self.depth < needed:
+            raise BenchmarkError(
+                f"num_sft_layers={needed - 1} needs at least {needed} pairs of blocks, got {self.depth}"
+            )
+        return self
 
     def build(self) -> D3DPDenoiser | Lifter:
         """The denoiser, freshly initialised."""

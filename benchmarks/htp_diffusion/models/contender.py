@@ -47,11 +47,12 @@ class Pruning:
 
         Raises:
             HTPError: A value out of range.
+            BenchmarkError: More layers than the denoiser has.
         """
         if config.htp is None:
             return config
         changes = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(config, htp=replace(config.htp, **changes))
+        return replace(config, htp=replace(config.htp, **changes)).check_layers()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

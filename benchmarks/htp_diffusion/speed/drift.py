@@ -66,8 +66,9 @@ def measure_drift(
     steps: int,
     max_windows: int | None = None,
     memory_budget: float | None = None,
+    contenders: Sequence[Contender] | None = None,
 ) -> list[Drift]:
-    """Sample the embedded motion with the shipped checkpoints in each fast mode and in float32.
+    """Sample the embedded motion with trained models in each fast mode and in float32.
 
     Args:
         fast: Precisions and modes to compare with float32, eager.
@@ -76,11 +77,13 @@ def measure_drift(
         steps: K.
         max_windows: Take only so many windows.
         memory_budget: GiB for the activations of one call of a denoiser.
+        contenders: The models, of one length; None for the shipped ones.
 
     Raises:
         BenchmarkError: A mode or precision that there is not here, or a checkpoint that is missing.
     """
-    contenders = trained_contenders(CHECKPOINTS, "small", _KINDS, Pruning())
+    if contenders is None:
+        contenders = trained_contenders(CHECKPOINTS, "small", _KINDS, Pruning())
     num_frames = contenders[0].config.num_frames
     clips = first_windows([windows(clip, num_frames) for clip in embedded_set(num_frames).clips], max_windows)
     count = sum(len(clip.start) for clip in clips)

@@ -11,6 +11,10 @@ import torch
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.speed.live_memory import peak_live_bytes
 
+NOT_MEASURABLE = "not measurable"
+_MOST_SPREAD = 1.5  # of the upper quartile of the rounds over the lower; calm rounds are within 1.1
+_QUARTERS = 3  # rounds that it takes for quartiles to say more than the least and the largest do
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -66,13 +70,27 @@ class SpeedUp:
         of_medians: The slow case's median over the fast one's.
         paired: Median over the rounds of the ratio within one round: what drifts slowly, as a warming
             processor does, falls out of it.
-        paired_low, paired_high: Quartiles of the rounds' ratios.
+        paired_low, paired_high: Quartiles of the rounds' ratios; of two, least and largest.
     """
 
     of_medians: float
     paired: float
     paired_low: float
     paired_high: float
+
+    def is_measurable(self, rounds: int) -> bool:
+        """Whether so many rounds agree so far that their median says something; a single one does not."""
+        return rounds > 1 and self.paired_high <= _MOST_SPREAD * self.paired_low
+
+    def cell(self, rounds: int) -> float | str:
+        """The median for a column of numbers."""
+        return self.paired if self.is_measurable(rounds) else NOT_MEASURABLE
+
+    def told(self, rounds: int) -> str:
+        """The median and the spread, or the spread alone."""
+        if self.is_measurable(rounds):
+            return f"{self.paired:.2f} [{self.paired_low:.2f}, {self.paired_high:.2f}]"
+        return NOT_MEASURABLE + (f" [{self.paired_low:.2g}, {self.paired_high:.2g}]" if rounds > 1 else "")
 
 
 def synchronise(device: torch.device | str) -> None:
@@ -174,8 +192,23 @@ def speed_up(slow: Timing, fast: Timing) -> SpeedUp:
     if min(fast.samples) == 0:
         raise BenchmarkError("expected times above 0: the case is too short for the clock")
     ratios = [base / other for base, other in zip(slow.samples, fast.samples, strict=True)]
-    low, high = _quartiles(ratios)
+    low, high = _quartiles(ratios) if len(ratios) >= _QUARTERS else (min(ratios), max(ratios))
     return SpeedUp(slow.median / fast.median, statistics.median(ratios), low, high)
+
+
+def told_speed_up(median: float, low: float, high: float) -> str:
+    """A ratio of several rounds and its quartiles, as a table of a study has them."""
+    return SpeedUp(of_medians=median, paired=median, paired_low=low, paired_high=high).told(_QUARTERS)
+
+
+def speed_up_notes(ratios: Iterable[SpeedUp], rounds: int) -> list[str]:
+    """What is told below a table in which a ratio is not measurable; nothing otherwise."""
+    if all(ratio.is_measurable(rounds) for ratio in ratios):
+        return []
+    return [
+        f"{NOT_MEASURABLE}: a single round, or quartiles of the rounds over {_MOST_SPREAD:g} times apart; "
+        "take more rounds, a larger model or a quieter machine."
+    ]
 
 
 def peak_memory(function: Callable[[], Any], device: torch.device | str = "cpu") -> int | None:

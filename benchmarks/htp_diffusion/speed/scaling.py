@@ -17,19 +17,24 @@ from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Cell, Column, Table
 from htp_diffusion.speed.measure import Timing
 
-Axis = Literal["T", "H", "K"]
+Axis = Literal["T", "B", "H", "K"]
 
 _MILLI = 1e-3
 _COLOURS = ("#d1495b", "#4c6a92")
-_WORDS: dict[Axis, str] = {"T": "frames T, one pass", "H": "hypotheses H, K=1", "K": "steps K, H=1"}
+_WORDS: dict[Axis, str] = {
+    "T": "frames T, one pass",
+    "B": "clips B, one pass",
+    "H": "hypotheses H, K=1",
+    "K": "steps K, H=1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A model at one length, number of hypotheses or number of steps.
+    """A model at one length, number of clips, of hypotheses or of steps.
 
     Attributes:
-        value: T, H or K.
+        value: T, B, H or K.
         seconds: Wall-clock of each round.
         true_gmacs: Every matrix product of a round counted, G.
     """
@@ -50,7 +55,7 @@ class Curve:
 
     Attributes:
         model: The model.
-        axis: What grows: T of one pass, H at K=1, or K at H=1.
+        axis: What grows: T of one pass, B clips in it, H at K=1, or K at H=1.
         points: Its points.
     """
 
@@ -123,13 +128,14 @@ def scaling_table(result: ScalingResult) -> Table:
         first = curve.points[0]
         for point in curve.points:
             frames = point.value if curve.axis == "T" else result.sampling_frames
+            clips = point.value if curve.axis == "B" else result.batch
             median = point.timing.median
             cells = (
                 curve.model,
                 f"{curve.axis}={point.value}",
                 median / _MILLI,
                 point.timing.iqr / _MILLI,
-                result.batch * frames / median,
+                clips * frames / median,
                 point.value / first.value,
                 median / first.timing.median,
                 point.true_gmacs / first.true_gmacs,
@@ -137,7 +143,7 @@ def scaling_table(result: ScalingResult) -> Table:
             rows.append(cells)
     threads = result.provenance.threads
     return Table(
-        title=f"Cost over T, H and K: batch {result.batch}, D={result.dim}, {result.precision}, "
+        title=f"Cost over {_listed(result)}: batch {result.batch}, D={result.dim}, {result.precision}, "
         f"{result.mode}, {result.device}, {threads} thread{'' if threads == 1 else 's'}",
         columns=(
             Column("model"),
@@ -194,6 +200,12 @@ def draw_scaling(path: str | os.PathLike[str], result: ScalingResult) -> None:
         panel.legend(frameon=False, fontsize="small")
     figure.suptitle("Time; dotted: in proportion", fontsize="medium")
     save_png(figure, path)
+
+
+def _listed(result: ScalingResult) -> str:
+    """The axes, in words."""
+    *first, last = dict.fromkeys(curve.axis for curve in result.curves)
+    return f"{', '.join(first)} and {last}"
 
 
 def _kept(num_keep: int | float) -> str:

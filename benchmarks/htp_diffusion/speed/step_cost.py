@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.speed.measure import SpeedUp
+from htp_diffusion.speed.measure import SpeedUp, speed_up_notes
 from htp_modules.config import resolve_frames
 
 _MEBIBYTE = 2**20
@@ -69,7 +69,7 @@ def step_table(result: TrainingCost) -> Table:
             model.model,
             model.median,
             model.iqr,
-            model.speed_up.paired,
+            model.speed_up.cell(len(model.seconds)),
             f"{model.speed_up.paired_low:.2f} to {model.speed_up.paired_high:.2f}",
             baseline.true_gmacs / model.true_gmacs,
             None if model.peak_memory is None else model.peak_memory / _MEBIBYTE,
@@ -95,6 +95,7 @@ def step_table(result: TrainingCost) -> Table:
         ),
         rows=tuple(rows),
         notes=(
+            *speed_up_notes([model.speed_up for model in result.models], len(baseline.seconds)),
             f"{len(baseline.seconds)} rounds, the models in turn in each; ratios are medians over rounds.",
             "A step: forward, backward, clipping, AdamW, on a batch that is there. MACs: of a forward pass, "
             "every matrix product, attention included.",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from htp_diffusion.base.tables import Cell, Column, Table
 from htp_diffusion.speed.lineup import HOST_NAMES
+from htp_diffusion.speed.measure import speed_up_notes
 from htp_diffusion.speed.result import Group, Row, ThroughputResult
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 
@@ -32,7 +33,7 @@ def throughput_table(result: ThroughputResult) -> Table:
                 timing.iqr / _MILLI,
                 frames / timing.median,
                 group.batch / timing.median,
-                row.speed_up.paired,
+                row.speed_up.cell(len(row.seconds)),
                 f"{row.speed_up.paired_low:.2f} to {row.speed_up.paired_high:.2f}",
                 group.plain(row.host).true_gmacs / row.true_gmacs,
                 *((_over_first_way(result, group, row),) if several else ()),
@@ -209,8 +210,11 @@ def _notes(result: ThroughputResult) -> list[str]:
     rows = [row for group in result.groups for row in group.rows]
     fused = max(row.fused_difference or 0.0 for row in rows)
     setting = _Setting(result.groups)
+    rounds = len(rows[0].seconds)
     notes = [
-        f"{len(rows[0].seconds)} rounds, a group's models in turn in each; ratios are medians over rounds.",
+        *speed_up_notes([row.speed_up for row in rows], rounds),
+        f"{rounds} {'round' if rounds == 1 else 'rounds'}, a group's models in turn in each; "
+        "ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
         f"Checked before: fused and written-out attention agree in float64 (to {fused:.0e}). Max relative "
         "error: the largest difference in the row's precision and mode over the largest output, the same "
@@ -230,7 +234,7 @@ def _notes(result: ThroughputResult) -> list[str]:
         for group in result.groups
         for row in group.rows
         if row.fused_difference is not None and row.model != HOST_NAMES[row.host]
-        if row.speed_up.paired < _EVEN
+        if row.speed_up.is_measurable(len(row.seconds)) and row.speed_up.paired < _EVEN
     ]
     if losses:
         notes.append(f"Pruning does not pay in: {'; '.join(losses)}.")

@@ -12,6 +12,7 @@ from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.speed.measure import told_speed_up
 from htp_diffusion.studies.paper_rows import TABLES, Recipe, TableName
 from htp_diffusion.studies.seeds_table import mean_and_deviation
 
@@ -168,7 +169,7 @@ def _table(result: AblationResult, name: TableName) -> Table:
                 row.paper_gmacs,
                 row.true_gmacs,
                 row.true_mmacs_per_frame,
-                f"{row.speed_up:.2f} [{row.speed_up_low:.2f}, {row.speed_up_high:.2f}]",
+                told_speed_up(row.speed_up, row.speed_up_low, row.speed_up_high),
                 mean_and_deviation(row.final_losses),
             )
         )

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.speed.measure import told_speed_up
 
 Treatment = Literal["plain", "interpolate", "interpolate, tuned", "cross_attention, tuned", "plain, tuned"]
 
@@ -79,7 +80,7 @@ def patched_table(study: PatchedStudy) -> Table:
             row.p_mpjpe,
             row.mpjve,
             row.gmacs,
-            f"{row.speed_up:.2f} [{row.speed_up_low:.2f}, {row.speed_up_high:.2f}]",
+            told_speed_up(row.speed_up, row.speed_up_low, row.speed_up_high),
         )
         for row in study.rows
     ]

@@ -14,15 +14,11 @@ from torch import Tensor
 
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_denoiser,
-    save_checkpoint,
-)
+from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.variants import Variant, VariantConfig
@@ -150,8 +146,8 @@ class Fleet:
             key = (*kind, member.seed, member.tilt)
             if key not in self._lanes:
                 self._lanes[key] = _Lane(sources[kind], member.seed, member.tilt)
-            model = member.build().to(device)
-            self.learners.append(Learner(model, preset, self._lanes[key].room, self._rate, precision))
+            room = self._lanes[key].room
+            self.learners.append(Learner(member.build().to(device), preset, room, self._rate, precision))
         self._beside = SideBySide(device, len(members))
         self.step = 0
         self.losses: Tensor = torch.zeros(len(members), 0)
@@ -192,7 +188,24 @@ class Fleet:
 
         Returns:
             Whether the run is at its end.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C, once the checkpoints are written.
         """
+        with held_interrupts() as interrupted:
+            self._run(steps, save_every, deadline, progress, interrupted)
+            if interrupted() and self.step < steps:
+                raise KeyboardInterrupt(f"saved at step {self.step}; the same command goes on from there")
+        return self.step >= steps
+
+    def _run(
+        self,
+        steps: int,
+        save_every: float,
+        deadline: float | None,
+        progress: Callable[[int, float], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
         losses = torch.zeros(len(self.members), steps, device=self.device)
         losses[:, : self.step] = self.losses[:, : self.step].to(self.device)
         self.losses = losses
@@ -208,13 +221,12 @@ class Fleet:
             if now - told > 1.0:
                 progress(self.step, float(self.losses[:, self.step - 1].mean()) * MILLIMETRES)
                 told = now
-            if deadline is not None and time.monotonic() > deadline:
+            if interrupted() or (deadline is not None and time.monotonic() > deadline):
                 break
             if now - saved > save_every:
                 self.save(steps)
                 saved = time.monotonic()
         self.save(steps)
-        return self.step >= steps
 
     def save(self, steps: int) -> None:
         """Write every member's checkpoint.

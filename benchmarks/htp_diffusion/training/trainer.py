@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
 from htp_diffusion.models.checkpoint import Checkpoint, Evaluation, load_checkpoint, save_checkpoint
@@ -140,6 +141,8 @@ class Trainer:
     def run(self, save_every: int = 100, scalars: AddScalar | None = None) -> Iterator[tuple[int, float]]:
         """Train to the end, saving every ``save_every`` steps, after each evaluation and at the last step.
 
+        Ctrl-C (in any of the processes) ends the run after the step that is being computed, and saves it.
+
         Args:
             save_every: Steps between checkpoints.
             scalars: Told each step's loss, learning rate, gradient norm and pace, and errors held out.
@@ -150,22 +153,30 @@ class Trainer:
         Raises:
             BenchmarkError: The loss is no longer finite, or a checkpoint cannot be written; the last good
                 checkpoint stays as it is.
+            KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
         """
-        steps, self._scalars = self.checkpoint.steps, scalars
+        self._scalars = scalars
+        with held_interrupts() as interrupted:
+            yield from self._run(save_every, interrupted)
+
+    def _run(self, save_every: int, interrupted: Callable[[], bool]) -> Iterator[tuple[int, float]]:
+        steps = self.checkpoint.steps
         self.wrapped.train()
         started = time.perf_counter()
         for step, drawn, drawing in drawn_ahead(self._draw, range(self.checkpoint.step, steps)):
             waited = time.perf_counter()
-            loss = self._step(step, drawn)
+            loss, stop = self._step(step, drawn, interrupted)
             ended, done = time.perf_counter(), step + 1
             windows, seconds = self.source.batch_size, ended - started
             self.pace.count(windows, seconds=seconds, drawing=drawing, waiting=waited - started)
             self._note("windows per second", windows / seconds, done)
             self._stretch.append(loss)
             due = self.evaluate_every and (done % self.evaluate_every == 0 or done == steps)
-            if due or done % save_every == 0 or done == steps:
+            if due or stop or done % save_every == 0 or done == steps:
                 self.save(done, evaluate=bool(due))
             yield done, loss
+            if stop and done < steps:
+                raise KeyboardInterrupt(f"saved at step {done}; the same command goes on from there")
             started = time.perf_counter()
 
     def save(self, step: int, *, evaluate: bool = False) -> None:
@@ -203,7 +214,8 @@ class Trainer:
         depth_seed = int(torch.randint(2**31, (), generator=generator))
         return _Drawn(depth_seed, add_noise(self.source.draw(generator), self.schedule, generator))
 
-    def _step(self, step: int, drawn: _Drawn) -> float:
+    def _step(self, step: int, drawn: _Drawn, interrupted: Callable[[], bool]) -> tuple[float, bool]:
+        """One step: its loss, and whether a process was interrupted, of which all learn in the same step."""
         preset, accelerator = self.checkpoint.preset, self.accelerator
         torch.manual_seed(drawn.depth_seed + accelerator.process_index)  # stochastic depth draws globally
         rate = learning_rate(preset, step, self.source.steps_per_epoch)
@@ -220,7 +232,9 @@ class Trainer:
                     loss = denoising_loss(self.wrapped, part.to(accelerator.device)) / accumulate
                 accelerator.backward(loss)
             total += loss.detach()
-        value = float(cast(Tensor, accelerator.reduce(total, "mean"))) * MILLIMETRES
+        asked = total.new_tensor(float(interrupted()))
+        mean, stop = cast(Tensor, accelerator.reduce(torch.stack((total, asked)), "mean")).tolist()
+        value = mean * MILLIMETRES
         if not math.isfinite(value):
             raise BenchmarkError(
                 f"the loss is {value} at step {step + 1}; the last good checkpoint is step "
@@ -234,7 +248,7 @@ class Trainer:
         self._note("learning rate", rate, step + 1)
         if self._scalars is not None:
             self._note("gradient norm", float(cast(Tensor, norm)), step + 1)
-        return value
+        return value, stop > 0
 
     def _note(self, name: str, value: float, step: int) -> None:
         if self._scalars is not None and self.is_main:

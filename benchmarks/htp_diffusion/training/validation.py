@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.cmu import cmu_name
 from htp_diffusion.data.motion import Clip, Windows, windows
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.scoring.clip_scores import weighted_mean
@@ -36,7 +37,9 @@ def held_out(recordings: Sequence[str]) -> set[str]:
     """
     if len(recordings) < 2:
         raise BenchmarkError(f"holding out clips needs at least 2 recordings, got {len(recordings)}")
-    return set(CMU_VALIDATION if set(CMU_VALIDATION) <= set(recordings) else recordings[1::_EVERY])
+    known = {name for name in recordings if cmu_name(name) in CMU_VALIDATION}
+    complete = {cmu_name(name) for name in known} == set(CMU_VALIDATION)
+    return known if complete else set(recordings[1::_EVERY])
 
 
 def one_view_each(clips: Sequence[Clip]) -> list[Clip]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+import evaluate
 import measure
 import study
 from htp_diffusion.base import command
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.speed.commands import scaling, throughput, training
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
@@ -74,6 +76,42 @@ def test_an_unknown_subcommand_or_option_is_refused(arguments, capsys):
         told([], arguments)
     assert left.value.code == 2
     assert "--help" in capsys.readouterr().err
+
+
+def test_an_invalid_choice_lists_the_choices_and_no_none(capsys):
+    with pytest.raises(SystemExit):
+        command.run_command(print, evaluate.Options, ["a.json", "--dataset", "foo"])
+    told = capsys.readouterr().err
+    assert "motionbert" in told
+    assert "None" not in told
+
+
+@dataclass(frozen=True)
+class Counts:
+    repeats: int = 0
+    sizes: tuple[int, ...] = (2, 0)
+    threads: int | None = None
+
+
+def test_numbers_that_are_too_small_are_named():
+    command.at_least(Counts(), 0, "repeats", "sizes", "threads")
+    with pytest.raises(BenchmarkError, match="repeats expects at least 1, got 0"):
+        command.at_least(Counts(), 1, "threads", "repeats")
+    with pytest.raises(BenchmarkError, match="sizes expects at least 1, got 0"):
+        command.at_least(Counts(), 1, "sizes")
+
+
+@pytest.mark.parametrize("name", measure.COMMANDS)
+@pytest.mark.parametrize(
+    ("option", "value"), [("--repeats", "0"), ("--warmup", "-1"), ("--threads", "0"), ("--precision", "tf32")]
+)
+def test_measuring_checks_its_options_before_anything_is_built(name, option, value, capsys, monkeypatch):
+    for module in (throughput, scaling, training):
+        monkeypatch.setattr(module, "torch", None)  # nothing is computed
+    with pytest.raises(SystemExit) as left:
+        command.run_subcommands(measure.COMMANDS, [name, option, value, "--device", "cpu"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 @pytest.mark.parametrize("commands", [measure.COMMANDS, study.COMMANDS])

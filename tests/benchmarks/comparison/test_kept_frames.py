@@ -64,8 +64,9 @@ def test_retention_is_what_the_plain_half_keeps_at_the_last_step(max_batch):
     clip = windows(moving_clip(15, torch.ones(3)), 9)
     sampling = Sampling(hypotheses=4, steps=1, eta=1.0, flip=True, seed=3, batch_size=8, max_batch=max_batch)
     found = observe_retention(denoiser, clip, sampling)
-    # One step, by hand: the noise of batch 0, clamped; the plain windows, then the mirrored ones.
-    noise = torch.randn(2, 9, 17, 3, generator=torch.Generator().manual_seed(3 * 2**20)).clamp(-1.1, 1.1)
+    # One step, by hand: the noise of windows 0 and 1, clamped; the plain windows, then the mirrored ones.
+    sources = [torch.Generator().manual_seed(3 * 2**20 + window) for window in range(2)]
+    noise = torch.cat([torch.randn(1, 9, 17, 3, generator=source) for source in sources]).clamp(-1.1, 1.1)
     with record(denoiser) as seen, torch.no_grad():
         denoiser(
             torch.cat([clip.pose_2d, flip_pose(clip.pose_2d)]),

@@ -61,6 +61,26 @@ def test_bones_come_after_their_parents_in_metres(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("length 0.45", "length .45"),
+        ("length 0.45", "length 0.450000"),
+        ("length 0.45", "length 4.5e-1"),
+        ("length 0.45", "LENGTH 0.45"),
+        ("angle deg", "angle DEG"),
+        ("\n", "\r\n"),
+        ("# a comment", "\ufeff# a comment"),
+    ],
+)
+def test_units_and_lines_may_be_written_otherwise(tmp_path, old, new):
+    path = tmp_path / "a.asf"
+    path.write_bytes(ASF.replace(old, new).encode())
+    upper, lower = read_asf(path).bones
+    np.testing.assert_allclose(upper.offset, [2 / 0.45 * 0.0254, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(lower.offset, [3 / 0.45 * 0.0254, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("length 0.45", "length 1.0", r"line 6: unit length 1.0, expected the CMU database's length 0.45"),

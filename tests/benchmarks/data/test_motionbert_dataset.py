@@ -24,7 +24,7 @@ from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.comparison.comparison import compare
-from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.result import EvaluationResult
 from htp_diffusion.data import source
 from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, cut_set, protocol_named
@@ -190,7 +190,7 @@ def test_what_is_trained_on_the_file_is_scored_on_it(path, tmp_path, capsys, mon
     assert " mm" not in told
     out = ("--out", tmp_path / "out", "--hypotheses", 1, 2, "--steps", 1, "--protocol", "motionbert")
     run(evaluate, tmp_path / "run" / "last.json", *common, *out)
-    for result in read_json(tmp_path / "out" / "evaluation.json", list[ComparisonResult]):
+    for result in read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows:
         assert result.space == MOTIONBERT_IMAGE.to_json()
         assert set(MOTIONBERT_EXCLUDED) < set(result.protocol.excluded)
         [model] = result.models

@@ -46,7 +46,11 @@ class Rebuilt:
 
 
 def poses(frames=4, joints=17, dim=3, dtype="float32"):
-    return np.random.default_rng(frames).standard_normal((frames, joints, dim)).astype(dtype)
+    array = np.random.default_rng(frames).standard_normal((frames, joints, dim))
+    if dim == 3 and joints in (17, 32):  # thighs of 45 cm
+        for hip, knee in ((1, 2), (4, 5) if joints == 17 else (6, 7)):
+            array[:, knee] = array[:, hip] - [0.0, 0.0, 0.45]
+    return array.astype(dtype)
 
 
 def write(path, **arrays):

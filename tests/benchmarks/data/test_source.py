@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data import source
 from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN
 from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera
-from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN, cmu_action
+from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN, cmu_action, trained_among
 from htp_diffusion.data.source import Source
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.data.virtual_views import EVALUATION_SEED
@@ -117,10 +118,63 @@ def test_the_cmu_clips_have_the_actions_of_the_index(tmp_path):
     assert trained == [*CMU_TRAIN, "synthetic/walking_000"]
 
 
-def test_no_test_clip_is_trained_on_though_others_are_missing(tmp_path):
-    write_npz(tmp_path / "some.npz", [*CMU_TRAIN, CMU_TEST[0]])
-    with pytest.raises(BenchmarkError, match=f"missing {CMU_TEST[1]}"):
-        source.training_motions(Source(data=tmp_path / "some.npz"))
+@pytest.mark.parametrize(
+    "name", ["S01/01_05", "S001/01_05", "1/1_5", "CMU/01_05_poses", "subject one/001_005"]
+)
+def test_a_test_clip_is_known_by_its_trial_however_its_folder_is_called(tmp_path, name):
+    write_npz(tmp_path / "some.npz", [*CMU_TRAIN, name, "S86/86_01"])
+    asked = Source(data=tmp_path / "some.npz")
+    trained = [motion.name for motion in source.training_motions(asked, synthetic_clips=0)]
+    assert trained == [*CMU_TRAIN, "S86/86_01"]
+    found = source.test_clips(asked, 12)
+    assert {item.motion for item in found.clips} == {name}
+    assert {item.action for item in found.clips} == {"playground"}
+    assert "1 of the 7 clips of the fixed CMU test split" in found.description
+    assert trained_among([name], ["S01/01_05"]) == trained_among([name], ["01/01_05"]) == [name]
+
+
+def test_of_more_than_the_28_clips_everything_but_the_test_clips_is_trained_on(tmp_path):
+    others = ["S05/05_01", "S09/09_12", "mine/dance"]
+    write_npz(tmp_path / "more.npz", [*others, *reversed(CMU_TRAIN + CMU_TEST)])
+    asked = Source(data=tmp_path / "more.npz")
+    trained = [motion.name for motion in source.training_motions(asked, synthetic_clips=0)]
+    assert trained == [*CMU_TRAIN, *others]
+    found = source.test_clips(asked, 12)
+    assert [clip.motion for clip in found.clips[::4]] == list(CMU_TEST)
+    assert "more.npz, the fixed CMU test split" in found.description
+
+
+def test_no_test_clip_of_a_further_file_is_trained_on(tmp_path):
+    write_npz(tmp_path / "extra.npz", ["a/one", "007/02_02"])
+    write_npz(tmp_path / "test.npz", CMU_TEST)
+    extra = source.training_motions(Source(), 0, [tmp_path / "extra.npz"])
+    assert [motion.name for motion in extra] == ["a/one"]
+    with pytest.raises(BenchmarkError, match="holds CMU test clips alone, which are never trained on"):
+        source.training_motions(Source(data=tmp_path / "test.npz"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [("centimetres", 100), ("millimetres", 1000), ("inches", 1 / 0.0254), ("cmu", 0.45 / 0.0254)],
+)
+def test_motion_in_another_unit_is_refused_until_the_option_tells_it(tmp_path, unit, scale):
+    write_npz(tmp_path / "metres.npz", ["a/one"])
+    write_npz(tmp_path / "other.npz", ["a/one"], scale=scale)
+    asked = Source(data=tmp_path / "other.npz")
+    for read in (lambda asked: source.test_clips(asked, 12), source.training_motions):
+        with pytest.raises(BenchmarkError, match=rf"a/one is in .*, expected metres: give --unit {unit}"):
+            read(asked)
+    [expected] = source.training_motions(Source(data=tmp_path / "metres.npz"), 0)
+    [found] = source.training_motions(replace(asked, unit=unit), 0)
+    torch.testing.assert_close(found.positions, expected.positions)
+    with pytest.raises(BenchmarkError, match=r"is in metres, expected .*: give --unit metres"):
+        source.test_clips(Source(data=tmp_path / "metres.npz", unit=unit), 12)
+
+
+def test_motion_of_no_human_is_refused(tmp_path):
+    write_npz(tmp_path / "odd.npz", ["a/one"], scale=1e-5)
+    with pytest.raises(BenchmarkError, match="no human length in any unit, expected metres and layout"):
+        source.training_motions(Source(data=tmp_path / "odd.npz"))
 
 
 def test_other_motion_is_its_own_action(tmp_path):
@@ -169,10 +223,12 @@ def test_the_folder_of_the_official_files_is_read(tmp_path, monkeypatch):
         ({"dataset": "synthetic", "data": "a.npz"}, "dataset synthetic has no --data"),
         ({"test_data": "a.npz"}, "dataset synthetic has no --test-data"),
         ({"data": "nowhere.npz"}, "nowhere.npz: no such file"),
+        ({"unit": "inches"}, "dataset synthetic has no --unit"),
+        ({"fps": 0.0}, "fps expects a frame rate above 0, got 0"),
     ],
 )
 def test_options_that_do_not_fit_are_named(options, message, tmp_path):
-    paths = {key: tmp_path / value for key, value in options.items() if value.endswith(".npz")}
+    paths = {key: tmp_path / value for key, value in options.items() if str(value).endswith(".npz")}
     asked = Source(**(options | paths))
     with pytest.raises(BenchmarkError, match=re.escape(message)):
         source.test_clips(asked, 9)

@@ -99,6 +99,21 @@ def test_timing_needs_samples():
             Timing(samples)
 
 
+@pytest.mark.parametrize(
+    ("slow", "fast", "told"),
+    [
+        ((4.0, 6.0, 4.0), (2.0, 3.0, 2.0), "2.00 [2.00, 2.00]"),
+        ((10.0, 0.1), (0.15, 0.01), "not measurable [10, 67]"),  # two rounds of a tiny model: "38.33 times"
+        ((3.0,), (1.0,), "not measurable"),
+    ],
+)
+def test_a_speed_up_that_the_clock_cannot_carry_is_no_figure(slow, fast, told):
+    ratio = measure.speed_up(Timing(slow), Timing(fast))
+    assert ratio.told(len(slow)) == told
+    assert ratio.cell(len(slow)) == (2.0 if told.startswith("2") else "not measurable")
+    assert bool(measure.speed_up_notes([ratio], len(slow))) == told.startswith("not")
+
+
 def test_speed_up_by_hand():
     result = measure.speed_up(Timing((4.0, 6.0, 20.0)), Timing((2.0, 2.0, 4.0)))
     # Medians 6 and 2; ratios of the rounds 2, 3, 5.

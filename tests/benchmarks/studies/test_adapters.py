@@ -79,7 +79,7 @@ def test_a_variant_is_a_copy():
 
 @pytest.mark.parametrize("name", ["host_steps", "tune_steps", "repeats"])
 def test_counts_start_at_one(small, name):
-    with pytest.raises(BenchmarkError, match=f"{name} expects at least 1, got 0"):
+    with pytest.raises(BenchmarkError, match=f"{name.replace('_', '-')} expects at least 1, got 0"):
         study_of_adapters.main(dataclasses.replace(small, **{name: 0}))
 
 

@@ -120,7 +120,7 @@ def test_motion_that_was_trained_on_is_not_scored(runs, tmp_path, capsys, monkey
     class Trained:
         motions = ("synthetic/walking_000",)
 
-    monkeypatch.setattr(seeds, "file_set", lambda _: Trained())
+    monkeypatch.setattr(seeds, "file_set", lambda _, unit: Trained())
     with pytest.raises(SystemExit):
         run(runs / "d3dp-0", "--data", "some.npz", "--device", "cpu", "--out", tmp_path)
     assert "trained on motion that is to be scored: synthetic/walking_000" in capsys.readouterr().err

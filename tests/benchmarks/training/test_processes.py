@@ -127,10 +127,13 @@ def test_a_batch_that_cannot_be_shared_is_refused(sizes, message):
 
 
 def test_bfloat16_trains_on_a_cpu(elsewhere, tmp_path, motions):
-    """The first loss is that of float32 to the three digits that bfloat16 has, and the error falls."""
+    """The first loss is that of float32 to the digits that bfloat16 has, and the error falls.
+
+    Of D3DP, which selects nothing: rounding that tips a selection moves the loss further.
+    """
     losses = json.loads((elsewhere / "bf16-losses.json").read_text())
-    exact = [loss for _, loss in trainer_in(tmp_path, motions, drop_path=0.0).run()]
-    assert losses[0] == pytest.approx(exact[0], rel=2e-2)
+    exact = [loss for _, loss in trainer_in(tmp_path, motions, "d3dp", drop_path=0.0).run()]
+    assert losses[0] == pytest.approx(exact[0], rel=1e-2)
     assert losses[0] != exact[0]
     assert losses[-1] < losses[0]
 

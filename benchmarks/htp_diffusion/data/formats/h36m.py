@@ -10,7 +10,7 @@ from torch import Tensor
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.h36m_cameras import H36M_FPS, h36m_cameras
 from htp_diffusion.data.formats.npz import Keypoints2D, read_npz, read_npz_2d
-from htp_diffusion.data.formats.units import require_pixels, require_unit
+from htp_diffusion.data.formats.units import require_pixels
 from htp_diffusion.data.motion import Clip, Motion
 from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import H36M_17, Layout
@@ -100,7 +100,6 @@ def read_h36m(
             owner, _, trial = motion.name.partition("/")
             if owner != subject:
                 continue
-            require_unit(motion.positions, H36M_17, "metres", f"{path_3d}: positions_3d of {motion.name}")
             if motion.name not in views:
                 raise BenchmarkError(f"{path_2d}: positions_2d has no {motion.name}, which {path_3d} has")
             action = _action(trial, path_3d)

@@ -1,7 +1,6 @@
 """The field's npz layout (VideoPose3D's): nested dictionaries of poses by subject and action."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.units import UNITS, Unit, require_unit
 from htp_diffusion.data.formats.unpickle import restricted_loads
 from htp_diffusion.data.motion import Motion
+from htp_diffusion.pose.layout import H36M_17
 
 _H36M_32_TO_17 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """The joints of the 32 in the original Human3.6M files that the field keeps."""
@@ -41,21 +42,23 @@ class Keypoints2D:
     right: tuple[int, ...]
 
 
-def read_npz(path: str | Path, fps: float = 60.0) -> list[Motion]:
-    """Read a data_3d_*.npz: ``positions_3d`` = {subject: {action: (frames, joints, 3)}}, metres, z up.
+def read_npz(path: str | Path, fps: float = 60.0, unit: Unit = "metres") -> list[Motion]:
+    """Read a data_3d_*.npz: ``positions_3d`` = {subject: {action: (frames, joints, 3)}}, z up.
 
     Files of 17 joints are taken as they are; the 32 joints of the original Human3.6M are reduced to the 17.
 
     Args:
         path: The file.
         fps: Its frame rate, which the layout does not tell: 60 for the CMU file, 50 for Human3.6M.
+        unit: Its unit, which the layout does not tell either.
 
     Returns:
-        The motions, named "subject/action", in the file's order.
+        The motions in metres, named "subject/action", in the file's order.
 
     Raises:
         BenchmarkError: No such file, not this layout, a shape that is not a pose sequence, a value that is
-            not finite, or a pickle that holds anything but arrays and plain containers.
+            not finite, poses of another unit, or a pickle that holds anything but arrays and plain
+            containers.
     """
     tree = read_object(Path(path), "positions_3d")
     motions = []
@@ -68,7 +71,9 @@ def read_npz(path: str | Path, fps: float = 60.0) -> list[Motion]:
             raise BenchmarkError(
                 f"{path}: positions_3d of {name} has {joints} joints, expected 17 or 32 (Human3.6M)"
             )
-        motions.append(Motion(name=name, positions=positions, fps=fps))
+        what = f"{path}: positions_3d of {name}"
+        require_unit(positions, H36M_17, unit, what, lambda fitting: f"--unit {fitting}")
+        motions.append(Motion(name=name, positions=positions * UNITS[unit], fps=fps))
     return motions
 
 
@@ -175,7 +180,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise
     except FileNotFoundError:
         raise BenchmarkError(f"{path}: no such file") from None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of a damaged archive or header, Python's parsers raise anything
         raise BenchmarkError(f"{path}: not a readable npz file ({type(error).__name__}: {error})") from None
 
 

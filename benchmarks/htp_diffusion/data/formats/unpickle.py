@@ -162,7 +162,8 @@ _GLOBALS: dict[tuple[str, str], _Global] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+# The one in Python: that in C makes room for whatever number a damaged pickle gives a memo, gigabytes of it.
+class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _GLOBALS[module, name]

@@ -15,8 +15,6 @@ _LENGTH_UNIT = 0.45
 METRES = 0.0254 / _LENGTH_UNIT
 """Metres in the unit of a CMU skeleton's lengths, which is an inch / 0.45."""
 
-_UNITS = {"length": str(_LENGTH_UNIT), "angle": "deg"}
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bone:
@@ -105,13 +103,24 @@ def _sections(path: str | Path) -> dict[str, list[_Line]]:
 
 
 def _check_units(path: str | Path, sections: dict[str, list[_Line]]) -> None:
-    found = {words[0]: (line, " ".join(words[1:])) for line, words in sections["units"]}
-    for name, expected in _UNITS.items():
+    found = {words[0].lower(): (line, " ".join(words[1:])) for line, words in sections["units"]}
+    for name, expected, fits in (
+        ("length", str(_LENGTH_UNIT), _is_length_unit),
+        ("angle", "deg", lambda unit: unit.lower() == "deg"),
+    ):
         if name not in found:
             raise BenchmarkError(f"{path}: :units does not tell the {name}, expected {name} {expected}")
         line, unit = found[name]
-        if unit != expected:
+        if not fits(unit):
             raise malformed(path, line, f"unit {name} {unit}, expected the CMU database's {name} {expected}")
+
+
+def _is_length_unit(text: str) -> bool:
+    """Whether a text is the number 0.45, however it is written."""
+    try:
+        return float(text) == _LENGTH_UNIT
+    except ValueError:
+        return False
 
 
 def _root_order(path: str | Path, sections: dict[str, list[_Line]]) -> tuple[str, ...]:

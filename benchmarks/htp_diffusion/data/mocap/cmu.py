@@ -1,8 +1,8 @@
 """The fixed split of the CMU motion capture clips (subjects 01, 02 and 03, mocap.cs.cmu.edu)."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
-from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Motion
 
 CMU_FPS = 60.0
@@ -14,6 +14,8 @@ CMU_TRAIN = (
 )
 """Every figure on this data is made with these names: no test clip is ever trained on."""
 
+# A trial's own name, with whatever a conversion puts after it: 01_05, 1_5, 01_05_poses.
+_TRIAL = re.compile(r"0*(\d{1,3})_0*(\d{1,3})(?:\D.*)?", re.DOTALL)
 
 _ACTIONS = {
     "S01": "playground",
@@ -32,25 +34,40 @@ _ACTIONS = {
 """What the data set's index says of the clips; of a subject who does one thing, under the subject."""
 
 
+def cmu_name(name: str) -> str:
+    """The name that a clip of the CMU database has here; other motion keeps its own.
+
+    A clip is known by its trial, which names the subject, however the folder is called: "001/01_05" is
+    "S01/01_05".
+    """
+    match = _TRIAL.fullmatch(name.rpartition("/")[2])
+    return f"S{int(match[1]):02d}/{int(match[1]):02d}_{int(match[2]):02d}" if match else name
+
+
 def cmu_action(name: str) -> str | None:
     """The action of one of the 28 clips; None for other motion."""
+    name = cmu_name(name)
     if name not in CMU_TRAIN + CMU_TEST:
         return None
     return _ACTIONS.get(name) or _ACTIONS[name.partition("/")[0]]
 
 
-def cmu_split(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
-    """Split the CMU clips into training and test clips, in the order of the name lists.
+def trained_among(scored: Iterable[str], trained: Iterable[str]) -> list[str]:
+    """The scored recordings that were trained on, however either list calls them."""
+    known = {cmu_name(name) for name in trained}
+    return [name for name in dict.fromkeys(scored) if cmu_name(name) in known]
 
-    Raises:
-        BenchmarkError: A clip is missing, or one is neither a training nor a test clip.
+
+def cmu_split(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
+    """Split motion into what may be trained on and the CMU test clips that are there.
+
+    Returns:
+        Everything that is no test clip, and the test clips: the 28 clips in the order of the name lists,
+        other motion after them.
     """
-    by_name = {motion.name: motion for motion in motions}
-    missing = [name for name in CMU_TRAIN + CMU_TEST if name not in by_name]
-    unknown = sorted(set(by_name) - set(CMU_TRAIN + CMU_TEST))
-    if missing or unknown:
-        raise BenchmarkError(
-            "the CMU split needs its 28 clips and no others: "
-            f"missing {', '.join(missing) or 'none'}; unknown {', '.join(unknown) or 'none'}"
-        )
-    return [by_name[name] for name in CMU_TRAIN], [by_name[name] for name in CMU_TEST]
+    order = {name: place for place, name in enumerate(CMU_TRAIN + CMU_TEST)}
+    placed = sorted(motions, key=lambda motion: order.get(cmu_name(motion.name), len(order)))
+    return (
+        [motion for motion in placed if cmu_name(motion.name) not in CMU_TEST],
+        [motion for motion in placed if cmu_name(motion.name) in CMU_TEST],
+    )

@@ -1,6 +1,7 @@
 """Motion capture skeletons to the 17 Human3.6M joints: which point of a skeleton each joint is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -57,6 +58,8 @@ coincide and the shoulders and the head are as much too low; ``coincident_joints
 """
 
 _COINCIDENT = 1e-6  # metres
+_JUMP = 0.2  # metres, in one frame; a runner's wrist does 0.1 at 120 frames a second
+_APART = 5.0  # times as far as all but a twentieth of the later steps
 
 
 def to_motion(
@@ -92,6 +95,35 @@ def to_motion(
     if not torch.isfinite(positions).all():
         raise BenchmarkError(f"{name}: joint positions that are not finite")
     return Motion(name=name, positions=positions, fps=fps / step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstJump:
+    """A recording whose first frame is no part of its motion, as a T-pose that a conversion put there.
+
+    Attributes:
+        first: How far a joint moves from the first frame to the second, at most; metres.
+        later: How far one moves in any later step, at most.
+    """
+
+    first: float
+    later: float
+
+
+def first_jump(
+    points: Mapping[str, Float64[np.ndarray, "frames 3"]], joints: Mapping[str, str]
+) -> FirstJump | None:
+    """The jump after the first frame of a recording, where no later motion is nearly as fast.
+
+    Args:
+        points: The recording's points, as for ``to_motion``, at its own rate.
+        joints: The point at which each Human3.6M joint is.
+    """
+    positions = np.stack([points[point] for point in joints.values() if point in points], axis=1)
+    steps = np.linalg.norm(np.diff(positions, axis=0), axis=-1).max(axis=1)
+    if len(steps) < 2 or steps[0] < max(_JUMP, _APART * float(np.quantile(steps[1:], 0.95))):
+        return None
+    return FirstJump(first=float(steps[0]), later=float(steps[1:].max()))
 
 
 def coincident_joints(motion: Motion) -> list[tuple[str, str]]:

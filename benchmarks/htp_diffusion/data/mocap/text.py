@@ -19,8 +19,9 @@ def read_lines(path: str | Path) -> list[str]:
         BenchmarkError: The file cannot be read.
     """
     try:
-        # Headers hold paths and names in whatever encoding the recording machine had.
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        # Headers hold paths and names in whatever encoding the recording machine had; a byte-order mark,
+        # which Windows editors put first, is none of the text.
+        return Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import torch
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.sampling import check_budget
+from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
 from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
 from htp_diffusion.speed.measure import interleaved
@@ -33,6 +35,7 @@ class Options:
 
     Attributes:
         frames: T of the passes timed over T.
+        batches: Clips of the passes timed over them, of SAMPLING_FRAMES frames.
         hypotheses: H timed at K=1; each is a whole sampling with flip.
         steps: K timed at H=1, likewise.
         sampling_frames: T over H and K.
@@ -54,6 +57,7 @@ class Options:
     """
 
     frames: tuple[int, ...] = (81, 162, 243, 351, 486, 729)
+    batches: Annotated[tuple[int, ...], by_default("not over them", "INT [INT ...]")] = ()
     hypotheses: tuple[int, ...] = (1, 2, 4, 8)
     steps: tuple[int, ...] = (1, 2, 4, 8)
     sampling_frames: int = 81
@@ -82,15 +86,19 @@ def check(options: Options, device: torch.device) -> None:
     Raises:
         BenchmarkError: An option that cannot be used.
     """
-    for name in ("frames", "hypotheses", "steps"):
+    for name in ("frames", "batches", "hypotheses", "steps"):
         values = getattr(options, name)
+        if name == "batches" and not values:
+            continue
         if len(set(values)) < max(2, len(values)) or min(values) < 1:
             raise BenchmarkError(f"{name} expects at least two different values from 1, got {list(values)}")
-    for name in ("sampling_frames", "batch", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise BenchmarkError(f"{name} expects at least 1, got {value}")
+    at_least(options, 1, "sampling_frames", "batch", "threads", "repeats")
+    at_least(options, 0, "warmup")
     check_mode(options.mode, device)
+    check_precision(options.precision, device)
+    check_budget(options.memory_budget)
+    pruning = HTPConfig(num_sft_layers=options.num_sft_layers, num_keep=options.num_keep)
+    DenoiserConfig(kind="htp", depth=options.depth, htp=pruning).check_layers()
 
 
 def measure(options: Options) -> ScalingResult:
@@ -107,10 +115,12 @@ def measure(options: Options) -> ScalingResult:
     lines = {frames: _line(options, frames, device) for frames in (*options.frames, options.sampling_frames)}
     once = [(frames, lines[frames], None) for frames in options.frames]
     sampled = lines[options.sampling_frames]
+    over_batches = [(number, sampled, None) for number in options.batches]
     over_hypotheses = [(number, sampled, Draw(hypotheses=number, steps=1)) for number in options.hypotheses]
     over_steps = [(number, sampled, Draw(hypotheses=1, steps=number)) for number in options.steps]
     curves = [
         *_curves(options, "T", once, device),
+        *(_curves(options, "B", over_batches, device) if over_batches else ()),
         *_curves(options, "H", over_hypotheses, device),
         *_curves(options, "K", over_steps, device),
     ]
@@ -161,7 +171,7 @@ def _curves(
     for value, line, draw in at:
         setting = Setting(
             sizes=line.sizes,
-            batch=options.batch,
+            batch=value if axis == "B" else options.batch,
             draw=draw,
             precision=options.precision,
             mode=options.mode,

@@ -9,14 +9,14 @@ from typing import Annotated
 import torch
 import tyro
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.diffusion.sampling import check_budget, read_hxk
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
@@ -110,11 +110,9 @@ def check(options: Options, device: torch.device) -> None:
     Raises:
         BenchmarkError: An option that cannot be used.
     """
-    for name in ("frames", "batch", "threads"):
-        values = getattr(options, name)
-        for value in values if isinstance(values, tuple) else (values,):
-            if value is not None and value < 1:
-                raise BenchmarkError(f"{name} expects at least 1, got {value}")
+    at_least(options, 1, "frames", "batch", "threads", "repeats", "matmul_sizes")
+    at_least(options, 0, "warmup")
+    check_budget(options.memory_budget)
     for name in ("hosts", "sampling", "frames", "batch", "precision", "mode"):
         values = getattr(options, name)
         if not values or len(set(values)) < len(values):
@@ -122,8 +120,7 @@ def check(options: Options, device: torch.device) -> None:
     for mode in options.mode:
         check_mode(mode, device)
     for precision in options.precision:
-        with precision_of(precision, device):
-            pass
+        check_precision(precision, device)
     draws = [parse_sampling(text) for text in options.sampling]
     if parse_sampling(options.drift_sampling) is None:
         raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")

@@ -9,8 +9,8 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name, precision_of
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
@@ -122,10 +122,11 @@ def measure(options: Options) -> TrainingCost:
         BenchmarkError: A device or size that cannot be had, or a step whose loss is not finite.
     """
     device = choose_device(options.device)
-    for name in ("frames", "batch", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise BenchmarkError(f"{name} expects at least 1, got {value}")
+    at_least(options, 1, "frames", "batch", "threads", "repeats")
+    at_least(options, 0, "warmup")
+    check_precision(options.precision, device)
+    for config in denoiser_configs(options).values():
+        config.check_layers()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     preset, configs = PRESETS["paper"], denoiser_configs(options)

@@ -17,13 +17,14 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
@@ -60,6 +61,8 @@ class Options:
     data: Annotated[Path | None, by_default("procedural motion alone", "FILE")] = None
     """The CMU clips as npz: the training split is trained on, beside procedural motion, the test split
     is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz file."""
     tables: tuple[TableName, ...] = tuple(TABLES)
     """Which of the paper's tables."""
     training_steps: int = 600
@@ -198,9 +201,9 @@ def time_models(
 
 
 def _check(options: Options) -> None:
-    for name in ("training_steps", "every", "hypotheses", "denoising_steps", "repeats"):
-        if getattr(options, name) < 1:
-            raise BenchmarkError(f"{name.replace('_', '-')} expects at least 1, got {getattr(options, name)}")
+    at_least(options, 1, "training_steps", "every", "hypotheses", "denoising_steps", "repeats")
+    if not 0 <= options.eta <= 1:
+        raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {options.eta}")
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
         raise BenchmarkError("seeds expects at least one, none of them twice")
     if not options.tables:
@@ -209,8 +212,10 @@ def _check(options: Options) -> None:
 
 def _sweep(options: Options) -> Sweep:
     preset = PRESETS[options.preset]
-    scored = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
-    motions = training_motions(Source(data=options.data))
+    scored = (
+        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    )
+    motions = training_motions(Source(data=options.data, unit=options.unit))
     if options.data is not None and {motion.name for motion in motions} & set(scored.motions):
         raise BenchmarkError(
             f"{options.data} is not the file of the 28 CMU clips, and no other split into training and test "

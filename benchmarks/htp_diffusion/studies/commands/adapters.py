@@ -17,16 +17,16 @@ from rich.console import Console
 from torch import nn
 
 import adapters
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
-from htp_diffusion.data.window_batches import first_windows
+from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.speed.counting import true_macs
 from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
@@ -57,6 +57,7 @@ class Options:
 
     Attributes:
         data: An npz file with positions_3d: its training clips train, its test clips are scored.
+        unit: Unit of the npz file.
         out: Folder for the result as JSON and the picture, and a folder in it for what is done so far.
         host_steps: Training steps of the MixSTE; the D3DP is the shipped one.
         tune_steps: Fine-tuning steps.
@@ -65,6 +66,7 @@ class Options:
     """
 
     data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
+    unit: Unit = "metres"
     out: Path = Path("runs/study-adapters")
     host_steps: int = 1200
     tune_steps: int = 100
@@ -199,11 +201,10 @@ def study_host(
 
 def main(options: Options) -> None:
     """Study both hosts, print the table, write the JSON and the picture."""
-    for name in ("host_steps", "tune_steps", "repeats"):
-        if getattr(options, name) < 1:
-            raise BenchmarkError(f"{name} expects at least 1, got {getattr(options, name)}")
-    scored = embedded_set(NUM_FRAMES) if options.data is None else file_set(options.data)
-    motions = training_motions(Source(data=options.data))
+    at_least(options, 1, "host_steps", "tune_steps", "repeats")
+    check_limit(options.max_windows)
+    scored = embedded_set(NUM_FRAMES) if options.data is None else file_set(options.data, unit=options.unit)
+    motions = training_motions(Source(data=options.data, unit=options.unit))
     hosts = [mixste_host(motions, options.host_steps, options.parts), d3dp_host()]
     study = PatchedStudy(
         data=f"{scored.description}, of them every second camera",

@@ -17,25 +17,25 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from htp_diffusion.base.command import by_default
-from htp_diffusion.base.device import Precision, choose_device, device_name
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.provenance import Provenance, provenance
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
-from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.sampling import read_hxk
-from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.models.preset import PRESETS, Preset, PresetName
-from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
-from htp_diffusion.studies.claims import MODELS, Prediction, members, predict, score
+from htp_diffusion.studies.claims import MODELS, members, predict, score
+from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
 from htp_diffusion.training.fleet import Fleet, Member
 from htp_diffusion.training.learner import Learner
 
-_FPS = 60.0
 _SCORED_BESIDE = 6  # models
 _SLACK = 10.0  # seconds that training may last longer than was estimated
 
@@ -52,8 +52,10 @@ class Options:
     """Sizes, batch and learning rate."""
     data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
     """The CMU clips as npz: the training split is trained on, the test split is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz files."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further npz files of world motion, all of it to train on."""
+    """Further npz files of world motion, to train on but for CMU's test clips."""
     steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
     """Training steps."""
     minutes: float = 5.0
@@ -78,66 +80,9 @@ class Options:
     """Folder of the checkpoints and the result."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClaimRow:
-    """One trained model.
-
-    Attributes:
-        model: Key of ``MODELS``.
-        seed: Of its weights and draws.
-        denoiser: What it is.
-        loss: Mean training loss over the last twentieth of the steps, mm.
-        errors: Errors by H and K.
-        prediction: Single predictions by diffusion time.
-    """
-
-    model: str
-    seed: int
-    denoiser: DenoiserConfig
-    loss: float
-    errors: dict[str, Errors]
-    prediction: Prediction
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClaimsResult:
-    """A study.
-
-    Attributes:
-        preset: Name of the preset.
-        sizes: The preset, with what was given in its place.
-        motions: Recordings that were trained on.
-        training_frames: Frames of them.
-        scored: What was scored.
-        every: Of each clip's windows, every so-many-th.
-        frames: Frames scored.
-        steps: Training steps.
-        precision: Of training.
-        seconds_per_step: Of all models together.
-        device: Where.
-        rows: The models.
-        provenance: Where the result comes from.
-    """
-
-    preset: str
-    sizes: Preset
-    motions: int
-    training_frames: int
-    scored: str
-    every: int
-    frames: int
-    steps: int
-    precision: str
-    seconds_per_step: float
-    device: str
-    rows: list[ClaimRow]
-    provenance: Provenance
-
-
 def training_set(options: Options, num_frames: int) -> list[Motion]:
     """The motion that every model is trained on; clips shorter than a window are left out."""
-    motions = training_motions(Source(data=options.data))
-    motions += [motion for path in options.extra for motion in read_npz(path, _FPS)]
+    motions = training_motions(Source(data=options.data, unit=options.unit), extra=options.extra)
     return [motion for motion in motions if len(motion.positions) >= num_frames]
 
 
@@ -149,11 +94,13 @@ def train(fleet: Fleet, options: Options, began: float, console: Console) -> tup
         steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
     console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
     ends = None if options.steps is not None else began + 60 * options.minutes + _SLACK
-    fleet.run(
-        steps,
-        deadline=ends,
-        progress=lambda step, loss: console.print(f"step {step} of {steps}, {loss:.1f} mm"),
-    )
+    with progress_bar(console) as progress:
+        bar = progress.add_task("training", total=steps, completed=fleet.step)
+        fleet.run(
+            steps,
+            deadline=ends,
+            progress=lambda step, loss: progress.update(bar, completed=step, description=f"{loss:.1f} mm"),
+        )
     return steps, seconds
 
 
@@ -188,14 +135,18 @@ def _model_of(member: Member) -> str:
 
 
 def main(options: Options) -> None:
-    """Train, score, write the JSON."""
+    """Train, score, print the table, write the JSON."""
     began = time.monotonic()
     unknown = [name for name in options.models if name not in MODELS]
     if unknown or not options.models:
         raise BenchmarkError(
             f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
         )
+    at_least(options, 1, "every", "batch_size", "steps")
+    for text in options.sampling:
+        read_hxk(text, "sampling expects HxK")
     device = choose_device(options.device)
+    check_precision(options.precision, device)
     preset = PRESETS[options.preset]
     for name in ("batch_size", "learning_rate"):
         if (value := getattr(options, name)) is not None:
@@ -204,7 +155,9 @@ def main(options: Options) -> None:
         raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
     console = Console(stderr=True)
     motions = training_set(options, preset.num_frames)
-    found = embedded_set(preset.num_frames) if options.data is None else file_set(options.data)
+    found = (
+        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    )
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
     started = [
         replace(
@@ -231,5 +184,6 @@ def main(options: Options) -> None:
         rows=scored_rows(fleet, clips, options, device, console),
         provenance=provenance(),
     )
+    show(claims_table(result))
     write_json(options.out / "claims.json", result)
     print(f"written: {options.out / 'claims.json'}")

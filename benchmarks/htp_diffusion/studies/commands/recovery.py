@@ -20,6 +20,7 @@ from htp_diffusion.base.provenance import Provenance, provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import Column, Table, show
 from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.diffusion.sampling import check_seed
 from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.virtual import VirtualBatches
@@ -156,6 +157,7 @@ def main(options: Options) -> None:
     """Train each, print the table, write the JSON."""
     if options.steps < 3:
         raise BenchmarkError(f"steps expects at least 3, got {options.steps}")
+    check_seed(options.seed)
     batches = VirtualBatches(synthetic_motions(seed=1, count=6), _FRAMES, _BATCH)
     rows = []
     for name, build in RECOVERIES.items():

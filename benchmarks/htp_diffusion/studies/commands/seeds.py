@@ -15,7 +15,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from htp_diffusion.base.command import by_default
+from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import choose_device, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
@@ -23,6 +23,8 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
+from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.sampling import read_hxk
@@ -47,6 +49,8 @@ class Options:
     """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
     data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
     """The CMU clips as npz, whose test split is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz file."""
     samplings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK")] = ("1x1", "5x5")
     """Hypotheses and denoising steps of each way to sample."""
     weights: Weights = "averaged"
@@ -77,13 +81,14 @@ class Score:
 
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
+    at_least(options, 1, "every")
     ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
     found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
     num_frames = _comparable(found)
     device = choose_device(options.device)
-    scored = embedded_set(num_frames) if options.data is None else file_set(options.data)
+    scored = embedded_set(num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     if options.data is not None:
         _check_unseen(found, scored.motions)
     clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
@@ -201,7 +206,7 @@ def _comparable(found: Mapping[Path, Checkpoint]) -> int:
 
 def _check_unseen(found: Mapping[Path, Checkpoint], motions: Sequence[str]) -> None:
     for path, checkpoint in found.items():
-        trained = [name for name in motions if name in checkpoint.motions]
+        trained = trained_among(motions, checkpoint.motions)
         if trained:
             raise BenchmarkError(
                 f"{path} was trained on motion that is to be scored: {', '.join(trained[:3])}"
