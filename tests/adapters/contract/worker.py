@@ -61,7 +61,7 @@ def main():
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     for host in hosts.GRAPHS:
-        if host.name.startswith("finepose"):  # as it is, its samples are not independent, and some words unused
+        if host.name.startswith("finepose"):  # its own samples depend on each other
             continue
         for first in (True, False):
             check(host, rank, first=first, from_scratch=False)
