@@ -11,7 +11,8 @@ import pytest
 import adapters
 from htp_modules import HTP, ConfigError, HTPConfig
 
-PATCHES = ["patch", "patch_mixste", "patch_d3dp", "patch_motionbert", "patch_with"]
+HOSTS = ["mixste", "d3dp", "motionbert", "finepose", "ktpformer", "stcformer"]
+PATCHES = ["patch", "patch_with", *(f"patch_{host}" for host in HOSTS)]
 
 
 @pytest.mark.parametrize("name", PATCHES)

@@ -131,4 +131,4 @@ def test_a_room_imports_from_the_rooms_above_it(room):
 def test_the_tests_of_the_benchmarks_lie_in_their_rooms():
     tests = ROOT / "tests" / "benchmarks"
     folders = {entry.name for entry in tests.iterdir() if entry.is_dir() and entry.name != "__pycache__"}
-    assert folders <= set(ROOMS)
+    assert folders <= {*ROOMS, "fuzz"}  # damaged files of every reader, and killed trainings

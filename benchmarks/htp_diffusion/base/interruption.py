@@ -13,13 +13,13 @@ def held_interrupts() -> Iterator[Callable[[], bool]]:
 
     Yields:
         Whether there was one. Whoever asks saves, and then raises KeyboardInterrupt. Outside the main thread,
-        which alone receives signals, there never is.
+        which alone receives signals, there never is, nor in a process that ignores them.
     """
     noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
         yield noted.is_set
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def note(_number: int, _frame: FrameType | None) -> None:
         noted.set()

@@ -14,6 +14,14 @@ from htp_diffusion.models.checkpoint import load_checkpoint
 from htp_diffusion.speed.measure import SpeedUp
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C as in a terminal; where tests run in the background, it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -27,6 +35,14 @@ def test_the_first_interrupt_is_noted_and_the_second_raised():
         with pytest.raises(KeyboardInterrupt):
             interrupt()
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_run_that_ignores_interrupts_goes_on_ignoring_them():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with held_interrupts() as interrupted:
+        interrupt()
+        assert not interrupted()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_outside_the_main_thread_nothing_is_changed():
