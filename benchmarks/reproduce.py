@@ -77,7 +77,7 @@ class Options:
     size: ScaleName = "paper"
     device: str = "auto"
     public: Annotated[Path | None, by_default("none", "FOLDER")] = None
-    out: Path = Path("runs/reproduction")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/reproduction")
 
 
 def main(options: Options) -> None:

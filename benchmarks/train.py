@@ -29,7 +29,7 @@ from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, t
 from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.diffusion.sampling import check_seed
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.contender import NAMES, Pruning
 from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.training.batches import BatchSource, ClipBatches
@@ -83,8 +83,8 @@ class Options:
     """Write scalars for TensorBoard (package tensorboard) into the run's folder."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
-    sft_layers: Annotated[int | None, by_default("HTP's own", "N")] = None
-    """n of HTP: pairs of blocks after the first that see every frame."""
+    pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
+    """How hard HTP prunes."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes an accelerator if there is one."""
 
@@ -177,15 +177,18 @@ def chosen_preset(options: Options) -> Preset:
 
 
 def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
-    """The preset's denoiser with the number of masked layers asked for."""
+    """The preset's denoiser with the pruning asked for."""
     denoiser = preset.denoiser(options.kind)
-    if options.sft_layers is None:
+    if options.pruning == Pruning():
         return denoiser
     if denoiser.htp is None:
-        raise BenchmarkError(f"sft-layers is an option of HTP; {NAMES[options.kind]} has none")
-    return dataclasses.replace(
-        denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
-    ).check_layers()
+        asked = [
+            f"--{name.replace('_', '-')}"
+            for name, value in vars(options.pruning).items()
+            if value is not None
+        ]
+        raise BenchmarkError(f"{', '.join(asked)}: an option of HTP; {NAMES[options.kind]} prunes nothing")
+    return options.pruning.applied_to(denoiser).check_layers()
 
 
 def train(options: Options) -> None:

@@ -123,7 +123,20 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawOptions:
+class StepOptions:
+    """What a denoising step does.
+
+    Attributes:
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+    """
+
+    eta: float = 1.0
+    flip: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions(StepOptions):
     """How hypotheses are drawn, but for how many and in how many steps.
 
     Attributes:
@@ -134,8 +147,6 @@ class DrawOptions:
         seed: Seed of the sampling noise.
     """
 
-    eta: float = 1.0
-    flip: bool = True
     batch_size: int = 2
     memory_budget: Annotated[
         float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")

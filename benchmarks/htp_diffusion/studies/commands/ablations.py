@@ -8,7 +8,7 @@ each scored row is kept in its folder.
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,8 @@ import tyro
 from rich.console import Console
 
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.computing import Where
+from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
@@ -28,6 +29,7 @@ from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.sampling import StepOptions
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.speed.counting import count_denoiser
@@ -75,22 +77,18 @@ class Options:
     """Each model is trained once with each."""
     every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Of each clip's windows, score every N-th."""
-    hypotheses: int = 1
+    hypotheses: int = 5
     """H, poses sampled for each window."""
-    denoising_steps: int = 1
-    """K."""
-    eta: float = 1.0
-    """Noise put back at each denoising step, 0 to 1: 1 as D3DP's code, 0 deterministic."""
-    flip: bool = True
-    """Average with the mirrored input inside each denoising step."""
+    steps: int = 5
+    """K, denoising steps."""
+    each: Annotated[StepOptions, tyro.conf.arg(name="")] = field(default_factory=StepOptions)
+    """What a denoising step does."""
     repeats: int = 7
     """Rounds of the timing."""
-    device: str = "auto"
-    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
-    out: Path = Path("runs/ablation")
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+    """Where."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/ablation")
     """Folder for the result and what is done so far."""
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
-    """Write the result here, too."""
 
 
 def main(options: Options) -> None:
@@ -115,11 +113,9 @@ def main(options: Options) -> None:
     )
     for table in ablation_tables(result):
         show(table)
-    written = [options.out / "ablation.json", *([] if options.json is None else [options.json])]
-    for path in written:
-        write_json(path, result)
+    write_json(options.out / "ablation.json", result)
     draw_ablation(options.out / "ablation.png", result)
-    print(f"written: {', '.join(map(str, [*written, options.out / 'ablation.png']))}")
+    print(f"written: {options.out / 'ablation.json'}, {options.out / 'ablation.png'}")
 
 
 def fill(sweep: Sweep, rows: Sequence[Setting], seeds: Sequence[int]) -> None:
@@ -201,9 +197,9 @@ def time_models(
 
 
 def _check(options: Options) -> None:
-    at_least(options, 1, "training_steps", "every", "hypotheses", "denoising_steps", "repeats")
-    if not 0 <= options.eta <= 1:
-        raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {options.eta}")
+    at_least(options, 1, "training_steps", "every", "hypotheses", "steps", "repeats")
+    if not 0 <= options.each.eta <= 1:
+        raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {options.each.eta}")
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
         raise BenchmarkError("seeds expects at least one, none of them twice")
     if not options.tables:
@@ -237,9 +233,9 @@ def _sweep(options: Options) -> Sweep:
         data=scored.description,
         every=options.every,
         hypotheses=options.hypotheses,
-        denoising_steps=options.denoising_steps,
-        eta=options.eta,
-        flip=options.flip,
+        denoising_steps=options.steps,
+        eta=options.each.eta,
+        flip=options.each.flip,
     )
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in scored.clips]
-    return Sweep(options.out, recipe, motions, scoring, clips, choose_device(options.device))
+    return Sweep(options.out, recipe, motions, scoring, clips, options.where.start())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+import tyro
 from rich.console import Console
 from torch import nn
 
@@ -67,7 +68,7 @@ class Options:
 
     data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
     unit: Unit = "metres"
-    out: Path = Path("runs/study-adapters")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/study-adapters")
     host_steps: int = 1200
     tune_steps: int = 100
     repeats: int = 15

@@ -8,7 +8,7 @@ A run that was stopped goes on where it was when the same command is given again
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,8 @@ from rich.console import Console
 from torch import Tensor
 
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
+from htp_diffusion.base.computing import Precise
+from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
@@ -56,7 +57,7 @@ class Options:
     """Unit of the npz files."""
     extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
     """Further npz files of world motion, to train on but for CMU's test clips."""
-    steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
+    training_steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
     """Training steps."""
     minutes: float = 5.0
     """Time for training, from the start of the script, where the steps are not given."""
@@ -68,15 +69,13 @@ class Options:
     """Folder of an earlier study, whose models these begin as."""
     window: Annotated[int | None, by_default("the preset's", "N")] = None
     """Frames of the training windows, at most the preset's."""
-    precision: Precision = "fp32"
-    """Arithmetic of training."""
     sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
     """H and K of the scores."""
     every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Of each clip's windows, score every N-th."""
-    device: str = "auto"
-    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
-    out: Path = Path("runs/claims")
+    computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
+    """Where, and in which precision to train."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/claims")
     """Folder of the checkpoints and the result."""
 
 
@@ -89,11 +88,11 @@ def training_set(options: Options, num_frames: int) -> list[Motion]:
 def train(fleet: Fleet, options: Options, began: float, console: Console) -> tuple[int, float]:
     """Train to the end; returns the steps and the seconds that one takes."""
     seconds = fleet.seconds_per_step()
-    steps = options.steps
+    steps = options.training_steps
     if steps is None:
         steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
     console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
-    ends = None if options.steps is not None else began + 60 * options.minutes + _SLACK
+    ends = None if options.training_steps is not None else began + 60 * options.minutes + _SLACK
     with progress_bar(console) as progress:
         bar = progress.add_task("training", total=steps, completed=fleet.step)
         fleet.run(
@@ -142,11 +141,10 @@ def main(options: Options) -> None:
         raise BenchmarkError(
             f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
         )
-    at_least(options, 1, "every", "batch_size", "steps")
+    at_least(options, 1, "every", "batch_size", "training_steps")
     for text in options.sampling:
         read_hxk(text, "sampling expects HxK")
-    device = choose_device(options.device)
-    check_precision(options.precision, device)
+    device = options.computing.start()
     preset = PRESETS[options.preset]
     for name in ("batch_size", "learning_rate"):
         if (value := getattr(options, name)) is not None:
@@ -167,7 +165,7 @@ def main(options: Options) -> None:
         )
         for member in members(options.models, options.seeds, preset)
     ]
-    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.precision)
+    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.computing.precision)
     steps, seconds = train(fleet, options, began, console)
     result = ClaimsResult(
         preset=options.preset,
@@ -178,7 +176,7 @@ def main(options: Options) -> None:
         every=options.every,
         frames=sum(int(clip.scored.sum()) for clip in clips),
         steps=steps,
-        precision=options.precision,
+        precision=options.computing.precision,
         seconds_per_step=seconds,
         device=device_name(device),
         rows=scored_rows(fleet, clips, options, device, console),
