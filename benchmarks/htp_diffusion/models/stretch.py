@@ -14,9 +14,9 @@ _POSITIONS = "Temporal_pos_embed"  # (1, frames, channels), in every denoiser
 def stretched(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Weights in the shapes of a model whose windows have another number of frames.
 
-    What differs is a table with a row for each frame (position embedding, recovery queries, modulation) or for
-    each pair of frames (adjacency): it is interpolated linearly, the first frame staying the first and the
-    last the last. Weights of the same shape are handed on.
+    What differs is a table with a row for each frame (position embedding, recovery queries, modulation) or
+    for each pair of frames (adjacency). It is interpolated linearly; the first frame stays the first and the
+    last the last. Other weights are returned as they are.
 
     Raises:
         BenchmarkError: The two models differ in more than their frames.

@@ -51,8 +51,8 @@ class Member:
         tilt: How much more often high noise is drawn (:func:`~htp_diffusion.training.noising.add_noise`).
         window: Frames of its windows; None: as many as the model takes. Short windows teach more a second,
             long ones what only they show: a long run may begin with the former and end with the latter.
-        start: Checkpoint whose averaged weights it begins with, stretched where it is of shorter windows; None
-            for fresh weights.
+        start: Checkpoint whose averaged weights it begins with, interpolated where its windows are shorter;
+            None for fresh weights.
     """
 
     name: str

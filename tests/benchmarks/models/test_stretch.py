@@ -55,10 +55,8 @@ def test_the_same_number_of_frames_changes_nothing(short):
 
 
 def test_another_model_is_refused(short):
-    with pytest.raises(
-        BenchmarkError, match="[0-9]+ weights are in one of the models alone, as Spatial_patch"
-    ):
+    with pytest.raises(BenchmarkError, match=r"\d+ weights are in one of the models"):
         stretched(short, micro_denoiser("d3dp", LONGER).build())
     wider = micro_denoiser("htp", dataclasses.replace(LONGER, dim=2 * LONGER.dim)).build()
-    with pytest.raises(BenchmarkError, match="has shape .*, not "):
+    with pytest.raises(BenchmarkError, match=r"has shape .*, not "):
         stretched(short, wider)
