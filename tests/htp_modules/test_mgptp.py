@@ -145,6 +145,12 @@ def test_masked_pairs_are_strictly_farther_than_valid_pairs(x, seed):
             assert d[~v].min() > d[v].max()
 
 
+def test_a_clip_does_not_see_how_far_apart_the_frames_of_others_are():
+    x, valid = torch.randn(2, 6, 3), random_mask(2, 1, 6).keep[:, 0]
+    x[0] *= 100
+    assert torch.equal(guided_distance(x, valid)[1:], guided_distance(x[1:], valid[1:]))
+
+
 @given(tokens(), num_keeps)
 def test_same_input_same_frames(x, num_keep):
     mask = mask_of(x)
@@ -261,13 +267,14 @@ def test_frames_exist_even_if_all_are_lost():
     assert kept_unchecked(x, TemporalMask.dense(1, 2, 9), 4) == [0, 1, 2, 3]
 
 
-def test_a_distance_to_a_lost_frame_is_none():
-    x = torch.tensor([[[0.0], [torch.nan], [3.0]]])
+@pytest.mark.parametrize("far", [3.0, 0.25])
+def test_a_distance_to_a_lost_frame_is_none(far):
+    x = torch.tensor([[[0.0], [torch.nan], [far]]])
     distance = pairwise_distance(x)
-    assert distance[0, 0].tolist()[::2] == [0.0, 3.0]
+    assert distance[0, 0].tolist()[::2] == [0.0, far]
     assert bool(distance[0, 1].isnan().all())
     assert bool(distance[0, :, 1].isnan().all())
     guided = guided_distance(x, torch.ones(1, 3, 3, dtype=torch.bool))[0]
-    assert guided[0, 2] == 3.0
-    assert bool((guided[1] > 3.0).all())
-    assert bool((guided[1] < 3.01).all())
+    assert guided[0, 2] == far
+    assert bool((guided[1] > far).all())
+    assert bool((guided[1] < 1.01 * far).all())
