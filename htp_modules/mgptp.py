@@ -103,7 +103,7 @@ def salient_frames(
     frames = frame_tokens.shape[1]
     lost = ~frame_tokens.isfinite().all(dim=-1)
     frame_tokens = frame_tokens.masked_fill(lost.unsqueeze(-1), torch.nan)
-    frame_weights = frame_weights.masked_fill(lost.unsqueeze(-1) | lost.unsqueeze(-2), 0.0)
+    frame_weights = frame_weights.masked_fill(lost.unsqueeze(-2), 0.0)  # they connect no other frame
     distance = guided_distance(frame_tokens, frame_weights > 0)
     density = log_density(distance, num_neighbors) + log_support(frame_weights)
     saliency = density + separation(distance, density).log()

@@ -35,7 +35,7 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
     above, tied = scores.clone().gt_(threshold), scores.clone().eq_(threshold)
     room = count - above.sum(dim=-1, keepdim=True)
     # In integers on CUDA, where a running sum of floats is not deterministic; a CPU is slower at it.
-    turn = tied.cumsum(dim=-1, dtype=torch.int32).to(tied.dtype) if tied.is_cuda else tied.cumsum(dim=-1)
+    turn = tied.cumsum(dim=-1, dtype=torch.int32 if tied.is_cuda else tied.dtype).to(tied.dtype)
     return torch.addcmul(above, tied, turn.le_(room))
 
 

@@ -32,17 +32,24 @@ def _attention_dtype(tokens: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
 
 
+def products_rounded_once(
+    tokens: Float[Tensor, "batch joints frames dim"],
+) -> Float[Tensor, "batch joints frames frames"]:
+    """X_j X_jᵀ of float32 tokens by sums in float64, in which each product is exact."""
+    wide = tokens.double()
+    return (wide @ wide.transpose(-2, -1)).to(tokens.dtype)
+
+
 def temporal_correlation(
     tokens: Float[Tensor, "batch joints frames dim"],
 ) -> Float[Tensor, "batch joints frames frames"]:
     """S_j = X_j X_jᵀ / sqrt(D), in the tokens' own precision whatever the autocast and TensorFloat-32."""
     if tokens.is_cuda:
         # TensorFloat-32 would round tokens to 11 bits and mask other pairs, and float32 kernels differ from
-        # batch to batch. Float64 knows neither: each product is exact, and the sum, rounded once, is the same
-        # in any order. On an H100 its matrix units are as fast as float32's; a split into high and low parts
-        # would take two products and still depend on the order.
-        wide = tokens.double()
-        return (wide @ wide.transpose(-2, -1)).to(tokens.dtype) * tokens.shape[-1] ** -0.5
+        # batch to batch. Float64 knows neither: rounded once, a sum is the same in any order. On an H100 its
+        # matrix units are as fast as float32's; a split into high and low parts would take two products and
+        # still depend on the order.
+        return products_rounded_once(tokens) * tokens.shape[-1] ** -0.5
     device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
     # Where there is none to switch off, an exported graph stays free of it.
     widest = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from networks import random_mask
 from torch.testing import assert_close
 
+from htp_modules import CrossMHSA, KeptFrames
 from htp_modules import attention as attention_module
 from htp_modules.attention import MultiHeadAttention, additive_mask, explicit_attention, fused_attention
 
@@ -69,6 +70,14 @@ def test_the_mask_may_have_any_dtype(made_in):
     keep = random_mask(1, 3, 7).folded()
     expected = attention(x, additive(keep, torch.float32))
     assert torch.equal(attention(x, additive(keep, made_in)), expected)
+    assert not torch.allclose(attention(x), expected)
+
+
+def test_it_is_made_as_the_public_models_make_it():
+    attention = MultiHeadAttention(16)
+    assert attention.num_heads == 8
+    assert attention.qkv.bias is not None
+    assert MultiHeadAttention(16, qkv_bias=False).qkv.bias is None
 
 
 FUSED, WRITTEN_OUT = "fused_attention", "explicit_attention"
@@ -116,6 +125,22 @@ def test_many_queries_of_few_keys_take_the_path_of_the_keys(taken, threads):
     attention_module.attend(query, key, key)
     attention_module.attend(key, query, query)
     assert taken == [FUSED if threads == 1 else WRITTEN_OUT, FUSED]
+
+
+def test_the_recovery_takes_the_path_that_it_is_told(taken):
+    recover, x = CrossMHSA(8, 9, 2), torch.randn(1, 2, 3, 8)
+    kept = KeptFrames(torch.tensor([[0, 4]]), 9)
+    recover(x, kept)
+    recover.fused = False
+    recover(x, kept)
+    assert taken == [FUSED, WRITTEN_OUT]  # on one thread
+
+
+def test_other_devices_take_the_fused_path(taken, threads):
+    few = torch.empty(1, 1, 3, 4, device="meta")
+    attention_module.attend(few, few, few)
+    attention_module.attend(few.bfloat16(), few.bfloat16(), few.bfloat16())
+    assert taken == [FUSED, FUSED]
 
 
 def test_a_graph_is_the_same_for_any_number_of_threads(taken, threads):

@@ -32,6 +32,20 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     assert drop.eval()(x) is x
 
 
+def test_drop_path_without_a_rate_draws_nothing():
+    x = torch.ones(3, 2)
+    assert DropPath().train()(x) is x
+
+
+def test_sizes_are_those_asked_for():
+    block = TransformerBlock(16)  # as MixSTE and D3DP have them
+    assert (block.attn.num_heads, block.mlp.fc1.out_features, block.drop_path.rate) == (8, 32, 0.0)
+    assert block.attn.qkv.bias is not None
+    other = TransformerBlock(16, 4, mlp_ratio=2.5, qkv_bias=False, drop_path=0.25)
+    assert (other.attn.num_heads, other.mlp.fc1.out_features, other.drop_path.rate) == (4, 40, 0.25)
+    assert other.attn.qkv.bias is None
+
+
 def outcomes(block, sequences, attended):
     """For each sequence, whether training at rate 0.5 kept its attention and its MLP.
 

@@ -27,6 +27,13 @@ def test_chain_of_three_written_out():
     assert chain_graph(3, LIKE).tolist() == [[1, 1, 0], [0.5, 1, 0.5], [0, 1, 1]]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_chain_is_like_its_tokens(dtype):
+    chain = chain_graph(4, torch.empty(0, dtype=dtype, device="meta"))
+    assert chain.dtype == dtype
+    assert chain.is_meta
+
+
 def test_skeleton():
     assert_close(skeleton_graph(17), torch.tensor(oracles.skeleton()))
 
@@ -83,6 +90,29 @@ def test_learned_topology_starts_near_the_fixed_one():
     layer = GraphConvolution(2, 2, 5)
     assert torch.equal(layer.adjacency, torch.full((5, 5), 1e-6))
     assert torch.equal(layer.modulation, torch.ones(5, 2))
+
+
+def test_projections_start_with_the_gain_of_a_rectifier():
+    # Uniform within sqrt(2) sqrt(6 / (in + out)); of 20,000 draws the largest is close to the bound.
+    layer = GraphConvolution(100, 200, 5)
+    bound = (2 * 6 / 300) ** 0.5
+    for projection in layer.weight.detach():
+        assert 0.999 * bound < float(projection.abs().max()) <= bound
+
+
+@pytest.mark.parametrize("axes", [(3,), (2, 3)])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_layer_over_fewer_nodes(axes, weighted):
+    layer = shake(GraphConvolution(3, 2, 5).double()).eval()
+    x = torch.randn(*axes, 4, 3, dtype=torch.float64)
+    fixed, correlation = torch.randn(4, 4).double(), torch.rand(*axes, 4, 4).double()
+    state = lists(layer)
+    learned = [row[:4] for row in state["adjacency"][:4]]
+    base = torch.tensor(oracles.topology(fixed.tolist(), learned), dtype=torch.float64)
+    couplings = (correlation * base if weighted else base.expand(*axes, 4, 4)).flatten(0, -3).tolist()
+    expected = oracles.graph_layer(x.flatten(0, -3).tolist(), couplings, state, training=False)
+    out = layer(x, fixed, correlation if weighted else None)
+    assert_close(out.flatten(0, -3), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_skeleton_is_not_saved_and_follows_the_module():

@@ -55,6 +55,7 @@ def with_bias(mask, dtype=torch.float32):
 def test_a_mask_that_carries_m_plus_gives_what_it_would_make(dtype):
     mask = random_mask(1, 2, 4)
     carried = with_bias(mask, torch.bfloat16).validate()
+    assert carried.additive(dtype).dtype == dtype
     assert torch.equal(carried.additive(dtype), mask.additive(dtype))
     assert carried.additive() is carried.bias
     assert mask.additive().dtype == torch.float32
@@ -98,6 +99,8 @@ def test_frame_weights_by_another_mean(size):
     mask = random_mask(*size)
     pool = torch.nn.AdaptiveAvgPool1d(1)
     assert torch.equal(mask.frame_weights(pool), mask.frame_weights())
+    most = mask.frame_weights(lambda marks: marks.amax(dim=-1, keepdim=True))
+    assert torch.equal(most > 0, mask.keep.any(dim=1))
 
 
 @given(sizes, st.data())

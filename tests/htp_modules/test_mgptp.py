@@ -65,6 +65,19 @@ def test_float32_distances_are_those_of_the_differences(frames, dim, apart, seed
     assert_close(distance, exact.float(), rtol=1e-4, atol=1e-30)
 
 
+@pytest.mark.parametrize("frames", [2, 40])
+def test_float64_distances_are_those_of_the_differences(frames):
+    # From products they would be rounding alone, as PyTorch's are by default from 26 frames on.
+    x = 1.0 + 1e-12 * torch.arange(frames, dtype=torch.float64).view(1, frames, 1)
+    assert torch.equal(pairwise_distance(x), (x - x.transpose(-2, -1)).abs())
+
+
+def test_float32_distances_are_cut_off_no_earlier_in_a_long_sequence():
+    x = torch.ones(1, 300, 1)
+    x[0, 7] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
+    assert bool((pairwise_distance(x)[0, 7, :7] == 2.0**-23).all())
+
+
 @given(st.sampled_from([40, 512]), st.integers(0, 1000))
 def test_what_rounding_leaves_of_a_distance_is_cut_off(dim, seed):
     # The second frame is the first but for the last bit of one channel. What float64 makes of the difference
@@ -80,7 +93,7 @@ def test_kept_frames_equal_the_slow_formulas(frames, num_keep, num_neighbors, se
     assume(num_keep < frames)
     torch.manual_seed(seed)
     x = torch.randn(2, frames, 2, 3, dtype=torch.float64)
-    mask = random_mask(2, 2, frames, 0.6)
+    mask = random_mask(2, 2, frames, 0.2)
     _, kept = MGPTP(num_keep, num_neighbors)(x, mask)
     for b in range(2):
         weights = pruning_oracles.frame_weights(mask.keep[b].tolist())
@@ -145,6 +158,12 @@ def test_masked_pairs_are_strictly_farther_than_valid_pairs(x, seed):
             assert d[~v].min() > d[v].max()
 
 
+def test_a_clip_does_not_see_how_far_apart_the_frames_of_others_are():
+    x, valid = torch.randn(2, 6, 3), random_mask(2, 1, 6).keep[:, 0]
+    x[0] *= 100
+    assert torch.equal(guided_distance(x, valid)[1:], guided_distance(x[1:], valid[1:]))
+
+
 @given(tokens(), num_keeps)
 def test_same_input_same_frames(x, num_keep):
     mask = mask_of(x)
@@ -177,6 +196,8 @@ def test_a_sequence_no_longer_than_f_is_left_alone(x, more):
     x_kept, kept = MGPTP(x.shape[1] + more)(x, mask_of(x))
     assert torch.equal(x_kept, x)
     assert kept.is_all
+    meta = mask_of(x).to("meta")
+    assert MGPTP(x.shape[1] + more)(x.to("meta"), meta)[1].index.is_meta
 
 
 def test_selection_ignores_autocast():
@@ -261,13 +282,14 @@ def test_frames_exist_even_if_all_are_lost():
     assert kept_unchecked(x, TemporalMask.dense(1, 2, 9), 4) == [0, 1, 2, 3]
 
 
-def test_a_distance_to_a_lost_frame_is_none():
-    x = torch.tensor([[[0.0], [torch.nan], [3.0]]])
+@pytest.mark.parametrize("far", [3.0, 0.25])
+def test_a_distance_to_a_lost_frame_is_none(far):
+    x = torch.tensor([[[0.0], [torch.nan], [far]]])
     distance = pairwise_distance(x)
-    assert distance[0, 0].tolist()[::2] == [0.0, 3.0]
+    assert distance[0, 0].tolist()[::2] == [0.0, far]
     assert bool(distance[0, 1].isnan().all())
     assert bool(distance[0, :, 1].isnan().all())
     guided = guided_distance(x, torch.ones(1, 3, 3, dtype=torch.bool))[0]
-    assert guided[0, 2] == 3.0
-    assert bool((guided[1] > 3.0).all())
-    assert bool((guided[1] < 3.01).all())
+    assert guided[0, 2] == far
+    assert bool((guided[1] > far).all())
+    assert bool((guided[1] < 1.01 * far).all())

@@ -82,6 +82,10 @@ def test_frame_positions_are_waves_of_the_frame_number():
     expected = [[f(t * w) for f in (math.sin, math.cos) for w in (1.0, 0.5, 0.25)] for t in range(8)]
     assert_close(frame_positions(8, 6), torch.tensor(expected))
     assert frame_positions(8, 5).shape == (8, 5)
+    # Of one or two frames the slowest of two waves has the frequency 2 ** (-1 / 2).
+    angle = torch.tensor([1.0, 0.5**0.5])
+    assert_close(frame_positions(2, 4)[1], torch.cat((angle.sin(), angle.cos())))
+    assert_close(frame_positions(1, 4), torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
 
 
 @pytest.mark.parametrize(("dim", "heads", "frames"), [(64, 4, 81), (32, 1, 27), (8, 2, 2)])

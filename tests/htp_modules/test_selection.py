@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import DTYPES, tokens
 
+from htp_modules import selection
 from htp_modules.selection import scale_tokens, select_highest
 
 scores = st.lists(
@@ -31,11 +32,19 @@ def test_marks_nest_even_with_ties(row):
         assert larger.sum() == smaller.sum() + 1
 
 
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16])
+def test_more_ties_than_a_half_can_count(dtype):
+    chosen = select_highest(torch.zeros(1, 5000, dtype=dtype), 4999)
+    assert int(chosen.sum()) == 4999
+    assert int(chosen[0, -1]) == 0
+
+
 @given(tokens(extremes=(1.0, 3.0, 0.2)))
 def test_ordinary_tokens_are_not_scaled(x):
     scaled = scale_tokens(x, (-2, -1), name="test")
     assert bool((scaled.scale == 1).all())
-    assert torch.equal(scaled.tokens, x.to(torch.promote_types(x.dtype, torch.float32)))
+    assert scaled.tokens.dtype == torch.promote_types(x.dtype, torch.float32)
+    assert torch.equal(scaled.tokens, x.to(scaled.tokens.dtype))
 
 
 @given(tokens())
@@ -61,7 +70,15 @@ def test_at_every_magnitude_sums_of_squares_stay_finite_and_distinct(exponent):
     assert bool((squares >= torch.finfo(torch.float32).tiny).all())
 
 
-@pytest.mark.parametrize("least", [1e-45, 3e38])
+@pytest.mark.parametrize("tokens", [[0.0, 0.0], [1.0, torch.inf], [2.0**60, torch.nan]])
+def test_tokens_without_a_magnitude_are_left_alone(tokens, monkeypatch):
+    monkeypatch.setattr(selection, "check_finite", lambda *_, **__: None)  # as on a GPU
+    scaled = scale_tokens(torch.tensor(tokens), (-1,), name="test")
+    assert scaled.scale.tolist() == [1.0]
+    assert torch.equal(scaled.tokens.nan_to_num(nan=5.0), torch.tensor(tokens).nan_to_num(nan=5.0))
+
+
+@pytest.mark.parametrize("least", [1e-45, 3e38, torch.finfo(torch.float32).max])
 def test_the_edges_of_float32_are_scaled_into_range(least):
     scaled = scale_tokens(torch.full((1, 2), least), (-1,), name="test").tokens
     assert bool(((scaled >= 1) & (scaled < 2)).all())

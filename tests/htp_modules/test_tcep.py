@@ -10,7 +10,12 @@ from torch.testing import assert_close
 
 from htp_modules import TCEP
 from htp_modules.attention import additive_mask
-from htp_modules.tcep import correlated_frames, correlation_weights, temporal_correlation
+from htp_modules.tcep import (
+    correlated_frames,
+    correlation_weights,
+    products_rounded_once,
+    temporal_correlation,
+)
 
 
 def mask_of(x, num_neighbors):
@@ -65,6 +70,28 @@ def test_pure_functions_equal_the_slow_formulas(x, num_neighbors):
     )
     expected_weights = oracles.masked_softmax(expected, expected_keep)
     assert_close(weights[0, 0], torch.tensor(expected_weights, dtype=torch.float64))
+
+
+@given(st.integers(1, 7), st.integers(1, 40), st.integers(0, 1000))
+def test_products_rounded_once_are_the_nearest_float32(frames, dim, seed):
+    x = torch.randn(1, 2, frames, dim, generator=torch.Generator().manual_seed(seed))
+    products = products_rounded_once(x)
+    assert products.dtype == torch.float32
+    for joint in range(2):
+        rows = x[0, joint].tolist()
+        exact = torch.tensor([[oracles.dot(a, b) for b in rows] for a in rows], dtype=torch.float64)
+        assert torch.equal(products[0, joint], exact.float())
+
+
+def test_scores_without_an_order_rank_last():
+    nan, inf = torch.nan, torch.inf
+    scores = torch.tensor([[0.0, nan, 1.0, -inf], [nan] * 4, [1.0, nan, 0.0, inf], [-inf, nan, inf, 0.0]])
+    keep = correlated_frames(scores[None, None], 1)[0, 0]
+    # Frame 0 takes 2, 1 the first of equals, 2 and 3 each other.
+    expected = [[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]]
+    assert keep.tolist() == expected
+    # Two choices: frame 0 also takes the first of NaN and -inf.
+    assert correlated_frames(scores[None, None], 2)[0, 0, 0].tolist() == [1, 1, 1, 1]
 
 
 def test_weights_take_the_scale_twice():

@@ -21,6 +21,7 @@ from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import Preset
+from htp_diffusion.models.stretch import stretched
 from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.scoring.metrics import MILLIMETRES
@@ -50,7 +51,8 @@ class Member:
         tilt: How much more often high noise is drawn (:func:`~htp_diffusion.training.noising.add_noise`).
         window: Frames of its windows; None: as many as the model takes. Short windows teach more a second,
             long ones what only they show: a long run may begin with the former and end with the latter.
-        start: Checkpoint whose averaged weights it begins with; None for fresh ones.
+        start: Checkpoint whose averaged weights it begins with, interpolated where its windows are shorter;
+            None for fresh weights.
     """
 
     name: str
@@ -74,10 +76,16 @@ class Member:
             BenchmarkError: A checkpoint of another model.
         """
         if self.start is not None:
-            checkpoint, denoiser = load_denoiser(self.start)
-            if (checkpoint.denoiser, checkpoint.variant) != (self.denoiser, self.variant):
-                raise BenchmarkError(f"{self.start} holds another model than {self.name}")
-            return denoiser
+            _, earlier = load_denoiser(self.start)
+            model = self._fresh()
+            try:
+                model.load_state_dict(stretched(earlier.state_dict(), model))
+            except (BenchmarkError, RuntimeError) as error:
+                raise BenchmarkError(f"{self.start} cannot be the start of {self.name}: {error}") from error
+            return model
+        return self._fresh()
+
+    def _fresh(self) -> torch.nn.Module:
         torch.manual_seed(self.seed)
         if self.variant is None:
             return self.denoiser.build()
