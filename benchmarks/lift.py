@@ -22,7 +22,7 @@ from htp_diffusion.data.keypoints.detections import Detections, Size
 from htp_diffusion.data.keypoints.gaps import LEAST_CONFIDENCE
 from htp_diffusion.data.keypoints.reading import Format, read_detections
 from htp_diffusion.data.mocap.bvh_writing import bvh_text
-from htp_diffusion.diffusion.sampling import SamplingOptions
+from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.lifting.animation import draw_gif, draw_mp4
 from htp_diffusion.lifting.lifted import Lifted, lift
 from htp_diffusion.lifting.page import write_page
@@ -64,7 +64,7 @@ class Options:
         repair_sides: Change left and right back where the detector took one for the other.
         fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's.
         model_fps: Frames a second of the motion that the model was trained on.
-        checkpoint: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
+        checkpoints: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
         prune: Let HTP prune.
         sampling: How to sample; the mean of the hypotheses is taken, their spread is the uncertainty.
         computing: Where, and in which precision.
@@ -85,9 +85,11 @@ class Options:
     repair_sides: bool = True
     fps: Annotated[float | None, by_default("as the file tells, else MODEL_FPS", "FLOAT")] = None
     model_fps: float = 60.0
-    checkpoint: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
+    checkpoints: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
     prune: bool = True
-    sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(default_factory=SamplingOptions)
+    sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: SamplingOptions(batch_size=4)
+    )
     computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
     draw: Drawing = "all"
     reference: Annotated[Path | None, by_default("none", "FILE")] = None
@@ -115,7 +117,7 @@ def main(options: Options) -> None:
     reference = None if options.reference is None else read_reference(options.reference, options.rule)
     contenders = [
         trained_contender(path, Pruning() if options.prune else Pruning(num_keep=1.0), CAMERA_METRES)
-        for path in options.checkpoint or (CHECKPOINTS / _DEFAULT,)
+        for path in options.checkpoints or (CHECKPOINTS / _DEFAULT,)
     ]
     out = make_folder(options.out)
     scores = []

@@ -25,6 +25,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.data.motion import Clip
+from htp_diffusion.data.options import EXTRA
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
 from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.diffusion.sampling import check_seed
@@ -52,8 +53,7 @@ class Options:
     hours), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
-    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further data_3d_*.npz of world motion, to train on but for CMU's test clips."""
+    extra: Annotated[tuple[Path, ...], EXTRA, by_default("none", "FILE...")] = ()
     variety: VarietyName = "scored"
     """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
     webcams, and what real detectors get wrong); for motion without cameras of its own."""

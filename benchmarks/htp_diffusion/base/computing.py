@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+import tyro
 
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import Precision, check_precision, choose_device
 from htp_diffusion.base.execution import Mode, check_mode
+
+PRECISION = tyro.conf.arg(help="fp32, tf32 (CUDA), bf16 or fp16 (autocast).")
+MODE = tyro.conf.arg(help="eager, compiled (takes minutes before it pays) or cuda-graph (CUDA).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +40,9 @@ class Where:
 
 @dataclass(frozen=True, kw_only=True)
 class Precise(Where):
-    """Where to compute, and in which precision.
+    """Where to compute, and in which precision."""
 
-    Attributes:
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        threads: CPU threads of an operation.
-        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-    """
-
-    precision: Precision = "fp32"
+    precision: Annotated[Precision, PRECISION] = "fp32"
 
     def start(self) -> torch.device:
         """Set the threads, and tell the device, once it is known to have the precision.
@@ -59,16 +57,9 @@ class Precise(Where):
 
 @dataclass(frozen=True, kw_only=True)
 class Computing(Precise):
-    """Where to compute, in which precision, and how models are run.
+    """Where to compute, in which precision, and how models are run."""
 
-    Attributes:
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        threads: CPU threads of an operation.
-        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        mode: eager, compiled (takes minutes before it pays) or cuda-graph (CUDA).
-    """
-
-    mode: Mode = "eager"
+    mode: Annotated[Mode, MODE] = "eager"
 
     def start(self) -> torch.device:
         """Set the threads, and tell the device, once it is known to have the precision and the mode.

@@ -121,7 +121,7 @@ ITEMS: tuple[Item, ...] = (
         name="Table V",
         shows="cost and speed of the diffusion systems: MACs a frame and frames a second at two HxK",
         needs=(_GPU,),
-        command="python benchmarks/measure.py throughput --sampling 20x1 20x10 --batch 8 --device cuda",
+        command="python benchmarks/measure.py throughput --sampling 20x1 20x10 --batch-size 8 --device cuda",
         known="the rows of D3DP and HTP, and the speed of FinePOSE and KTPFormer",
     ),
     Item(

@@ -16,11 +16,14 @@ from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.options import MemoryBudget
 from htp_diffusion.diffusion.sampling import check_budget
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.contender import NUM_KEEP, NUM_SFT_LAYERS
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
 from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
 from htp_diffusion.speed.measure import interleaved
+from htp_diffusion.speed.options import CLIPS, Rounds, TimedSizes
 from htp_diffusion.speed.scaling import Axis, Curve, Point, ScalingResult, draw_scaling, scaling_table
 from htp_diffusion.speed.sharding import Shards
 from htp_diffusion.speed.timing import Draw, Setting, timed_call
@@ -30,7 +33,7 @@ _GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(TimedSizes, Rounds, MemoryBudget):
     """Time D3DP and HTP (random weights) over T, over H and over K, and fit the powers that time grows with.
 
     Every point of an axis is timed in turn in each round. Prints one table.
@@ -41,16 +44,7 @@ class Options:
         hypotheses: H timed at K=1; each is a whole sampling with flip.
         steps: K timed at H=1, likewise.
         sampling_frames: T over H and K.
-        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
-        num_sft_layers: n of HTP.
-        dim: D, channels of a token.
-        depth: Pairs of a spatial and a temporal block.
-        heads: Attention heads.
-        batch_size: Clips in a pass or sampling.
         computing: Where and how.
-        repeats: Timed rounds.
-        warmup: Rounds before them, not timed.
-        memory_budget: GiB for the activations of one call of a denoiser while sampling.
         out: Folder for scaling.json and scaling.png.
     """
 
@@ -59,18 +53,11 @@ class Options:
     hypotheses: tuple[int, ...] = (1, 2, 4, 8)
     steps: tuple[int, ...] = (1, 2, 4, 8)
     sampling_frames: int = 81
-    num_keep: Annotated[int | float, by_default("a third", "INT|FLOAT")] = 1 / 3
-    num_sft_layers: int = 1
-    dim: int = 512
-    depth: int = 8
-    heads: int = 8
-    batch_size: int = 1
+    num_keep: Annotated[int | float, NUM_KEEP, by_default("a third", "INT|FLOAT")] = 1 / 3
+    num_sft_layers: Annotated[int, NUM_SFT_LAYERS] = 1
+    batch_size: Annotated[int, CLIPS] = 1
     computing: Annotated[Computing, tyro.conf.arg(name="")] = field(default_factory=Computing)
     repeats: int = 5
-    warmup: int = 1
-    memory_budget: Annotated[
-        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
-    ] = None
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/scaling")
 
 

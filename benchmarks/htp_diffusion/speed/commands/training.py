@@ -20,10 +20,12 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.counting import count_denoiser
 from htp_diffusion.speed.measure import interleaved, peak_memory, speed_up
+from htp_diffusion.speed.options import Rounds, TimedSizes
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.training.batches import Batch
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
@@ -34,35 +36,22 @@ _GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(TimedSizes, Rounds):
     """Time one training step of D3DP and of HTP, in turn, and measure its memory.
 
     Prints one table. Weights and poses are random; sizes are the paper's unless given.
 
     Attributes:
         frames: T, frames of a sequence.
-        num_sft_layers: n of HTP.
-        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
-        dim: D, channels of a token.
-        depth: Pairs of a spatial and a temporal block, at least 4.
-        heads: Attention heads.
         batch_size: Sequences in a step.
         computing: Where, and in which precision.
-        repeats: Timed rounds; a round does a step of each model.
-        warmup: Rounds before them, not timed.
         out: Folder for training-cost.json.
     """
 
     frames: int = 243
-    num_sft_layers: int = 3  # in training (paper, Section IV-A)
-    num_keep: int | float = HTPConfig.num_keep
-    dim: int = 512
-    depth: int = 8
-    heads: int = 8
+    num_sft_layers: Annotated[int, NUM_SFT_LAYERS] = 3
     batch_size: int = 1
     computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
-    repeats: int = 7
-    warmup: int = 1
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/training-cost")
 
 

@@ -25,15 +25,17 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
+from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.options import DRAWS
 from htp_diffusion.diffusion.sampling import read_hxk
-from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.models.preset import PRESET, PRESETS, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, members, predict, score
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
+from htp_diffusion.studies.options import SEEDS, StudyMotion
 from htp_diffusion.training.fleet import Fleet, Member
 from htp_diffusion.training.learner import Learner
 
@@ -42,21 +44,14 @@ _SLACK = 10.0  # seconds that training may last longer than was estimated
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(StudyMotion):
     """Train models side by side and score them on the test clips."""
 
     models: tuple[str, ...] = ("d3dp", "htp", "htp-n1")
     """Which models: d3dp, htp, htp-n1, mixste, ... (an unknown name lists all)."""
-    seeds: tuple[int, ...] = (0,)
-    """Each model is trained once with each."""
-    preset: PresetName = "small"
-    """Sizes, batch and learning rate."""
-    data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
-    """The CMU clips as npz: the training split is trained on, the test split is scored."""
-    unit: Unit = "metres"
-    """Unit of the npz files."""
-    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further npz files of world motion, to train on but for CMU's test clips."""
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0,)
+    preset: Annotated[PresetName, PRESET] = "small"
+    extra: Annotated[tuple[Path, ...], EXTRA, by_default("none", "FILE...")] = ()
     training_steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
     """Training steps."""
     minutes: float = 5.0
@@ -69,10 +64,8 @@ class Options:
     """Folder of an earlier study, whose models these begin as."""
     window: Annotated[int | None, by_default("the preset's", "N")] = None
     """Frames of the training windows, at most the preset's."""
-    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
-    """H and K of the scores."""
-    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Of each clip's windows, score every N-th."""
+    sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
+    every: Annotated[int, EVERY] = 1
     computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
     """Where, and in which precision to train."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/claims")

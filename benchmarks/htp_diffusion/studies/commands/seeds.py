@@ -24,23 +24,25 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import Windows, windows
+from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.virtual_views import embedded_set, file_set
-from htp_diffusion.diffusion.sampling import StepOptions, read_hxk
+from htp_diffusion.diffusion.options import DRAWS, StepOptions
+from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser, read_record
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NAMES
 from htp_diffusion.models.weights import Weights
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.options import StudyMotion
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.studies.sweep import Scoring
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(StudyMotion, StepOptions):
     """Score checkpoints of several seeds, and print mean and spread of each model.
 
     Models are told apart by their kind and, if HTP, by n.
@@ -48,19 +50,11 @@ class Options:
 
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
     """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
-    data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
-    """The CMU clips as npz, whose test split is scored."""
-    unit: Unit = "metres"
-    """Unit of the npz file."""
-    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
-    """Hypotheses and denoising steps of each way to sample."""
+    sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
     weights: Weights = "averaged"
     """averaged, as sampling takes them, or last: the last step's, for runs so short that the average still
     holds much of the first steps."""
-    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Of each clip's windows, score every N-th."""
-    each: Annotated[StepOptions, tyro.conf.arg(name="")] = field(default_factory=StepOptions)
-    """What a denoising step does."""
+    every: Annotated[int, EVERY] = 1
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     """Where."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/seeds")
@@ -100,8 +94,8 @@ def main(options: Options) -> None:
                 every=options.every,
                 hypotheses=hypotheses,
                 denoising_steps=steps,
-                eta=options.each.eta,
-                flip=options.each.flip,
+                eta=options.eta,
+                flip=options.flip,
             )
             for path, checkpoint in found.items():
                 run = _run(checkpoint)
@@ -115,8 +109,8 @@ def main(options: Options) -> None:
         weights=options.weights,
         every=options.every,
         frames=sum(int(clip.scored.sum()) for clip in clips),
-        eta=options.each.eta,
-        flip=options.each.flip,
+        eta=options.eta,
+        flip=options.flip,
         device=device_name(device),
         rows=rows,
         provenance=provenance(),
