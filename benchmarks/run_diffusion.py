@@ -27,6 +27,7 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import (
     CHECKPOINT_FOLDER,
+    PRESET,
     Contender,
     Pruning,
     trained_contenders,
@@ -34,7 +35,7 @@ from htp_diffusion.models.contender import (
     with_fewer_early,
 )
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
-from htp_diffusion.models.preset import PRESET, PresetName
+from htp_diffusion.models.preset import PresetName
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last

@@ -132,3 +132,11 @@ def test_the_tests_of_the_benchmarks_lie_in_their_rooms():
     tests = ROOT / "tests" / "benchmarks"
     folders = {entry.name for entry in tests.iterdir() if entry.is_dir() and entry.name != "__pycache__"}
     assert folders <= {*ROOMS, "fuzz"}  # damaged files of every reader, and killed trainings
+
+
+def test_no_file_is_above_300_lines():
+    folders = ("htp_modules", "adapters", "benchmarks", "examples", "tests")
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for name in folders for path in files(name)}
+    assert len(lengths) > 300
+    too_long = {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > 300}
+    assert too_long == {}, f"split by noun: {too_long}"

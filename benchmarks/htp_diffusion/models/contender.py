@@ -35,7 +35,8 @@ NUM_SFT_LAYERS = tyro.conf.arg(
 NUM_KEEP = tyro.conf.arg(
     help="f of HTP: frames kept in a window; a number below 1 with a point is a share.", metavar="INT|FLOAT"
 )
-CHECKPOINT_FOLDER = tyro.conf.arg(help="Folder with d3dp-PRESET.json and htp-PRESET.json")
+PRESET = tyro.conf.arg(help="Size of the models, and with it how they are trained.")
+CHECKPOINT_FOLDER = tyro.conf.arg(help="Folder with d3dp-PRESET.json and htp-PRESET.json.")
 
 
 @dataclass(frozen=True, kw_only=True)

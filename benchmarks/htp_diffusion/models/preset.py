@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import tyro
-
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_modules import HTPConfig
 
 PresetName = Literal["tiny", "small", "base", "paper"]
-PRESET = tyro.conf.arg(help="Size of the models, and with it how they are trained.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,8 @@ from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.options import OneDraw
-from htp_diffusion.models.preset import PRESET, PRESETS, PresetName
+from htp_diffusion.models.contender import PRESET
+from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.speed.counting import count_denoiser
 from htp_diffusion.speed.lineup import random_inputs

@@ -31,13 +31,15 @@ from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.options import DRAWS
 from htp_diffusion.diffusion.sampling import read_hxk
-from htp_diffusion.models.preset import PRESET, PRESETS, PresetName
+from htp_diffusion.models.contender import PRESET
+from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, members, predict, score
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
 from htp_diffusion.studies.options import SEEDS, StudyMotion
-from htp_diffusion.training.fleet import Fleet, Member
+from htp_diffusion.training.fleet import Fleet
 from htp_diffusion.training.learner import Learner
+from htp_diffusion.training.member import Member
 
 _SCORED_BESIDE = 6  # models
 _SLACK = 10.0  # seconds that training may last longer than was estimated
