@@ -38,10 +38,10 @@ class Options:
     Attributes:
         checkpoints: JSON files of checkpoints: last.json of a training run, or a published KIND-PRESET.json.
         source: The motion.
-        selection: What of it, and how it is scored.
+        selection: Which clips and windows of it, and the protocol that scores them.
         sampling: How to sample.
         pruning: What to change in HTP.
-        computing: Where and how.
+        computing: Device, precision and mode.
         out: Folder for evaluation.json.
     """
 

@@ -84,7 +84,7 @@ _RESPELLED = {"--batch": "--batch-size", "--samplings": "--sampling"}
 
 
 def current_command(command: str) -> str:
-    """A command as a page tells it: where its script or an option is spelled otherwise now, as it is now.
+    """A command as a page tells it, in the present spelling of its script and options.
 
     The options that named the files to write are left out: there is a folder for them now.
     """
