@@ -89,8 +89,8 @@ def current_command(command: str) -> str:
     The options that named the files to write are left out: there is a folder for them now.
     """
     script, *arguments = _WRITTEN.sub("", command).split(" ")
-    folder, _, name = script.rpartition("/")
-    words = [f"{folder}/{_RENAMED.get(name, name)}", *(_RESPELLED.get(word, word) for word in arguments)]
+    folder, slash, name = script.rpartition("/")
+    words = [f"{folder}{slash}{_RENAMED.get(name, name)}", *(_RESPELLED.get(word, word) for word in arguments)]
     current = " ".join(words)
     return f"`python {command}`" if current == command else f"What is now `python {current}`,"
 
