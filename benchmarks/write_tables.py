@@ -90,7 +90,10 @@ def current_command(command: str) -> str:
     """
     script, *arguments = _WRITTEN.sub("", command).split(" ")
     folder, slash, name = script.rpartition("/")
-    words = [f"{folder}{slash}{_RENAMED.get(name, name)}", *(_RESPELLED.get(word, word) for word in arguments)]
+    words = [
+        f"{folder}{slash}{_RENAMED.get(name, name)}",
+        *(_RESPELLED.get(word, word) for word in arguments),
+    ]
     current = " ".join(words)
     return f"`python {command}`" if current == command else f"What is now `python {current}`,"
 
