@@ -1,67 +1,75 @@
 """Patches public pose transformers with hierarchical temporal pruning, in place and reversibly."""
 
-from typing import Any
+from functools import partial
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.checkpoints import LoadReport, load_checkpoint
 from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
 from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
+from adapters.finepose import FINEPOSE
+from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
 from adapters.motionbert import MOTIONBERT
-from adapters.patching import ADAPTERS, Model, htp_of, is_patched, patch_with, unpatch, unpruned
+from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
-from htp_modules import HTPConfig
+from adapters.stcformer import STCFORMER
 
 __all__ = [
     "D3DP",
+    "FINEPOSE",
+    "KTPFORMER",
     "MIXSTE",
     "MOTIONBERT",
+    "STCFORMER",
     "Adapter",
     "CheckpointError",
     "Description",
     "Facts",
+    "FrameState",
     "LoadReport",
     "PatchError",
     "Probe",
     "UnrecognisedHostError",
+    "adapter_of",
     "describe",
     "htp_of",
     "is_patched",
     "load_checkpoint",
     "patch",
     "patch_d3dp",
+    "patch_finepose",
+    "patch_ktpformer",
     "patch_mixste",
     "patch_motionbert",
+    "patch_stcformer",
     "patch_with",
     "unpatch",
     "unpruned",
 ]
 
 
-def patch(
-    model: Model, config: HTPConfig | None = None, *, from_scratch: bool = False, **config_fields: Any
-) -> Model:
-    """Patch a MixSTE, D3DP or MotionBERT, whichever ``model`` is; see :func:`patch_with`."""
-    return patch_with(ADAPTERS, model, config, from_scratch=from_scratch, **config_fields)
+patch = partial(patch_with, ADAPTERS)
+"""Patch the host that a model is or holds, whichever it is; see :func:`patch_with`."""
 
+patch_mixste = partial(patch_with, MIXSTE)
+"""Patch a MixSTE; see :func:`patch_with`."""
 
-def patch_mixste(
-    model: Model, config: HTPConfig | None = None, *, from_scratch: bool = False, **config_fields: Any
-) -> Model:
-    """Patch a MixSTE; see :func:`patch_with`."""
-    return patch_with(MIXSTE, model, config, from_scratch=from_scratch, **config_fields)
+patch_d3dp = partial(patch_with, D3DP)
+"""Patch a D3DP denoiser, or the one in a D3DP; see :func:`patch_with`."""
 
+patch_motionbert = partial(patch_with, MOTIONBERT)
+"""Patch a MotionBERT DSTformer, or the one in an action or mesh network; see :func:`patch_with`."""
 
-def patch_d3dp(
-    model: Model, config: HTPConfig | None = None, *, from_scratch: bool = False, **config_fields: Any
-) -> Model:
-    """Patch a D3DP denoiser, or the one in a D3DP; see :func:`patch_with`."""
-    return patch_with(D3DP, model, config, from_scratch=from_scratch, **config_fields)
+patch_finepose = partial(patch_with, FINEPOSE)
+"""Patch a FinePOSE denoiser, or the one in a FinePOSE; see :func:`patch_with`."""
 
+patch_ktpformer = partial(patch_with, KTPFORMER)
+"""Patch a KTPFormer; see :func:`patch_with`."""
 
-def patch_motionbert(
-    model: Model, config: HTPConfig | None = None, *, from_scratch: bool = False, **config_fields: Any
-) -> Model:
-    """Patch a MotionBERT DSTformer, or the one in an action or mesh network; see :func:`patch_with`."""
-    return patch_with(MOTIONBERT, model, config, from_scratch=from_scratch, **config_fields)
+patch_stcformer = partial(patch_with, STCFORMER)
+"""Patch an STCFormer; see :func:`patch_with`."""
+
+_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
+for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer, patch_stcformer):
+    _function.__doc__ = patch_with.__doc__

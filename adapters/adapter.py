@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,13 @@ class Facts:
     """Sizes of a host, read off its modules.
 
     Attributes:
-        num_frames: T, rows of its temporal position table.
+        num_frames: T, frames of the clips that it was built for.
         num_joints: J.
         in_channels: Coordinates per joint that its embedding takes.
         dim: D, channels of a token.
         num_heads: Heads of its temporal attention.
         depth: Pairs of a spatial and a temporal block.
+        noisy_channels: The last of ``in_channels``, if the host denoises: the coordinates of a noisy joint.
     """
 
     num_frames: int
@@ -28,6 +30,19 @@ class Facts:
     dim: int
     num_heads: int
     depth: int
+    noisy_channels: int = 0
+
+
+class FrameState(NamedTuple):
+    """A tensor of a host that has an entry for each frame: a position table, a graph over frames.
+
+    Attributes:
+        path: Its name in the host, dotted where it lies deeper; a parameter, a buffer or a plain attribute.
+        axes: Its axes of frames.
+    """
+
+    path: str
+    axes: tuple[int, ...] = (1,)
 
 
 def no_modules(facts: Facts) -> dict[str, nn.Module]:
@@ -40,12 +55,12 @@ def clip_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, ...
     return (torch.randn(1, frames, facts.num_joints, facts.in_channels),)
 
 
-def block_places(config: HTPConfig) -> tuple[str, ...]:
+def block_places(config: HTPConfig, injected: str) -> tuple[str, ...]:
     """Where the modules go in a stack of alternating spatial and temporal blocks."""
     n = config.num_sft_layers
     masked = "temporal block 0" if n == 0 else f"temporal blocks 0 to {n}"
     return (
-        "TCEP after spatial block 0",
+        f"TCEP after spatial block 0, then the {injected}",
         f"SFT MHSA: {masked} attend under the mask, with the host's weights",
         f"MGPTP before spatial block {n + 1}; the blocks from there on see the kept frames",
         f"recovery ({config.recovery}) before the head",
@@ -69,9 +84,12 @@ class Adapter:
         run: The forward pass through ``model.htp``; takes the model, then the arguments of the host's own
             forward in their order. It replaces no block: it calls the host's.
         embedding: Name of the host's joint embedding, which a Spatial GCN stands beside or replaces.
-        position: Name of the host's temporal position table, frames on its second axis.
+        by_frame: State that goes by frame, cut where a copy is made shorter; none if the host has none.
+        injected: What ``run`` adds to the tokens once TCEP has read them, for messages.
+        check_frames: Frames of the clip that the host and a patched copy are compared on before a patch; None
+            for the full length, where a copy cannot be made shorter by cutting ``by_frame``.
         inputs: Random arguments of the forward for one clip of so many frames.
-        places: Where HTP's modules go under a config, one sentence each.
+        places: Where HTP's modules go, under a config and with what is injected, one sentence each.
         modules: Modules that the host needs beside HTP's own; they join ``model.htp`` under their names.
         num_pairs: Pairs of blocks that ``run`` hands to HTP, given the host's sizes.
         defaults: The config of a patch that is given none.
@@ -81,9 +99,11 @@ class Adapter:
     probe: Callable[[nn.Module], Facts]
     run: Callable[..., Tensor]
     embedding: str
-    position: str
+    by_frame: tuple[FrameState, ...] = ()
+    injected: str = "temporal position"
+    check_frames: int | None = 3
     inputs: Callable[[nn.Module, Facts, int], tuple[Tensor, ...]] = clip_inputs
-    places: Callable[[HTPConfig], tuple[str, ...]] = block_places
+    places: Callable[[HTPConfig, str], tuple[str, ...]] = block_places
     modules: Callable[[Facts], dict[str, nn.Module]] = no_modules
     num_pairs: Callable[[Facts], int] = host_pairs
     defaults: HTPConfig = field(default_factory=HTPConfig)

@@ -29,7 +29,7 @@ def call_part(owner: nn.Module, name: str, x: Float[Tensor, "*axes"]) -> Float[T
 def masked_attention(
     attention: Any,
     x: Float[Tensor, "batch length dim"],
-    keep: Bool[Tensor, "batch length length"],
+    keep: Bool[Tensor, "batch length length"] | None,
     *,
     fused: bool,
 ) -> Float[Tensor, "batch length dim"]:
@@ -39,7 +39,7 @@ def masked_attention(
         attention: Has ``qkv``, ``proj`` and ``num_heads``; may have ``scale``, ``attn_drop`` and
             ``proj_drop``.
         x: Normalised tokens.
-        keep: True where a query may attend to a key.
+        keep: True where a query may attend to a key; None if everywhere.
         fused: Run the fused kernel, or the explicit product (for counting operations).
     """
     heads = rearrange(
@@ -47,13 +47,14 @@ def masked_attention(
     )
     query, key, value = heads
     scale = getattr(attention, "scale", None) or query.shape[-1] ** -0.5
-    keep = keep.unsqueeze(1)
+    keep = None if keep is None else keep.unsqueeze(1)
     if fused:
         drop = getattr(attention, "attn_drop", None)
         rate = drop.p if drop is not None and drop.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=rate, scale=scale)
     else:
-        scores = (query @ key.transpose(-2, -1) * scale).masked_fill(~keep, -torch.inf)
+        scores = query @ key.transpose(-2, -1) * scale
+        scores = scores if keep is None else scores.masked_fill(~keep, -torch.inf)
         mixed = call_part(attention, "attn_drop", scores.softmax(dim=-1)) @ value
     mixed = attention.proj(rearrange(mixed, "n heads l d -> n l (heads d)"))
     return call_part(attention, "proj_drop", mixed)

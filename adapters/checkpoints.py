@@ -1,59 +1,20 @@
 """load_checkpoint: weights, and nothing but weights, into a model that they fit."""
 
-import importlib
 import os
-import pickle
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
 from adapters.errors import CheckpointError
-from adapters.patching import find_patched
+from adapters.host_htp import HostHTP
+from adapters.keys import Fit, fit, plain, plain_keys, prefixes
+from adapters.recognition import check_module
+from adapters.weight_file import WeightFile, read_weights
 
-_CONTAINERS = (
-    "model_pos",
-    "model",
-    "model_state_dict",
-    "state_dict",
-)  # of D3DP and MixSTE, MotionBERT, others
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 _SHOWN = 8
-
-# What a NumPy array, scalar or random state is pickled by, from NumPy 1 to 2.
-_NUMPY = {
-    "_codecs": ("encode",),  # of their bytes; PyTorch 2.4 does not allow the real one
-    "numpy": ("ndarray", "dtype"),
-    "numpy.core.multiarray": ("_reconstruct", "scalar"),
-    "numpy._core.multiarray": ("_reconstruct", "scalar"),
-    "numpy.random._pickle": ("__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor"),
-    "numpy.random._mt19937": ("MT19937",),
-    "numpy.random._pcg64": ("PCG64",),
-    "numpy.random.bit_generator": ("SeedSequence", "__pyx_unpickle_SeedSequence"),
-}
-
-
-class _Skipped:
-    """Stands in for a NumPy object of a file: takes everything, keeps nothing, runs nothing of NumPy."""
-
-    def __new__(cls, *_args: object) -> "_Skipped":
-        return super().__new__(cls)
-
-    def __init__(self, *_args: object) -> None: ...
-
-    def __setstate__(self, _state: object) -> None: ...
-
-
-_STAND_INS = [
-    type(name, (_Skipped,), {"__module__": module, "__qualname__": name})
-    for module, names in _NUMPY.items()
-    for name in names
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,35 +25,49 @@ class LoadReport:
         matched: Keys that were loaded.
         missing: Keys of the model that the file does not have; they keep their values.
         unexpected: Keys of the file that the model does not have.
-        resized: Keys of both with another shape; not loaded.
+        resized: Keys of both with another shape or another kind of numbers; not loaded.
+        key: Where in the file the weights lie, empty for its top.
+        prefix: What stood in front of every key and was taken off, empty if nothing.
+        skipped: Classes of the objects beside the weights that were passed over.
     """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     resized: tuple[str, ...]
+    key: str = ""
+    prefix: str = ""
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{len(self.matched)} matched"]
         for name in ("missing", "unexpected", "resized"):
             keys = getattr(self, name)
             if keys:
-                more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-                lines.append(f"{len(keys)} {name}: {', '.join(keys[:_SHOWN])}{more}")
+                lines.append(f"{len(keys)} {name}: {_listed(keys)}")
+        if self.prefix:
+            lines.append(f"without the prefix {self.prefix}")
+        if self.skipped:
+            lines.append(f"objects skipped: {_listed(self.skipped)}")
         return "; ".join(lines)
 
 
-def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], *, strict: bool = True) -> LoadReport:
+def load_checkpoint(
+    model: nn.Module, path: str | os.PathLike[str], *, key: str | None = None, strict: bool = True
+) -> LoadReport:
     """Load a checkpoint's weights into a model, wrapped or patched or neither.
 
-    The file may be of ``torch.save`` or safetensors. Wrapping dictionaries (``model_pos``, ``model``,
-    ``model_state_dict``, ``state_dict``) and the prefixes of DataParallel and torch.compile are taken off.
-    Only tensors are read: NumPy objects in the file, such as a random state, are skipped without running
-    NumPy, and a file that would run anything else is refused.
+    The file may be of ``torch.save`` or safetensors, or the index of several. The weights are looked for in
+    its dictionaries and lists. Names that wrappers put into keys (``module.``, ``_orig_mod.``) do not count,
+    in the file's keys and in the model's; a prefix in front of all keys (``model.``) is taken off. Numbers
+    are converted to the model's own precision. Only tensors are read: objects beside them, such as a NumPy
+    random state or an argparse.Namespace, are passed over without running anything, or the file is refused.
 
     Args:
-        model: Changed in place, only if the checkpoint is accepted.
-        path: The file.
+        model: Changed in place, only if the checkpoint is accepted. Of a model on the meta device, the loaded
+            weights are on the CPU afterwards.
+        path: The file, or a folder that holds one checkpoint.
+        key: Which of several sets of weights in the file to load; an error names them.
         strict: Every key has to match. One exception: a patched model takes a checkpoint from before the
             patch; its keys under ``htp.`` keep their values and are reported as missing. With False, what
             matches is loaded and the rest reported.
@@ -101,96 +76,112 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str], *, strict: b
         What was loaded and what was not.
 
     Raises:
-        CheckpointError: The file cannot be read, holds more than weights, has no weights, or does not fit the
-            model; the model is as it was.
+        CheckpointError: The file cannot be read, would run something, has no weights, has several sets that
+            fit, or does not fit the model; the model is as it was.
     """
+    check_module(model)
     path = Path(path)
-    found = _weights(_read(path), path)
-    own = {_strip(key): key for key in model.state_dict()}
-    target = model.state_dict()
-    host = find_patched(model)
-    added = set() if host is None else {key for key in own if ".htp." in f".{key}"}
-    shapes = {key: target[own[key]].shape for key in own if isinstance(target[own[key]], Tensor)}
+    file = read_weights(path)
+    state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
+    names = plain_keys(state)
+    added = _added(model, names)
+    found = _choose(path, file, {short: state[name] for short, name in names.items()}, added, key, strict)
     report = LoadReport(
-        matched=tuple(key for key in found if key in shapes and found[key].shape == shapes[key]),
-        missing=tuple(key for key in own if key not in found),
-        unexpected=tuple(key for key in found if key not in own),
-        resized=tuple(
-            f"{key} {list(found[key].shape)} for {list(shapes[key])}"
-            for key in found
-            if key in shapes and found[key].shape != shapes[key]
-        ),
+        matched=found.matched,
+        missing=found.missing,
+        unexpected=found.unexpected,
+        resized=found.resized,
+        key=found.name,
+        prefix=found.prefix,
+        skipped=file.skipped,
     )
+    kind = type(model).__name__
     if not report.matched:
-        raise CheckpointError(f"no weight of {path} fits {type(model).__name__}: {report}")
-    lacking = [key for key in report.missing if key not in added]
-    has_added = any(key in added for key in report.matched)
-    if strict and (lacking or report.unexpected or report.resized or (has_added and report.missing)):
+        raise CheckpointError(f"no weight of {path} fits {kind}: {report}")
+    if strict and not _fits(found, added):
         hint = ""
-        if host is None and any(".htp." in f".{key}" for key in report.unexpected):
+        if not added and any(".htp." in f".{name}" for name in report.unexpected):
             hint = "; the file is of a patched model: patch this one before loading"
-        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {report}{hint}")
-    model.load_state_dict({own[key]: found[key] for key in report.matched}, strict=False)
+        raise CheckpointError(f"{path} does not fit {kind}: {report}{hint}")
+    weights = {names[short]: found.tensors[short] for short in found.matched}
+    if strict:
+        _check_values(model, weights, path)
+    _load(model, weights, state)
     return report
 
 
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        with _numpy_skipped():
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).replace("\n", " ")
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _added(model: nn.Module, names: dict[str, str]) -> set[str]:
+    """The keys, without the names of wrappers, of what a patch added to a model."""
+    under = tuple(f"{plain(path)}." for path, module in model.named_modules() if isinstance(module, HostHTP))
+    return {short for short in names if short.startswith(under)} if under else set()
+
+
+def _fits(found: Fit, added: set[str]) -> bool:
+    """Whether a set is the model's, or is its host's from before a patch."""
+    lacking = set(found.missing)
+    half_added = bool(added & lacking) and bool(added & set(found.matched))
+    return not (lacking - added or found.unexpected or found.resized or half_added)
+
+
+def _choose(
+    path: Path, file: WeightFile, own: dict[str, Tensor], added: set[str], key: str | None, strict: bool
+) -> Fit:
+    """The one set of a file's tensors that fits, or comes nearest.
+
+    Raises:
+        CheckpointError: Several fit and ``key`` names none of them, or it names none that there is.
+    """
+    found: list[Fit] = []
+    for where, tensors in file.sets.items():
+        short = {name: tensors[long] for name, long in plain_keys(tensors).items()}
+        found += [fit(where, short, own, prefix) for prefix in prefixes(short, own) or [""]]
+    if key is not None:
+        named = [one for one in found if one.name == key]
+        if not named:
+            listed = ", ".join(repr(one.name) for one in found)
+            raise CheckpointError(f"{path} has no weights at key={key!r}; it has some at {listed}")
+        return named[0]
+    needed = len(own) - len(added)
+    found.sort(key=lambda one: len(one.matched), reverse=True)
+    most = len(found[0].matched)
+    whole = [one for one in found if len(one.matched) >= needed]
+    rivals = whole if strict else [one for one in found if 2 * len(one.matched) > most]
+    if len(rivals) > 1 and most:
+        listed = ", ".join(repr(one.name) for one in rivals)
         raise CheckpointError(
-            f"{path} holds more than weights, or is damaged; nothing of it was run: {reason}"
-        ) from error
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except (EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        reader = importlib.import_module("safetensors.torch")
-    except ImportError as error:
-        raise CheckpointError(f"reading {path} needs the package safetensors") from error
-    try:
-        return reader.load_file(path)
-    except importlib.import_module("safetensors").SafetensorError as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
-
-
-@contextmanager
-def _numpy_skipped() -> Iterator[None]:
-    """Let PyTorch's restricted unpickler meet NumPy's names, as names of stand-ins."""
-    before = get_safe_globals()
-    add_safe_globals(_STAND_INS)
-    try:
-        yield
-    finally:
-        clear_safe_globals()
-        add_safe_globals(before)
-
-
-def _weights(content: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
-        inner = next((content[name] for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, no dictionary of weights")
-    weights = {_strip(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    if not weights:
-        raise CheckpointError(
-            f"{path} holds no tensor by name; its keys are {', '.join(map(str, list(content)[:_SHOWN]))}"
+            f"{path} holds several sets of weights that fit: {listed}; choose one, as key={rivals[0].name!r}"
         )
-    return weights
+    return found[0]
 
 
-def _strip(key: str) -> str:
-    while key.startswith(_PREFIXES):
-        key = key.removeprefix(_PREFIXES[0]).removeprefix(_PREFIXES[1])
-    return key
+def _check_values(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Check that a model on the meta device has all its values afterwards.
+
+    Raises:
+        CheckpointError: It would not.
+    """
+    tensors = chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
+    )
+    without = tuple(name for name, x in tensors if x.is_meta and name not in weights)
+    if without:
+        raise CheckpointError(
+            f"{path} has no values for {len(without)} tensors of a model on the meta device: "
+            f"{_listed(without)}; load before patching, or build the model on a device"
+        )
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    """Put weights into a model; the tensors of one on the meta device are replaced, all others written to."""
+    replaced = {name: x.to(state[name].dtype) for name, x in weights.items() if state[name].is_meta}
+    written = {name: x for name, x in weights.items() if name not in replaced}
+    with torch.no_grad():
+        if replaced:
+            model.load_state_dict(replaced, strict=False, assign=True)
+        if written:
+            model.load_state_dict(written, strict=False)

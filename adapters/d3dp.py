@@ -5,6 +5,7 @@ Multi-Hypothesis Aggregation", ICCV 2023, and its public code. The timestep ente
 before spatial block 0, so that a fresh patch that prunes nothing computes what the host does.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.mixste import TRUNK_PARTS, probe_trunk, run_trunk
 from adapters.probe import Probe
 
@@ -30,7 +31,7 @@ def probe_d3dp(host: nn.Module) -> Facts:
     probe.module("time_mlp")
     probe.nothing_but("", TRUNK_PARTS | {"time_mlp"})
     probe.finish()
-    return facts
+    return replace(facts, noisy_channels=COORDINATES)
 
 
 def run_d3dp(
@@ -65,5 +66,5 @@ D3DP = Adapter(
     run=run_d3dp,
     inputs=d3dp_inputs,
     embedding="Spatial_patch_to_embedding",
-    position="Temporal_pos_embed",
+    by_frame=(FrameState("Temporal_pos_embed"),),
 )

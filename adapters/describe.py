@@ -1,7 +1,6 @@
 """describe(model): what a patch did, what it saves, and what has to be trained."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -9,7 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapters.errors import PatchError
 from adapters.host_htp import HostHTP
-from adapters.patching import PatchedType, find_patched, unpruned
+from adapters.installed import installed
+from adapters.patching import ADAPTERS, find_htp, find_patched, unpruned
+from adapters.recognition import recognise
 from adapters.verify import bare_copy
 from htp_modules import HTPConfig
 
@@ -62,14 +63,17 @@ def describe(model: nn.Module) -> Description:
     Nothing is computed with the model's values: operations are counted on a copy without any.
 
     Raises:
-        PatchError: The model is not patched.
+        PatchError: The model is not patched, or the patch is not in force any more.
+        UnrecognisedHostError: It holds no host; the error names the nearest and how it differs.
     """
-    host = find_patched(model)
-    patched = type(host)
-    if host is None or not isinstance(patched, PatchedType):
-        raise PatchError("the model is not patched" if host is None else "pruning is switched off here")
-    htp, adapter = cast(HostHTP, host.get_submodule("htp")), patched.adapter
-    config, facts = htp.config, htp.facts
+    if find_patched(model) is None:
+        _, adapter, _ = recognise(model, ADAPTERS)
+        raise PatchError(f"the model is not patched; it is a {adapter.name}: call patch(model) first")
+    host, htp = find_htp(model)
+    made = installed(host)
+    if not htp.enabled:
+        raise PatchError("pruning is switched off here; call describe outside the unpruned block")
+    adapter, config, facts = made.adapter, htp.config, htp.facts
     twin = bare_copy(host).to("meta")
     for module in twin.modules():
         if isinstance(getattr(module, "fused", None), bool):
@@ -82,9 +86,9 @@ def describe(model: nn.Module) -> Description:
     frames = facts.num_frames
     kept = config.frames_kept(frames)
     return Description(
-        host=f"{patched.host.__name__}, a {adapter.name}",
+        host=f"{made.host.__name__}, a {adapter.name}",
         config=config,
-        places=adapter.places(config),
+        places=adapter.places(config, adapter.injected),
         frames=frames,
         frames_kept=kept,
         neighbors=config.neighbors(frames),

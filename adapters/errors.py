@@ -12,11 +12,13 @@ class UnrecognisedHostError(HTPError, TypeError):
 
     Attributes:
         missing: What was looked for and not found, one entry each.
+        likeness: Share of what was looked for that was found.
     """
 
-    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, missing: tuple[str, ...] = (), likeness: float = 0.0) -> None:
         super().__init__(message)
         self.missing = missing
+        self.likeness = likeness
 
 
 class CheckpointError(HTPError, ValueError):

@@ -1,12 +1,15 @@
 """HostHTP: what a patch adds to a host, all of it under ``htp.``."""
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapters.adapter import Facts
+from adapters.installed import installed
 from htp_modules import HTP, HTPConfig, ShapeError, SpatialGCN
 
 
@@ -22,9 +25,13 @@ class HostHTP(HTP):
             survive.
 
     Attributes:
+        enabled: The model's forward runs through HTP (default), or is the host's own.
         fused: Run masked attention by the fused kernel (default) or as the explicit product.
         frozen: The host's parameters that a patch from scratch has put out of use and frozen.
     """
+
+    # A copy of this belongs to a copy of the host: the reference is made anew when the host's copy is.
+    _host: weakref.ref[nn.Module] | None = None
 
     def __init__(
         self,
@@ -36,18 +43,45 @@ class HostHTP(HTP):
     ) -> None:
         super().__init__(facts.dim, facts.num_frames, facts.num_heads, config)
         self.facts = facts
+        self.enabled = True
         self.fused = True
         self.from_scratch = from_scratch
         self.frozen: tuple[str, ...] = ()
         if config.spatial_gcn:
-            self.spatial_gcn = SpatialGCN(facts.in_channels, facts.dim, facts.num_joints)
+            coordinates = facts.in_channels - facts.noisy_channels
+            self.spatial_gcn = SpatialGCN(coordinates, facts.dim, facts.num_joints, facts.noisy_channels)
             if not from_scratch:
                 self.spatial_gain = nn.Parameter(torch.zeros(facts.dim))
         for name, module in modules.items():
             self.add_module(name, module)
 
+    def belongs_to(self, host: nn.Module) -> None:
+        """Note the host that this lies in, unless one is noted already."""
+        if self._host is None or self._host() is None:
+            self._host = weakref.ref(host)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_host"}
+
+    @property
+    def config(self) -> HTPConfig:
+        """The options in force. Assign another config to change k, f, n or k' without touching weights.
+
+        Raises:
+            ConfigError: The new config asks for other modules than were built.
+            PatchError: The patch is not in force on the model any more.
+        """
+        return self._config
+
+    @config.setter
+    def config(self, config: HTPConfig) -> None:
+        host = None if self._host is None else self._host()
+        if host is not None:
+            installed(host)
+        HTP.config.__set__(self, config)
+
     def embed(
-        self, pose: Float[Tensor, "batch frames joints channels"], embedding: nn.Module
+        self, pose: Float[Tensor, "batch frames joints channels"], embedding: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "batch frames joints dim"]:
         """Tokens of a clip.
 

@@ -5,13 +5,14 @@ Source of the host's attribute names: Zhang et al., "MixSTE", CVPR 2022, and its
 variant.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.blocks import call_part, spatial_block, temporal_block
 from adapters.probe import Probe
 from htp_modules import Pair, TemporalMask
@@ -29,12 +30,8 @@ TRUNK_PARTS = {
 }
 
 
-def probe_trunk(probe: Probe) -> Facts:
-    """Sizes of the trunk that MixSTE and D3DP share; what is missing is noted in ``probe``."""
-    probe.module("Spatial_patch_to_embedding")
-    channels = probe.number("Spatial_patch_to_embedding.in_features")
-    _, joints, _ = probe.table("Spatial_pos_embed", 3)
-    _, frames, dim = probe.table("Temporal_pos_embed", 3)
+def probe_blocks(probe: Probe) -> int:
+    """The number of pairs of blocks of a stack; what is missing of it is noted in ``probe``."""
     spatial = probe.module("STEblocks", nn.ModuleList)
     temporal = probe.module("TTEblocks", nn.ModuleList)
     depth = len(temporal) if isinstance(temporal, nn.ModuleList) else 0
@@ -45,6 +42,16 @@ def probe_trunk(probe: Probe) -> Facts:
         probe.block(f"TTEblocks.{number}")
     for part in ("Spatial_norm", "Temporal_norm", "head"):
         probe.module(part)
+    return depth
+
+
+def probe_trunk(probe: Probe) -> Facts:
+    """Sizes of the trunk that MixSTE and D3DP share; what is missing is noted in ``probe``."""
+    probe.module("Spatial_patch_to_embedding")
+    channels = probe.number("Spatial_patch_to_embedding.in_features")
+    _, joints, _ = probe.table("Spatial_pos_embed", 3)
+    _, frames, dim = probe.table("Temporal_pos_embed", 3)
+    depth = probe_blocks(probe)
     return Facts(
         num_frames=frames,
         num_joints=joints,
@@ -76,17 +83,35 @@ def _temporal(host: Any, block: nn.Module, x: Tensor, mask: TemporalMask | None)
     return host.Temporal_norm(temporal_block(block, x, mask, fused=host.htp.fused))
 
 
-def run_trunk(
+def add_position(
     host: Any, x: Float[Tensor, "batch frames joints dim"]
-) -> Float[Tensor, "batch frames joints 3"]:
-    """Embedded tokens through HTP and the host's blocks and head."""
-    pairs = [
+) -> Float[Tensor, "batch frames joints dim"]:
+    """Tokens with the host's temporal position, of a clip that may be shorter than its table."""
+    return call_part(host, "pos_drop", x + host.Temporal_pos_embed[:, : x.shape[1], None])
+
+
+def trunk_pairs(host: Any) -> list[Pair]:
+    """The host's blocks in their order."""
+    return [
         Pair(partial(_spatial, host, spatial), partial(_temporal, host, temporal))
         for spatial, temporal in zip(host.STEblocks, host.TTEblocks, strict=True)
     ]
-    position = host.Temporal_pos_embed[:, : x.shape[1], None]
-    x = host.htp(call_part(host, "pos_drop", x), pairs, lambda x: call_part(host, "pos_drop", x + position))
-    return host.head(x)
+
+
+def run_trunk(
+    host: Any,
+    x: Float[Tensor, "batch frames joints dim"],
+    inject: Callable[[Any, Tensor], Tensor] = add_position,
+) -> Float[Tensor, "batch frames joints 3"]:
+    """Embedded tokens through HTP and the host's blocks and head.
+
+    Args:
+        host: The model.
+        x: The tokens, with the spatial position.
+        inject: What joins them once TCEP has read them.
+    """
+    x = call_part(host, "pos_drop", x)
+    return host.head(host.htp(x, trunk_pairs(host), partial(inject, host)))
 
 
 def run_mixste(
@@ -101,5 +126,5 @@ MIXSTE = Adapter(
     probe=probe_mixste,
     run=run_mixste,
     embedding="Spatial_patch_to_embedding",
-    position="Temporal_pos_embed",
+    by_frame=(FrameState("Temporal_pos_embed"),),
 )

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from adapters.adapter import Adapter, Facts
+from adapters.adapter import Adapter, Facts, FrameState
 from adapters.blocks import call_part, masked_attention
 from adapters.probe import Probe
 from htp_modules import SFTMHSA, HTPConfig, Pair, TemporalMask
@@ -156,13 +156,13 @@ def run_motionbert(
     return x if return_rep else host.head(x)
 
 
-def motionbert_places(config: HTPConfig) -> tuple[str, ...]:
+def motionbert_places(config: HTPConfig, injected: str) -> tuple[str, ...]:
     """Where the modules go in a DSTformer."""
     n = config.num_sft_layers
     masked = f"; dual blocks 1 to {n} attend along time under the mask, in both streams" if n else ""
     return (
         "TCEP on the embedded joints",
-        f"SFT MHSA: a new initial block before the backbone{masked}",
+        f"SFT MHSA: a new {injected} before the backbone{masked}",
         f"MGPTP before dual block {n + 1}; the blocks from there on see the kept frames",
         f"recovery ({config.recovery}) before norm, pre_logits and head",
     )
@@ -179,7 +179,8 @@ MOTIONBERT = Adapter(
     run=run_motionbert,
     places=motionbert_places,
     embedding="joints_embed",
-    position="temp_embed",
+    by_frame=(FrameState("temp_embed"),),
+    injected="initial block",
     modules=initial_block,
     num_pairs=motionbert_pairs,
     # n = 2 and the linear joint embedding, as in the paper's plug-in.

@@ -1,5 +1,6 @@
 """Probe: looks for what a host must have, and remembers what is not there."""
 
+import re
 from collections.abc import Iterable
 
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from adapters.errors import UnrecognisedHostError
 
 BLOCK_PARTS = {"norm1", "attn", "drop_path", "norm2", "mlp"}
 ATTENTION_PARTS = {"qkv", "proj", "attn_drop", "proj_drop"}
+_SHOWN = 3  # differences that a message names
 
 
 class Probe:
@@ -21,6 +23,7 @@ class Probe:
     def __init__(self, host: nn.Module, name: str) -> None:
         self.host = host
         self.name = name
+        self.looked = 0
         self.missing: list[str] = []
 
     def _find(self, path: str) -> object:
@@ -32,29 +35,27 @@ class Probe:
     def module(self, path: str, kind: type[nn.Module] = nn.Module) -> nn.Module | None:
         """The submodule at ``path``, if it is a ``kind``."""
         found = self._find(path)
-        if isinstance(found, kind):
-            return found
-        self.missing.append(f"{path}, a {kind.__name__}")
-        return None
+        self.require(isinstance(found, kind), f"{path}, a {kind.__name__}")
+        return found if isinstance(found, kind) else None
 
     def number(self, path: str) -> int:
         """The integer attribute at ``path``, 0 if there is none."""
         found = self._find(path)
-        if isinstance(found, int) and not isinstance(found, bool):
-            return found
-        self.missing.append(f"{path}, an int")
-        return 0
+        whole = isinstance(found, int) and not isinstance(found, bool)
+        self.require(whole, f"{path}, an int")
+        return found if isinstance(found, int) and whole else 0
 
     def table(self, path: str, ndim: int) -> tuple[int, ...]:
         """The shape of the position table at ``path``, zeros if there is none."""
         found = self._find(path)
-        if isinstance(found, Tensor) and found.ndim == ndim and found.shape[0] == 1:
-            return tuple(found.shape)
-        self.missing.append(f"{path}, a table of {ndim} axes, the first of size 1")
-        return (0,) * ndim
+        shape = tuple(found.shape) if isinstance(found, Tensor) else ()
+        fits = len(shape) == ndim and shape[:1] == (1,)
+        self.require(fits, f"{path}, a table of {ndim} axes, the first of size 1")
+        return shape if fits else (0,) * ndim
 
     def require(self, holds: bool, what: str) -> None:
         """Note ``what`` unless it holds."""
+        self.looked += 1
         if not holds:
             self.missing.append(what)
 
@@ -92,13 +93,20 @@ class Probe:
         Raises:
             UnrecognisedHostError: Something was missing.
         """
-        if "forward" in vars(self.host):
-            self.missing.append("a forward that nobody replaced on the instance")
-        if hasattr(self.host, "htp"):
-            self.missing.append("the name htp free for the added modules")
+        self.require("forward" not in vars(self.host), "a forward that nobody replaced on the instance")
+        self.require(not hasattr(self.host, "htp"), "the name htp free for the added modules")
         if self.missing:
-            listed = "; ".join(self.missing)
+            name = type(self.host).__name__
             raise UnrecognisedHostError(
-                f"{type(self.host).__name__} is not a {self.name}. Looked for and not found: {listed}",
+                f"{name} is not a {self.name}. Looked for and not found: {self._listed()}",
                 tuple(self.missing),
+                1 - len(self.missing) / self.looked,
             )
+
+    def _listed(self) -> str:
+        """What is missing, each block's twin left out, and no more than a few."""
+        kinds: dict[str, str] = {}
+        for entry in self.missing:
+            kinds.setdefault(re.sub(r"\.\d+(?=\.)", ".*", entry), entry)
+        shown, more = list(kinds.values())[:_SHOWN], len(kinds) - _SHOWN
+        return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")

@@ -16,14 +16,13 @@ from adapters.errors import PatchError, UnrecognisedHostError
 from adapters.host_htp import HostHTP
 from htp_modules import HTPConfig
 
-_FRAMES = 3
 _TOLERANCE = (
     1e-3  # of the largest output: far above float32 rounding (TF32 included), far below another model's
 )
 
 
 def bare_copy(host: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose forward calls none of the user's hooks.
+    """A copy in evaluation mode whose forward is its class's own and calls none of the user's hooks.
 
     Raises:
         PatchError: The host cannot be copied.
@@ -31,11 +30,22 @@ def bare_copy(host: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(host)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise PatchError(f"{type(host).__name__} cannot be copied: {error}") from error
     for module in twin.modules():
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
+    vars(twin).pop("forward", None)  # a wrapper, which may run the original's weights
     return twin.eval().requires_grad_(False)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, of a device or of the computer."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in words)
 
 
 def check_computation(
@@ -52,7 +62,7 @@ def check_computation(
         UnrecognisedHostError: The outputs differ, or a forward fails.
         PatchError: The host cannot be copied.
     """
-    if getattr(host, adapter.position).is_meta:
+    if next(host.get_submodule(adapter.embedding).parameters()).is_meta:
         return
     kind = f"{type(host).__name__} has the parts of a {adapter.name}, but"
     difference = 0.0
@@ -63,6 +73,11 @@ def check_computation(
         except PatchError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise PatchError(
+                    "out of memory in the check before a patch, which runs a copy of the model on a short "
+                    "clip; free some, or patch the model on the CPU and move it afterwards"
+                ) from error
             if dtype == torch.float64:
                 break  # a host that runs in float32 alone
             raise UnrecognisedHostError(f"{kind} a copy of it failed on a short clip: {error}") from error
@@ -79,6 +94,17 @@ def check_computation(
     )
 
 
+def shorten(host: nn.Module, adapter: Adapter, frames: int) -> None:
+    """Cut what a host has for each frame to the first ``frames``."""
+    for path, axes in adapter.by_frame:
+        owner, _, name = path.rpartition(".")
+        holder = host.get_submodule(owner)
+        tensor = getattr(holder, name).detach()
+        for axis in axes:
+            tensor = tensor.narrow(axis, 0, min(frames, tensor.shape[axis]))
+        setattr(holder, name, nn.Parameter(tensor, False) if name in holder._parameters else tensor)
+
+
 def _run_both(
     host: nn.Module,
     adapter: Adapter,
@@ -89,20 +115,20 @@ def _run_both(
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """The outputs of a copy of the host on a short clip, by itself and patched to keep everything."""
-    table = getattr(host, adapter.position)
+    device = next(host.get_submodule(adapter.embedding).parameters()).device
     # The generator is left as found: a seeded program draws the same numbers with and without this check.
     with torch.random.fork_rng([]), torch.device("cpu"):
         torch.default_generator.manual_seed(0)
         twin = bare_copy(host).to(dtype)
-        frames = min(_FRAMES, facts.num_frames)
-        setattr(twin, adapter.position, nn.Parameter(table[:, :frames].detach().to(dtype, copy=True)))
+        frames = min(adapter.check_frames or facts.num_frames, facts.num_frames)
+        shorten(twin, adapter, frames)
         facts = replace(facts, num_frames=frames)
-        inputs = [x.to(table.device) for x in adapter.inputs(twin, facts, frames)]
+        inputs = [x.to(device) for x in adapter.inputs(twin, facts, frames)]
         inputs = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
         keep_all = replace(config, num_neighbors=1.0, num_keep=1.0)
         htp = HostHTP(facts, keep_all, adapter.modules(facts), from_scratch=False)
-        htp = htp.to(table.device, dtype).eval()
-    with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
+        htp = htp.to(device, dtype).eval()
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         expected = twin(*(x.clone() for x in inputs))  # some hosts write into what they are given
         install(twin, htp, patched)
         return expected, twin(*inputs)

@@ -12,27 +12,20 @@ from typing import Annotated
 
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import Contender, Pruning, trained_contender
-from htp_diffusion.data.labelled import ClipSet
-from htp_diffusion.data.protocol import ProtocolName, protocol_named
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.computing import Computing
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.comparison.action_table import action_tables, evaluation_table
+from htp_diffusion.comparison.comparison import compare
+from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
+from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.device import Precision, choose_device, device_name
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.evaluation import evaluate_denoiser
-from htp_diffusion.files import make_folder
-from htp_diffusion.options import by_default
-from htp_diffusion.report.evaluation import (
-    EvaluationResult,
-    EvaluationRow,
-    action_table,
-    evaluation_table,
-)
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.tables import show
-from htp_diffusion.sampling import Sampling
+from htp_diffusion.diffusion.sampling import SweepOptions
+from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,113 +38,58 @@ class Options:
     Attributes:
         checkpoints: JSON files of checkpoints: last.json of a training run, or a published KIND-PRESET.json.
         source: The motion.
-        protocol: every-frame scores each frame once. d3dp and motionbert score as these projects do; paper is
-            another name of d3dp.
-        actions: Score these actions alone.
-        hypotheses: H, poses sampled for each window; several are a sweep.
-        steps: K, denoising steps; several are a sweep.
-        every: Sample every so many windows of each clip: a look, not a result.
-        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
-        flip: Average with the mirrored input inside each step.
-        num_sft_layers: n of HTP: pairs of blocks after the first that see every frame.
-        num_keep: f of HTP: frames kept in a window; a number below 1 with a point is a share.
-        num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
-        batch_size: Windows sampled in one call.
-        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
-        precision: Of the denoisers: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        seed: Seed of the sampling noise.
+        selection: What of it, and how it is scored.
+        sampling: How to sample.
+        pruning: What to change in HTP.
+        computing: Where and how.
         out: Folder for evaluation.json.
     """
 
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
-    protocol: ProtocolName = "every-frame"
-    actions: Annotated[tuple[str, ...], by_default("all", "ACTION")] = ()
-    hypotheses: tuple[int, ...] = (1, 5)
-    steps: tuple[int, ...] = (1, 5)
-    every: int = 1
-    eta: float = 1.0
-    flip: bool = True
-    num_sft_layers: Annotated[int | None, by_default("as trained", "INT")] = None
-    num_keep: Annotated[int | float | None, by_default("as trained", "INT|FLOAT")] = None
-    num_neighbors: Annotated[int | float | None, by_default("as trained", "INT|FLOAT")] = None
-    batch_size: int = 8
-    memory_budget: Annotated[
-        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
-    ] = None
-    precision: Precision = "fp32"
-    device: str = "auto"
-    seed: int = 0
-    out: Path = Path("runs/evaluation")
+    selection: Annotated[Selection, tyro.conf.arg(name="")] = field(default_factory=Selection)
+    sampling: Annotated[SweepOptions, tyro.conf.arg(name="")] = field(default_factory=SweepOptions)
+    pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
+    computing: Annotated[Computing, tyro.conf.arg(name="")] = field(default_factory=Computing)
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/evaluation")
 
 
 def main(options: Options) -> None:
     """Load, sample, score, and say what came out."""
-    device = choose_device(options.device)
+    device = options.computing.start()
+    samplings = options.sampling.samplings
+    options.selection.check()
+    _ = options.source.kind
     out = make_folder(options.out) / "evaluation.json"
     contenders = _contenders(options)
     longest = max(contender.config.num_frames for contender in contenders)
     found = test_clips(options.source, longest)
     for contender in contenders:
-        _require_space(contender, found)
-    if options.actions:
-        found = found.only(options.actions)
-    protocol = protocol_named(options.protocol, found)
-    sweep = list(product(contenders, options.hypotheses, options.steps))
-    if not sweep:
-        raise BenchmarkError("hypotheses and steps expect at least one number each")
-    rows: list[EvaluationRow] = []
-    result = None
-    for contender, hypotheses, steps in sweep:
-        sampling = Sampling(
-            hypotheses=hypotheses,
-            steps=steps,
-            eta=options.eta,
-            flip=options.flip,
-            seed=options.seed,
-            batch_size=options.batch_size,
-        )
+        contender.require_space(found.space, found.description)
+    cuts = {
+        num_frames: options.selection.cut(found, num_frames)
+        for num_frames in {contender.config.num_frames for contender in contenders}
+    }
+    results: list[ComparisonResult] = []
+    for contender, sampling in product(contenders, samplings):
         with _bar(f"{contender.name}, {sampling.label}") as progress:
-            scores = evaluate_denoiser(
-                contender.denoiser,
-                contender.config,
-                found,
+            result = compare(
+                [contender],
+                cuts[contender.config.num_frames],
                 sampling,
-                protocol=protocol,
-                every=options.every,
                 device=device,
-                precision=options.precision,
-                memory_budget=options.memory_budget,
+                precision=options.computing.precision,
+                mode=options.computing.mode,
+                memory_budget=options.sampling.memory_budget,
+                clock=False,
                 progress=progress,
             )
-        rows.append(
-            EvaluationRow(
-                name=contender.name,
-                denoiser=contender.config,
-                checkpoint=contender.source,
-                trained_steps=contender.checkpoint.step if contender.checkpoint else None,
-                trained_on=_trained_on(contender, found, options.source),
-                evaluation=scores,
-            )
-        )
-        show(action_table(rows[-1]))
-        result = EvaluationResult(
-            data=found.description,
-            camera=found.camera,
-            space=found.space.to_json(),
-            notes=list(found.notes),
-            protocol=protocol,
-            every=options.every,
-            device=device_name(device),
-            precision=options.precision,
-            rows=rows,
-            provenance=provenance(),
-        )
-        write_json(out, result)
-    if result is not None:
-        show(evaluation_table(result))
-        print(f"written: {out}")
+        results.append(result)
+        for table in action_tables(result):
+            show(table)
+        write_json(out, EvaluationResult(rows=results))
+    show(evaluation_table(EvaluationResult(rows=results)))
+    print(f"written: {out}")
 
 
 def _contenders(options: Options) -> list[Contender]:
@@ -159,12 +97,7 @@ def _contenders(options: Options) -> list[Contender]:
         raise BenchmarkError(
             "name one checkpoint or several: last.json of a training run, or a published one"
         )
-    pruning = Pruning(
-        num_sft_layers=options.num_sft_layers,
-        num_keep=options.num_keep,
-        num_neighbors=options.num_neighbors,
-    )
-    contenders = [trained_contender(path, pruning) for path in options.checkpoints]
+    contenders = [trained_contender(path, options.pruning) for path in options.checkpoints]
     if len({contender.name for contender in contenders}) == len(contenders):
         return contenders
     folders = [path.resolve().parent.name for path in options.checkpoints]  # every run has a last.json
@@ -172,21 +105,6 @@ def _contenders(options: Options) -> list[Contender]:
         replace(contender, name=f"{folder}/{contender.name}")
         for contender, folder in zip(contenders, folders, strict=True)
     ]
-
-
-def _require_space(contender: Contender, found: ClipSet) -> None:
-    """Refuse motion of another space than the checkpoint states."""
-    if contender.checkpoint is not None:
-        space = contender.checkpoint.pose_space
-        space.require(found.space, f"{contender.source} is not made for {found.description}")
-
-
-def _trained_on(contender: Contender, found: ClipSet, source: Source) -> list[str]:
-    """Scored motions that were trained on; synthetic ones recur in name alone."""
-    if contender.checkpoint is None or source.kind == "synthetic":
-        return []
-    trained = set(contender.checkpoint.motions)
-    return list(dict.fromkeys(clip.motion for clip in found.clips if {clip.motion, clip.clip.name} & trained))
 
 
 @contextmanager

@@ -9,15 +9,24 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.data import asfamc, bvh
-from htp_diffusion.data.asf import METRES, AsfSkeleton, read_asf
-from htp_diffusion.data.cmu import CMU_FPS
-from htp_diffusion.data.mocap import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import whole_file
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.data.formats.units import UNITS, require_unit
+from htp_diffusion.data.mocap import amc, bvh
+from htp_diffusion.data.mocap.asf import METRES, AsfSkeleton, read_asf
+from htp_diffusion.data.mocap.cmu import CMU_FPS
+from htp_diffusion.data.mocap.h36m_joints import (
+    ASF_POINTS,
+    BVH_POINTS,
+    FirstJump,
+    coincident_joints,
+    first_jump,
+    to_motion,
+)
 from htp_diffusion.data.motion import Motion
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import whole_file
-from htp_diffusion.report.progress import progress_bar
+from htp_diffusion.pose.layout import H36M_17
 
 _MOTIONS = (".amc", ".bvh")
 
@@ -35,6 +44,7 @@ class Options:
         fps: Frames a second of OUT, by leaving out frames: it must divide the recording's.
         amc_fps: Frames a second of AMC files, which do not tell it: 120 for most of the CMU database.
         bvh_unit: Metres in a unit of BVH files, which do not tell it; the default is the CMU skeletons' unit.
+            A unit in which no thigh has a human length is refused.
         bvh_skip: Frames to leave out at the start of BVH files: 1 for conversions with an added T-pose.
     """
 
@@ -83,7 +93,20 @@ def find_skeleton(folder: Path) -> Path:
     return found[0]
 
 
-def convert(path: Path, options: Options, skeletons: dict[Path, AsfSkeleton]) -> Motion:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Converted:
+    """What became of a recording.
+
+    Attributes:
+        motion: Its motion.
+        jump: The jump after its first frame, if that is no part of it.
+    """
+
+    motion: Motion
+    jump: FirstJump | None = None
+
+
+def convert(path: Path, options: Options, skeletons: dict[Path, AsfSkeleton]) -> Converted:
     """One recording's motion.
 
     Args:
@@ -92,7 +115,7 @@ def convert(path: Path, options: Options, skeletons: dict[Path, AsfSkeleton]) ->
         skeletons: The skeletons read so far by their folder; this one's is added.
 
     Raises:
-        BenchmarkError: A file is malformed, or the frame rates do not fit.
+        BenchmarkError: A file is malformed, or the frame rates or the unit of length do not fit.
     """
     name = f"S{path.parent.name}/{path.stem}"
     if path.suffix.lower() == ".bvh":
@@ -101,12 +124,22 @@ def convert(path: Path, options: Options, skeletons: dict[Path, AsfSkeleton]) ->
             raise BenchmarkError(f"{path}: nothing is left without its first {options.bvh_skip} frames")
         points = bvh.forward_kinematics(recording, options.bvh_unit)
         points = {point: positions[options.bvh_skip :] for point, positions in points.items()}
-        return to_motion(name, points, BVH_POINTS, recording.fps, _step(path, recording.fps, options.fps))
+        motion = to_motion(name, points, BVH_POINTS, recording.fps, _step(path, recording.fps, options.fps))
+        require_unit(
+            motion.positions / options.bvh_unit,
+            H36M_17,
+            options.bvh_unit,
+            str(path),
+            lambda fitting: f"--bvh-unit {UNITS[fitting]:.6g}",
+        )
+        return Converted(motion=motion, jump=first_jump(points, BVH_POINTS))
     if path.parent not in skeletons:
         skeletons[path.parent] = read_asf(find_skeleton(path.parent))
     skeleton = skeletons[path.parent]
-    points = asfamc.forward_kinematics(skeleton, asfamc.read_amc(path, skeleton))
-    return to_motion(name, points, ASF_POINTS, options.amc_fps, _step(path, options.amc_fps, options.fps))
+    points = amc.forward_kinematics(skeleton, amc.read_amc(path, skeleton))
+    motion = to_motion(name, points, ASF_POINTS, options.amc_fps, _step(path, options.amc_fps, options.fps))
+    require_unit(motion.positions / METRES, H36M_17, "cmu", str(path))
+    return Converted(motion=motion)
 
 
 def write_npz(path: Path, motions: Sequence[Motion]) -> None:
@@ -157,13 +190,14 @@ def main(options: Options) -> None:
     _check(options)
     recordings = find_recordings(options.source)
     skeletons: dict[Path, AsfSkeleton] = {}
-    motions = []
+    converted: list[Converted] = []
     with progress_bar() as progress:
         task = progress.add_task("", total=len(recordings))
         for path in recordings:
             progress.update(task, description=f"{path.parent.name}/{path.name}")
-            motions.append(convert(path, options, skeletons))
+            converted.append(convert(path, options, skeletons))
             progress.advance(task)
+    motions = [item.motion for item in converted]
     write_npz(options.out, motions)
     frames = sum(len(motion.positions) for motion in motions)
     print(f"written: {options.out} ({len(motions)} motions, {frames} frames at {options.fps:g} a second)")
@@ -171,6 +205,20 @@ def main(options: Options) -> None:
     if flat:
         bones = ", ".join(f"{a} and {b}" for a, b in sorted({bone for bones in flat for bone in bones}))
         print(f"note: in {len(flat)} motions the skeleton puts joints in one place: {bones}")
+    _tell_jumps(converted, options.bvh_skip)
+
+
+def _tell_jumps(converted: Sequence[Converted], skipped: int) -> None:
+    """Tell of first frames that are no part of their motion."""
+    jumps = [(item.motion.name, item.jump) for item in converted if item.jump is not None]
+    if not jumps:
+        return
+    name, jump = jumps[0]
+    print(
+        f"note: the first frame of {len(jumps)} motions is far from the second, as an added T-pose is "
+        f"(in {name} a jump of {1000 * jump.first:.0f} mm, later steps are below "
+        f"{1000 * jump.later:.0f}): --bvh-skip {skipped + 1} leaves it out"
+    )
 
 
 if __name__ == "__main__":

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import tyro
 
-from htp_diffusion.command import run_command
-from htp_diffusion.training.checkpoint import load_checkpoint, save_checkpoint
+from htp_diffusion.base.command import run_command
+from htp_diffusion.models.checkpoint import load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Cut a training run down to what sampling needs.
 
+    The tensors have the model's own names: load_state_dict and adapters.load_checkpoint take them.
+
     Attributes:
-        run: Folder of the run, or its last.json.
+        run: Folder of the run, or its last.json; or a checkpoint that was published before.
         target: JSON file to write; the weights go beside it.
     """
 
@@ -25,8 +27,7 @@ class Options:
 def main(options: Options) -> None:
     """Read the run, write its averaged weights."""
     source = options.run / "last.json" if options.run.is_dir() else options.run
-    checkpoint, tensors = load_checkpoint(source)
-    averaged = {key: value for key, value in tensors.items() if key.startswith("ema.")}
+    checkpoint, averaged = load_checkpoint(source, "averaged")
     written = save_checkpoint(options.target, checkpoint, averaged)
     print(f"written: {options.target}, {options.target.with_name(written.tensors)} (sha256 {written.sha256})")
 

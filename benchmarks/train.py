@@ -1,8 +1,10 @@
-"""Train a D3DP or HTP denoiser.
+"""Train a D3DP or HTP denoiser, or MixSTE as it is or with HTP.
 
     python benchmarks/train.py htp --preset small --data ../shared/data/cmu/data_3d_cmu.npz --out runs/htp
 
-A killed run resumes where it was when the same command is given again. Several processes share each batch:
+Ctrl-C saves, and then ends the run. A run that was stopped or killed resumes where it was when the same
+command is given again, and a finished one is trained on when the command asks for more --epochs. Several
+processes share each batch:
 
     torchrun --nproc-per-node 8 benchmarks/train.py htp --preset paper --batch-size 32 --data ...
 """
@@ -18,22 +20,25 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base.command import at_least, by_default, run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.files import make_folder
+from htp_diffusion.data.virtual_views import virtual_views
+from htp_diffusion.diffusion.sampling import check_seed
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.options import by_default
+from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.report.progress import progress_bar
-from htp_diffusion.training.batches import Batches, BatchSource, ClipBatches
+from htp_diffusion.training.batches import BatchSource, ClipBatches
 from htp_diffusion.training.curve import draw_loss_curve
-from htp_diffusion.training.preset import PRESETS, Preset, PresetName
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import VALIDATION_SEED, Validation, held_out, one_view_each
+from htp_diffusion.training.variety import VARIETIES, VarietyName
+from htp_diffusion.training.virtual import VirtualBatches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +48,19 @@ class Options:
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
-    """Size and schedule: tiny (a minute), small (the shipped checkpoints), paper."""
+    """Size and schedule: tiny (a minute), small (an hour of a core: the shipped checkpoints), base (three
+    hours), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
+    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
+    """Further data_3d_*.npz of world motion, to train on but for CMU's test clips."""
+    variety: VarietyName = "scored"
+    """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
+    webcams, and what real detectors get wrong); for motion without cameras of its own."""
     out: Annotated[Path | None, by_default("runs/KIND-PRESET", "FOLDER")] = None
     """Folder of the run. A run that is there is resumed."""
     epochs: Annotated[int | None, by_default("the preset's", "N")] = None
-    """Passes over the motion."""
+    """Passes over the motion; more than a run that is there was asked for make it longer."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
     """Windows in a step."""
     learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
@@ -102,14 +113,18 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
     if options.source.has_cameras:
         return _seen_training_data(options, preset)
     motions = training_motions(
-        options.source, SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips
+        options.source,
+        SYNTHETIC_CLIPS if options.synthetic_clips is None else options.synthetic_clips,
+        options.extra,
     )
     fitting = [motion for motion in motions if len(motion.positions) >= preset.num_frames]
     held = held_out([motion.name for motion in fitting]) if options.evaluate_every else set()
-    views = seen_around([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
+    views = virtual_views([motion for motion in fitting if motion.name in held], seed=VALIDATION_SEED)
     trained = [motion for motion in fitting if motion.name not in held]
     return TrainingData(
-        batches=Batches(trained or motions, preset.num_frames, preset.batch_size),
+        batches=VirtualBatches(
+            trained or motions, preset.num_frames, preset.batch_size, VARIETIES[options.variety]
+        ),
         validation=_validation(views, preset),
         left_out=[motion.name for motion in motions if len(motion.positions) < preset.num_frames],
     )
@@ -117,10 +132,12 @@ def training_data(options: Options, preset: Preset) -> TrainingData:
 
 def _seen_training_data(options: Options, preset: Preset) -> TrainingData:
     """The same of a data set with cameras: what is held out is held out through each of them."""
+    if options.extra:
+        raise BenchmarkError(f"dataset {options.source.kind} has cameras of its own: --extra does not fit it")
     if options.synthetic_clips:
         raise BenchmarkError(f"dataset {options.source.kind} has no --synthetic-clips beside its own")
     found = training_clips(options.source)
-    if options.kind == "htp" and found.space.layout != H36M_17:
+    if options.kind.startswith("htp") and found.space.layout != H36M_17:
         raise BenchmarkError(
             f"HTP links joints along the bones of {H36M_17.name}, these poses are {found.space.layout.name}: "
             "give --conversion by-place"
@@ -146,10 +163,10 @@ def chosen_preset(options: Options) -> Preset:
     Raises:
         BenchmarkError: A number out of range.
     """
-    for name, least in (("epochs", 1), ("batch_size", 1), ("save_every", 1), ("evaluate_every", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise BenchmarkError(f"{name.replace('_', '-')} expects at least {least}, got {value}")
+    at_least(options, 1, "epochs", "batch_size", "save_every")
+    at_least(options, 0, "evaluate_every", "synthetic_clips")
+    check_seed(options.seed)
+    _ = options.source.kind
     for name in ("learning_rate", "decay"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
@@ -165,20 +182,21 @@ def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
     if options.sft_layers is None:
         return denoiser
     if denoiser.htp is None:
-        raise BenchmarkError("sft-layers is an option of HTP; D3DP has none")
+        raise BenchmarkError(f"sft-layers is an option of HTP; {NAMES[options.kind]} has none")
     return dataclasses.replace(
         denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
-    )
+    ).check_layers()
 
 
 def train(options: Options) -> None:
     """Run to the end with a progress bar; checkpoints and the curve are in the run's folder."""
     preset = chosen_preset(options)
+    denoiser = chosen_denoiser(options, preset)
     folder = options.out or Path("runs") / f"{options.kind}-{options.preset}"
     data = training_data(options, preset)
     trainer = Trainer(
         folder,
-        chosen_denoiser(options, preset),
+        denoiser,
         preset,
         data.batches,
         seed=options.seed,
@@ -191,7 +209,12 @@ def train(options: Options) -> None:
     )
     console = Console(stderr=True, quiet=not trainer.is_main)
     if data.left_out:
-        console.print(f"left out, shorter than {preset.num_frames} frames: {', '.join(data.left_out)}")
+        count = len(data.left_out)
+        console.print(
+            f"note: {count} clips are shorter than a window of {preset.num_frames} frames: left out, as "
+            f"padding would teach that people stand still: {', '.join(data.left_out)}",
+            soft_wrap=True,
+        )
     steps, done = trainer.checkpoint.steps, trainer.checkpoint.step
     unit = trainer.checkpoint.pose_space.error_unit
     if done:

@@ -10,21 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from count_macs import MacsRow, macs_table
-from htp_diffusion.command import run_command
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.report.ablation import AblationResult, ablation_tables
-from htp_diffusion.report.inference import InferenceResult, inference_table
-from htp_diffusion.report.patched import PatchedStudy, patched_table
-from htp_diffusion.report.provenance import Provenance
-from htp_diffusion.report.scaling import ScalingResult, scaling_table
-from htp_diffusion.report.schema import read_json
-from htp_diffusion.report.seeds import SeedStudy, seeds_table
-from htp_diffusion.report.step_cost import TrainingCost, step_table
-from htp_diffusion.report.tables import Table
-from htp_diffusion.report.throughput import ThroughputResult
-from htp_diffusion.report.throughput_tables import throughput_tables
-from study_recovery import Study, study_table
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance
+from htp_diffusion.base.results import read_json
+from htp_diffusion.base.tables import Table
+from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.table import comparison_table
+from htp_diffusion.speed.paper_macs import MacsRow, macs_table
+from htp_diffusion.speed.result import ThroughputResult
+from htp_diffusion.speed.scaling import ScalingResult, scaling_table
+from htp_diffusion.speed.step_cost import TrainingCost, step_table
+from htp_diffusion.speed.tables import throughput_tables
+from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
+from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
+from htp_diffusion.studies.commands.recovery import Study, study_table
+from htp_diffusion.studies.patched_table import PatchedStudy, patched_table
+from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RESULTS = _ROOT / "benchmarks" / "results"
@@ -36,6 +38,7 @@ _PAGES = (
     "benchmarks/checkpoints/README.md",
 )
 _STUDY_ADAPTERS = "study-adapters"
+_WRITTEN = re.compile(r" --(?:json|picture) \S+")
 _PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -64,10 +67,36 @@ class Options:
     check: bool = False
 
 
+_RENAMED = {
+    "ablate.py": "study.py ablations",
+    "study_adapters.py": "study.py adapters",
+    "study_recovery.py": "study.py recovery",
+    "study_seeds.py": "study.py seeds",
+    "study_claims.py": "study.py claims",
+    "measure_throughput.py": "measure.py throughput",
+    "measure_scaling.py": "measure.py scaling",
+    "measure_training.py": "measure.py training",
+}
+"""Scripts that made results, and what they are called now."""
+
+
+def current_command(command: str) -> str:
+    """A command as a page tells it: where its script has another name now, under that one.
+
+    The files that a script wrote beside its folder are left out with the option that is gone.
+    """
+    script, *arguments = command.split(" ", 1)
+    folder, _, name = script.rpartition("/")
+    if name not in _RENAMED:
+        return f"`python {command}`"
+    current = " ".join([f"python {folder}/{_RENAMED[name]}", *arguments])
+    return f"What is now `{_WRITTEN.sub('', current)}`,"
+
+
 def _source(made: Provenance) -> str:
     machine = f"{made.gpu or made.cpu}, {made.cores} cores, {made.threads} threads, torch {made.torch}"
     commit = (made.commit or "unknown")[:12] + (" with changes" if made.dirty else "")
-    return f"`python {made.command}` on {machine}; commit {commit}, {made.date[:10]}."
+    return f"{current_command(made.command)} on {machine}; commit {commit}, {made.date[:10]}."
 
 
 def _tables_of(
@@ -103,20 +132,21 @@ def _page(tables: Sequence[Table] | Table, source: str) -> str:
     return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
 
 
-_INFERENCE = _tables_of(InferenceResult, inference_table)
+_INFERENCE = _tables_of(ComparisonResult, comparison_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
-    "cmu": _INFERENCE,
     "cmu-one-step": _INFERENCE,
-    "cmu-equal-steps": _INFERENCE,
-    "cmu-early": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
     "throughput-hosts": _THROUGHPUT,
+    "throughput-gpu": _THROUGHPUT,
+    "throughput-gpu-ten-steps": _THROUGHPUT,
+    "claims-gpu": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
+    "shipped": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),

@@ -8,7 +8,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from adapters import Adapter, Facts, Probe, describe, patch_with, unpatch
+from adapters import Adapter, Facts, FrameState, Probe, describe, patch_with, unpatch
 from htp_modules import Pair
 
 
@@ -53,6 +53,7 @@ def run(model, pose):
 
 if __name__ == "__main__":
     lifter = Lifter().eval()
-    adapter = Adapter(name="Lifter", probe=probe, run=run, embedding="embed", position="position")
+    table = (FrameState("position"),)
+    adapter = Adapter(name="Lifter", probe=probe, run=run, embedding="embed", by_frame=table)
     print(describe(patch_with(adapter, lifter, num_sft_layers=1)), lifter(torch.randn(1, 81, 17, 2)).shape)
     unpatch(lifter)

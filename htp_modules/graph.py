@@ -116,29 +116,41 @@ class GraphConvolution(nn.Module):
 class SpatialGCN(nn.Module):
     """Spatial GCN: one graph convolution over the skeleton as joint embedding (Section III-E).
 
+    In a diffusion model the graph convolution reads the 2D pose alone. The noisy 3D pose enters by a linear
+    map of its own, added after the rectifier: a rectifier over sums of coordinates and noise, before anything
+    knows the diffusion time, loses the coordinates in the noise (docs/reproduction.md).
+
     Args:
-        in_channels: Coordinates per joint: 2, 3, or 5 for a 2D pose beside a noisy 3D pose.
+        in_channels: Coordinates of a joint that the graph convolution reads, such as 2 of a 2D pose.
         dim: D, channels of the tokens.
         num_joints: J; 17 is taken as the Human3.6M layout.
+        noisy_channels: Coordinates of a noisy joint, which follow those in the input: 3 in a diffusion model.
     """
 
     skeleton: Tensor
 
-    def __init__(self, in_channels: int, dim: int, num_joints: int = 17) -> None:
+    def __init__(self, in_channels: int, dim: int, num_joints: int = 17, noisy_channels: int = 0) -> None:
         super().__init__()
         self.convolution = GraphConvolution(in_channels, dim, num_joints)
         self.register_buffer("skeleton", skeleton_graph(num_joints), persistent=False)
+        # A bare parameter, as those of the convolution: THOP counts the paper's figures (Table XI) only so.
+        self.noisy_weight = nn.Parameter(torch.empty(noisy_channels, dim)) if noisy_channels else None
+        if self.noisy_weight is not None:
+            nn.init.xavier_uniform_(self.noisy_weight)
 
     def forward(
         self, x: Float[Tensor, "batch frames joints channels"]
     ) -> Float[Tensor, "batch frames joints dim"]:
-        """Embed the coordinates.
+        """Embed the coordinates: those that the graph convolution reads, then the noisy ones.
 
         Raises:
             ShapeError: Another rank, or another number of joints or channels than built for.
             DtypeError: Coordinates that are not floating.
         """
-        check_tokens(x, name="SpatialGCN", dim=self.convolution.weight.shape[1])
+        coordinates = self.convolution.weight.shape[1]
+        noisy = 0 if self.noisy_weight is None else self.noisy_weight.shape[0]
+        check_tokens(x, name="SpatialGCN", dim=coordinates + noisy)
         if x.shape[2] != self.skeleton.shape[0]:
             raise ShapeError(f"SpatialGCN was built for {self.skeleton.shape[0]} joints, got {x.shape[2]}")
-        return self.convolution(x, self.skeleton.to(x.dtype)).relu()
+        embedded = self.convolution(x[..., :coordinates], self.skeleton.to(x.dtype)).relu()
+        return embedded if self.noisy_weight is None else embedded + x[..., coordinates:] @ self.noisy_weight

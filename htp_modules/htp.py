@@ -1,7 +1,8 @@
 """HTP: the modules as one flow over any stack of spatial and temporal blocks (paper, Fig. 2, Section III)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from htp_modules.mask import TemporalMask
 from htp_modules.mgptp import MGPTP
 from htp_modules.recovery import CrossMHSA, Interpolation
 from htp_modules.tcep import TCEP
+
+_OPTIONS = frozenset(field.name for field in fields(HTPConfig))
 
 
 class Pair(NamedTuple):
@@ -49,6 +52,14 @@ class HTP(nn.Module):
         self.mgptp = MGPTP(config.num_keep, config.density_neighbors)
         attends = config.recovery == "cross_attention"
         self.recovery = CrossMHSA(dim, num_frames, num_heads) if attends else Interpolation()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OPTIONS and not isinstance(value, nn.Module):
+            raise ConfigError(
+                f"{name} is an option of the config, which is frozen: "
+                f"assign htp.config = dataclasses.replace(htp.config, {name}={value!r})"
+            )
+        super().__setattr__(name, value)
 
     @property
     def config(self) -> HTPConfig:

@@ -42,5 +42,5 @@ def register_result(cls: type, *, tensor: str, constant: str | None = None) -> N
         serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
         flatten_with_keys_fn=flatten_with_keys,
     )
-    # PyTorch 2.4 asks here when an exported graph runs; 2.13 finds the above by itself.
+    # PyTorch 2.6 asks here when an exported graph runs; 2.13 finds the above by itself.
     graph_pytree.register_pytree_flatten_spec(cls, lambda result, _spec: flatten(result)[0])

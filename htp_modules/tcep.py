@@ -51,7 +51,7 @@ def temporal_correlation(
         # still depend on the order.
         return products_rounded_once(tokens) * tokens.shape[-1] ** -0.5
     device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
-    # Where there is none to switch off, an exported graph stays free of it: PyTorch 2.4 could not export it.
+    # Where there is none to switch off, an exported graph stays free of it.
     widest = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
     with widest:
         return tokens @ tokens.transpose(-2, -1) * tokens.shape[-1] ** -0.5

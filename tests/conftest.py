@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CMU = ROOT.parent / "shared" / "data" / "cmu"
+VIDEO = ROOT.parent / "shared" / "data" / "video"
 
 # The oracles, networks and files that tests share.
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("htp_modules", "benchmarks")]
@@ -20,12 +21,32 @@ settings.register_profile(
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# By hand, with an option of pytest: --hypothesis-profile=thorough
+settings.register_profile("thorough", settings.get_profile("project"), derandomize=False, max_examples=2000)
 # For mutation testing: that a test fails is enough, the smallest example is not looked for.
 settings.register_profile(
     "mutation", settings.get_profile("project"), phases=(Phase.explicit, Phase.generate), max_examples=10
 )
 settings.load_profile("project")
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much the tests that draw at random do; by hand, more."""
+    parser.addoption("--mutations", type=int, default=100, help="damaged files a format (default 100)")
+    parser.addoption("--kills", type=int, default=3, help="kills of a training run (default 3)")
+
+
+@pytest.fixture
+def mutations(request: pytest.FixtureRequest) -> int:
+    """Damaged files a format."""
+    return request.config.getoption("--mutations")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """Kills of a training run."""
+    return request.config.getoption("--kills")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -45,3 +66,11 @@ def cmu_path() -> Path:
     if not (CMU / "data_3d_cmu.npz").is_file():
         pytest.skip(f"no real motion at {CMU}")
     return CMU
+
+
+@pytest.fixture(scope="session")
+def video_path() -> Path:
+    """The folder of the real video's detections; skipped likewise."""
+    if not (VIDEO / "reference.npz").is_file():
+        pytest.skip(f"no real video at {VIDEO}")
+    return VIDEO

@@ -7,6 +7,7 @@ from typing import Any
 
 import checkouts
 import standins
+import standins_priors as priors
 import torch
 from torch import Tensor, nn
 
@@ -55,8 +56,13 @@ class Host:
             return (torch.randn(*shape, 2),)
         if self.kind == "motionbert":
             return (torch.randn(*shape, 3),)
-        noisy = torch.randn(*shape, 3) if self.kind == "d3dp" else torch.randn(batch, 2, *shape[1:], 3)
-        return torch.randn(*shape, 2), noisy, torch.randint(1000, (batch,))
+        several = self.kind.endswith("hyps")
+        noisy = torch.randn(batch, 2, *shape[1:], 3) if several else torch.randn(*shape, 3)
+        inputs = torch.randn(*shape, 2), noisy, torch.randint(1000, (batch,))
+        if not self.kind.startswith("finepose"):
+            return inputs
+        words = torch.randint(priors.VOCABULARY, (batch, 7, priors.WORDS))
+        return *inputs, words[:, 0].clamp(max=priors.WORDS - 1), words[:, 1:]
 
 
 def _ours(cls: type[nn.Module], frames: int, joints: int, drop_path: float = 0.0) -> nn.Module:
@@ -90,6 +96,13 @@ PUBLIC = (
     Host("d3dp-hyps", partial(_trunk, standins.Denoiser, is_train=False), _D3DP, "d3dp-hyps"),
     Host("motionbert", _dstformer, _MOTIONBERT, "motionbert", any_length=True),
 )
+_FINEPOSE = adapters.patch_finepose
+PRIORS = (
+    Host("finepose", partial(_trunk, priors.FinePOSE), _FINEPOSE, "finepose"),
+    Host("finepose-hyps", partial(_trunk, priors.FinePOSE, is_train=False), _FINEPOSE, "finepose-hyps"),
+    Host("ktpformer", partial(_trunk, priors.KTPFormer), adapters.patch_ktpformer, "mixste"),
+    Host("stcformer", partial(_trunk, priors.STCFormer), adapters.patch_stcformer, "mixste", any_length=True),
+)
 PLAIN = Host(
     "plain", partial(_dstformer, att_fuse=False, mlp_ratio=4), _MOTIONBERT, "motionbert", any_length=True
 )
@@ -108,10 +121,10 @@ REAL = tuple(
     Host(f"real {name}", checkouts.BUILDERS[name], *rest)
     for name, rest in (_REAL.items() if checkouts.ROOT else ())
 )
-ALL = (*OURS, *PUBLIC, PLAIN, *REAL)
+ALL = (*OURS, *PUBLIC, *PRIORS, PLAIN, *REAL)
 # For the slow tests, with two blocks each: ours share their structure with the stand-ins, and the modes of
 # D3DP most of their code.
 GRAPHS = (
-    *(replace(host, build=partial(host.build, depth=2)) for host in (PUBLIC[0], PUBLIC[2], PUBLIC[3])),
+    *(replace(host, build=partial(host.build, depth=2)) for host in (PUBLIC[0], *PUBLIC[2:], *PRIORS[1:])),
     *REAL,
 )

@@ -10,7 +10,7 @@ import torch
 import adapters
 from htp_diffusion.models.dstformer import DSTformer
 from htp_diffusion.models.mixste import MixSTE
-from htp_diffusion.report.counting import count
+from htp_diffusion.speed.counting import count
 
 MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
 

@@ -25,12 +25,9 @@ PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1}
 def test_patch_recognises_by_structure(host, name):
     # MixSTE's and D3DP's networks have the same class name in their repositories.
     model = host.make()
-    type(model).__name__, before = "MixSTE2", type(model).__name__
-    try:
-        adapters.patch(model, **PRUNED)
-    finally:
-        model.__class__.host.__name__ = before
-    assert type(model).adapter.name == name
+    model.__class__ = type("MixSTE2", (type(model),), {})
+    adapters.patch(model, **PRUNED)
+    assert adapters.adapter_of(model).name == name
 
 
 def test_the_sampler_of_d3dp():
@@ -65,7 +62,7 @@ def test_a_backbone_inside_an_action_network():
     expected = model(*inputs)
     adapters.patch_motionbert(model, num_keep=1.0, num_neighbors=1.0)
     assert_close(model(*inputs), expected, rtol=1e-5, atol=1e-5)
-    assert type(model.backbone).adapter is adapters.MOTIONBERT
+    assert adapters.adapter_of(model.backbone) is adapters.MOTIONBERT
 
 
 def test_motionbert_returns_representations():
@@ -85,10 +82,6 @@ def test_the_wrong_function_says_what_is_missing():
         UnrecognisedHostError, match=r"not a D3DP denoiser\. Looked for and not found: time_mlp"
     ):
         adapters.patch_d3dp(MIXSTE.make())
-    with pytest.raises(UnrecognisedHostError, match="blocks_st, a ModuleList") as caught:
-        adapters.patch(nn.Linear(2, 2))
-    assert "STEblocks, a ModuleList" in caught.value.missing
-    assert "joints_embed, a Module" in caught.value.missing
 
 
 def _drop(name):

@@ -3,7 +3,8 @@ import json
 import pytest
 
 import count_macs
-from htp_diffusion.command import run_command
+from htp_diffusion.base.command import run_command
+from htp_diffusion.speed import paper_macs
 
 KEYS = ["model", "setting", "thop_gmacs", "true_gmacs", "params_m", "paper_gmacs", "paper_params_m"]
 # THOP's count and the parameters of calibration models built from the paper's tables alone.
@@ -74,8 +75,8 @@ def test_true_count_is_thop_without_norms_and_with_attention(written):
 
 
 def test_the_table_shows_every_row_and_the_difference(written):
-    rows = [count_macs.MacsRow(**row) for row in written]
-    text = count_macs.macs_table(rows).to_markdown()
+    rows = [paper_macs.MacsRow(**row) for row in written]
+    text = paper_macs.macs_table(rows).to_markdown()
     assert "| HTP | one pass, n=3, f=54 | 87.648 | 87.648 | -0.000 |" in text
     assert "| D3DP | one pass | 139.046 | 139.1 | -0.054 |" in text
     assert text.count("\n| ") == len(rows) + 2  # the head and its rule

@@ -1,25 +1,23 @@
 import dataclasses
 
 import pytest
-from written import (
-    FRAMES,
-    write_checkpoints,
-    write_mpi_test,
-    write_npz,
-)
+from written import FRAMES, write_checkpoints, write_h36m, write_motionbert, write_mpi_test, write_npz
 
 import evaluate
 import run_diffusion
-from htp_diffusion.command import run_command
-from htp_diffusion.contender import Pruning, trained_contender, trained_contenders
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.computing import Computing
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data import source
+from htp_diffusion.data.formats.h36m import H36M_TEST
+from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.diffusion.sampling import SweepOptions
+from htp_diffusion.models.contender import Pruning, trained_contender, trained_contenders
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
-from htp_diffusion.pose.space import CAMERA_METRES
-from htp_diffusion.report.evaluation import EvaluationResult
-from htp_diffusion.report.inference import InferenceResult
-from htp_diffusion.report.schema import read_json
+from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
 
 
 def run(*arguments) -> None:
@@ -47,20 +45,23 @@ def test_a_sweep_over_checkpoints_hypotheses_and_steps(small, folder, tmp_path, 
         "--data", tmp_path / "own.npz", "--hypotheses", 1, 2, "--steps", 1, 2, "--every", 2,
         "--num-keep", 5, "--protocol", "d3dp",
     )  # fmt: skip
-    result = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult)
-    swept = [(row.name, row.evaluation.sampling) for row in result.rows]
+    results = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
+    rows = [model for result in results for model in result.models]
+    swept = [(row.name, result.sampling) for row, result in zip(rows, results, strict=True)]
     expected = [(name, h, k) for name in ("d3dp-tiny", "htp-tiny") for h in (1, 2) for k in (1, 2)]
     assert [(name, drawn.hypotheses, drawn.steps) for name, drawn in swept] == expected
-    for row in result.rows:
-        assert [(score.action, score.clips) for score in row.evaluation.actions] == [("one", 8), ("two", 4)]
+    for row, result in zip(rows, results, strict=True):
+        assert [(score.action, score.clips) for score in row.scores.actions] == [("one", 8), ("two", 4)]
         # Every second window: the first of each clip.
-        assert (row.evaluation.windows, row.evaluation.frames) == (12, 12 * row.denoiser.num_frames)
+        assert (result.windows, result.frames) == (12, 12 * row.denoiser.num_frames)
         assert row.trained_steps == 7
-    assert [row.denoiser.num_frames for row in result.rows] == [12] * 4 + [9] * 4
-    assert [row.trained_on for row in result.rows[::4]] == [[], ["B/one"]]
-    assert result.rows[4].denoiser.htp.num_keep == 5
-    assert (result.every, result.protocol.name, result.protocol.tail) == (2, "d3dp", "both")
-    assert result.space == {"layout": "h36m-17", "unit": "metre", "frame": "camera, root-relative"}
+        assert (result.every, result.protocol.name, result.protocol.tail) == (2, "d3dp", "both")
+        assert result.space == {"layout": "h36m-17", "unit": "metre", "frame": "camera, root-relative"}
+        # No clock: nothing is told of speed and cost.
+        assert (row.seconds, row.speed_up, row.true_macs_per_frame) == ([], None, None)
+    assert [row.denoiser.num_frames for row in rows] == [12] * 4 + [9] * 4
+    assert [result.trained_on for result in results[::4]] == [[], ["B/one"]]
+    assert rows[4].denoiser.htp.num_keep == 5
 
     printed = capsys.readouterr()
     assert "d3dp-tiny, H=2, K=1" in printed.err
@@ -71,7 +72,7 @@ def test_a_sweep_over_checkpoints_hypotheses_and_steps(small, folder, tmp_path, 
         "Not a test: 1 of the motions", "JPMA needs camera and true root trajectory", "Cameras: virtual",
         "Root: pelvis; the predicted root: at zero", "each of the 2 actions counts the same",
         "htp-tiny: htp-tiny.json, 7 training steps; n=", "evaluation.json",
-        f"{result.rows[-1].evaluation.over_actions['mean'].mpjpe:.2f}",
+        f"{rows[-1].scores.over_actions['mean'].mpjpe:.2f}",
     ):  # fmt: skip
         assert shown in printed.out, shown
     assert "PCK" not in printed.out
@@ -90,11 +91,9 @@ def test_the_default_protocol_scores_as_the_main_job(small, folder, tmp_path):
     run(folder / "htp-tiny.json", *common)
     words = ["--preset", "tiny", "--checkpoint-folder", folder, *common]
     run_command(run_diffusion.main, run_diffusion.Options, [str(word) for word in words])
-    [row] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
-    theirs = read_json(tmp_path / "out" / "result.json", InferenceResult).models[1].scores.over_frames
-    for way in ("mean", "JPMA", "P-Best", "J-Best"):
-        ours = row.evaluation.over_frames[way]
-        assert (ours.mpjpe, ours.p_mpjpe) == (theirs[way].mpjpe, theirs[way].p_mpjpe)
+    [result] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
+    theirs = read_json(tmp_path / "out" / "result.json", ComparisonResult).models[1]
+    assert result.models[0].scores == theirs.scores
 
 
 def test_mpi_inf_3dhp_by_command(small, folder, tmp_path, capsys):
@@ -103,10 +102,11 @@ def test_mpi_inf_3dhp_by_command(small, folder, tmp_path, capsys):
         folder / "htp-tiny.json", *small, "--dataset", "3dhp", "--data", path, "--annotation", "univ_annot3",
         "--conversion", "by-place", "--hypotheses", 1, "--steps", 1, "--actions", "TS1", "TS5",
     )  # fmt: skip
-    result = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult)
-    assert [score.action for score in result.rows[0].evaluation.actions] == ["TS1", "TS5"]
-    assert 0 <= result.rows[0].evaluation.over_actions["mean"].auc <= 100
-    assert result.rows[0].evaluation.padded == 2
+    [result] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
+    scores = result.models[0].scores
+    assert [score.action for score in scores.actions] == ["TS1", "TS5"]
+    assert 0 <= scores.over_actions["mean"].auc <= 100
+    assert result.padded == 2
     printed = capsys.readouterr().out
     for shown in (
         "test.npz (univ_annot3)", "PCK, %: one hypothesis", "AUC, %: actions", "of 14 joints",
@@ -122,7 +122,7 @@ def test_a_checkpoint_scores_motion_of_its_own_layout_alone(small, tmp_path, cap
     checkpoint, swept = tmp_path / "mpi" / "htp-tiny.json", ("--hypotheses", 1, "--steps", 1)
     path = write_mpi_test(tmp_path / "test.npz")
     run(checkpoint, *small, *swept, "--dataset", "3dhp", "--data", path, "--annotation", "annot3")
-    result = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult)
+    [result] = read_json(tmp_path / "out" / "evaluation.json", EvaluationResult).rows
     assert result.space == space.to_json()
     capsys.readouterr()
     with pytest.raises(SystemExit) as left:
@@ -185,8 +185,8 @@ def test_a_checkpoint_of_another_unit_is_refused(small, folder, tmp_path, capsys
     space = record.checkpoint.space | {"unit": "millimetre"}
     other = dataclasses.replace(record, checkpoint=dataclasses.replace(record.checkpoint, space=space))
     with pytest.raises(ValueError, match=r"htp-tiny.json is not made for .*: unit metre, expected milli"):
-        evaluate._require_space(other, found)
-    evaluate._require_space(record, found)
+        other.require_space(found.space, found.description)
+    record.require_space(found.space, found.description)
 
 
 def test_help_names_every_option_without_a_prefix(capsys):
@@ -194,8 +194,60 @@ def test_help_names_every_option_without_a_prefix(capsys):
         run("--help")
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for option in (*dataclasses.fields(evaluate.Options), *dataclasses.fields(Source)):
-        if option.name not in ("checkpoints", "source"):
-            assert f" --{option.name.replace('_', '-')}" in text
-    assert "--source" not in text
+    groups = {"source": Source, "selection": Selection, "sampling": SweepOptions, "pruning": Pruning}
+    for group in (evaluate.Options, *groups.values(), Computing):
+        for option in dataclasses.fields(group):
+            if option.name not in ("checkpoints", "computing", *groups):
+                assert f" --{option.name.replace('_', '-')}" in text
+    assert not any(f"--{name}" in text for name in (*groups, "computing"))
     assert "CHECKPOINT" in text
+
+
+def test_the_main_job_reads_every_data_set_that_evaluate_reads(folder, tmp_path, capsys):
+    """Both score the same poses with the same errors, whatever the data set."""
+    h36m = write_h36m(tmp_path, ("Walking", "Photo"), H36M_TEST, frames=FRAMES)
+    mpi = write_mpi_test(tmp_path / "test.npz")
+    sources = {
+        "h36m": ["--dataset", "h36m", "--data", h36m[0], "--keypoints", h36m[1]],
+        "3dhp": ["--dataset", "3dhp", "--data", mpi, "--annotation", "annot3", "--conversion", "by-place"],
+    }
+    common = ["--device", "cpu", "--hypotheses", 2, "--steps", 1, "--protocol", "d3dp"]
+    for name, source_options in sources.items():
+        words = [*common, *source_options, "--out", tmp_path / name]
+        run(folder / "htp-tiny.json", *words)
+        main_words = ["--preset", "tiny", "--checkpoint-folder", folder, *words]
+        run_command(run_diffusion.main, run_diffusion.Options, [str(word) for word in main_words])
+        [evaluated] = read_json(tmp_path / name / "evaluation.json", EvaluationResult).rows
+        result = read_json(tmp_path / name / "result.json", ComparisonResult)
+        assert result.models[1].scores == evaluated.models[0].scores
+        assert (result.data, result.camera, result.protocol) == (
+            evaluated.data,
+            evaluated.camera,
+            evaluated.protocol,
+        )
+        assert (tmp_path / name / "kept_frames.png").exists()
+    assert "PCK, %: mean" in capsys.readouterr().out
+
+
+def test_the_main_job_takes_poses_in_the_image(tmp_path, capsys):
+    path = write_motionbert(tmp_path / "motionbert.pkl", frames=FRAMES)
+    write_checkpoints(tmp_path / "image", space=MOTIONBERT_IMAGE)
+    words = [
+        "--preset", "tiny", "--checkpoint-folder", tmp_path / "image", "--dataset", "motionbert",
+        "--data", path,
+        "--device", "cpu", "--hypotheses", 1, "--steps", 1, "--out", tmp_path / "out",
+    ]  # fmt: skip
+    run_command(run_diffusion.main, run_diffusion.Options, [str(word) for word in words])
+    result = read_json(tmp_path / "out" / "result.json", ComparisonResult)
+    assert result.space == MOTIONBERT_IMAGE.to_json()
+    assert "scored in millimetres" in capsys.readouterr().out
+
+
+def test_the_main_job_refuses_motion_of_another_space(folder, tmp_path, capsys):
+    path = write_motionbert(tmp_path / "motionbert.pkl", frames=FRAMES)
+    words = ["--preset", "tiny", "--checkpoint-folder", folder, "--dataset", "motionbert", "--data", path,
+             "--device", "cpu", "--out", tmp_path / "out"]  # fmt: skip
+    with pytest.raises(SystemExit) as left:
+        run_command(run_diffusion.main, run_diffusion.Options, [str(word) for word in words])
+    assert left.value.code == 2
+    assert "d3dp-tiny.json is not made for Human3.6M" in capsys.readouterr().err

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import prepare_cmu
-from htp_diffusion.command import run_command
-from htp_diffusion.data.mocap import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
-from htp_diffusion.data.npz import read_npz
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.data.mocap.h36m_joints import ASF_POINTS, BVH_POINTS, coincident_joints, to_motion
+from htp_diffusion.pose.layout import H36M_17
 
 UNIT = 0.0254 / 0.45
 
@@ -89,10 +89,10 @@ def test_the_real_clips_equal_their_published_conversion(cmu_path, tmp_path):
 
 def test_every_joint_has_a_point_of_its_own_and_of_its_side():
     for points, left, right in ((ASF_POINTS, "l", "r"), (BVH_POINTS, "Left", "Right")):
-        assert tuple(points) == H36M17.names
+        assert tuple(points) == H36M_17.joints
         assert len(set(points.values())) == 17
-        for a, b in zip(H36M17.left, H36M17.right, strict=True):
-            names = points[H36M17.names[a]], points[H36M17.names[b]]
+        for a, b in zip(H36M_17.left, H36M_17.right, strict=True):
+            names = points[H36M_17.joints[a]], points[H36M_17.joints[b]]
             assert names[0].removeprefix(left) == names[1].removeprefix(right)
             assert names[0].startswith(left)
 
@@ -121,16 +121,16 @@ def test_the_file_is_a_dictionary_by_subject_and_action(folder):
 
 
 def test_rates_units_and_first_frames_are_the_callers(folder):
-    motions = run(folder, "--fps", "40", "--bvh-unit", "1", "--bvh-skip", "2")
+    motions = run(folder, "--fps", "40", "--bvh-unit", "0.1", "--bvh-skip", "2")
     torch.testing.assert_close(motions["S02/02_01"], expected([0, 3]), atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(motions["S40/40_12"], expected([2, 5]) / UNIT, atol=1e-5, rtol=1e-6)
+    torch.testing.assert_close(motions["S40/40_12"], expected([2, 5]) / UNIT * 0.1, atol=1e-5, rtol=1e-6)
     (folder / "in" / "40" / "40_12.bvh").unlink()
     assert len(run(folder, "--amc-fps", "60")["S02/02_01"]) == 5
 
 
 def test_joints_in_one_place_are_told(folder, capsys):
     path = folder / "in" / "40" / "40_12.bvh"
-    spine, thorax = (H36M17.names.index(joint) for joint in ("spine", "thorax"))
+    spine, thorax = (H36M_17.joints.index(joint) for joint in ("spine", "thorax"))
     place = "JOINT Neck {{ OFFSET {} {} {}".format
     old, new = (place(joint, 2 * joint, 3 * joint) for joint in (thorax, spine))
     assert old in path.read_text()
@@ -140,6 +140,46 @@ def test_joints_in_one_place_are_told(folder, capsys):
         "note: in 1 motions the skeleton puts joints in one place: spine and thorax"
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"),
+    [(100, "0.01"), (1000, "0.001"), (1, "1"), (1 / 0.0254, "0.0254")],
+)
+def test_a_unit_in_which_nobody_is_human_is_refused_and_the_one_that_fits_named(folder, capsys, scale, unit):
+    """A body with thighs of 42 cm in centimetres, millimetres, metres and inches."""
+    scale *= 2 * UNIT
+    path = folder / "in" / "40" / "40_12.bvh"
+    text = path.read_text()
+    for i in range(17):
+        text = text.replace(
+            f"{{ OFFSET {i} {2 * i} {3 * i} ", f"{{ OFFSET {i * scale} {2 * i * scale} {3 * i * scale} "
+        )
+    path.write_text(text)
+    assert f"expected a unit of 0.05644 m: give --bvh-unit {unit}" in refused(capsys, folder)
+    assert len(run(folder, "--bvh-unit", unit)) == 2
+
+
+def test_an_added_t_pose_is_noticed_and_the_option_that_skips_it_named(folder, capsys):
+    path = folder / "in" / "40" / "40_12.bvh"
+    jump = 644 / 1000 / UNIT
+    rows = "\n".join(f"{jump + i} 0 0 0 0 0" for i in range(1, 6))
+    path.write_text(path.read_text().replace("\n".join(f"{i} 0 0 0 0 0" for i in range(1, 6)), rows))
+    run(folder)
+    told = capsys.readouterr().out
+    assert "note: the first frame of 1 motions is far from the second, as an added T-pose is" in told
+    assert "(in S40/40_12 a jump of 700 mm, later steps are below 56): --bvh-skip 1 leaves it out" in told
+    run(folder, "--bvh-skip", "1")
+    assert "T-pose" not in capsys.readouterr().out
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_no_error(folder):
+    plain = run(folder)
+    for path in (folder / "in").glob("*/*.*"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_text().replace("\n", "\r\n").encode())
+    marked = run(folder)
+    assert plain.keys() == marked.keys()
+    assert all(torch.equal(plain[name], marked[name]) for name in plain)
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 import write_tables
-from htp_diffusion.ablation import Recipe, whole_model
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.report.ablation import AblationResult, AblationRow, ablation_tables
-from htp_diffusion.report.measure import SpeedUp
-from htp_diffusion.report.provenance import provenance
-from htp_diffusion.report.scaling import Curve, Point, ScalingResult, scaling_table
-from htp_diffusion.report.schema import write_json
-from htp_diffusion.report.seeds import Run, SeedErrors, SeedStudy, seeds_table
-from htp_diffusion.report.step_cost import StepResult, TrainingCost, step_table
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.scoring import Errors
-from htp_diffusion.training.preset import PRESETS
+from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.speed.measure import SpeedUp
+from htp_diffusion.speed.scaling import Curve, Point, ScalingResult, scaling_table
+from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
+from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables
+from htp_diffusion.studies.paper_rows import Recipe, whole_model
+from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,3 +103,18 @@ def test_every_result_has_a_reader(monkeypatch, tmp_path):
 def test_an_unknown_table_is_named():
     with pytest.raises(BenchmarkError, match="no table is called nothing"):
         write_tables.with_tables("<!-- table: nothing -->\n<!-- end -->")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("benchmarks/evaluate.py a.json --steps 5", "`python benchmarks/evaluate.py a.json --steps 5`"),
+        ("benchmarks/ablate.py", "What is now `python benchmarks/study.py ablations`,"),
+        (
+            "benchmarks/measure_scaling.py --steps 1 2 --json a.json --picture b.png --repeats 2",
+            "What is now `python benchmarks/measure.py scaling --steps 1 2 --repeats 2`,",
+        ),
+    ],
+)
+def test_a_command_is_told_by_its_name_of_now(command, told):
+    assert write_tables.current_command(command) == told

@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 from forking import as_rank, ended, forked, free_port
 
-import measure_throughput
-from htp_diffusion.command import run_command
-from htp_diffusion.report import roofline
+from htp_diffusion.base.command import run_command
+from htp_diffusion.speed import roofline
+from htp_diffusion.speed.commands import throughput
 
 
 def one_rank(rank, port, folder, arguments):
     as_rank(rank, 2, port)
     roofline._COPIED_BYTES = {"cpu": 1 << 20}
     sys.stdout = (folder / f"printed{rank}.txt").open("w")
-    run_command(measure_throughput.main, measure_throughput.Options, arguments)
+    run_command(throughput.main, throughput.Options, arguments)
 
 
 def main(folder, arguments):

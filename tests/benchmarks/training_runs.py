@@ -18,15 +18,16 @@ from forking import KILLED, as_rank, ended, forked, free_port
 from safetensors.torch import save_file
 
 import train
-from htp_diffusion.command import run_command
-from htp_diffusion.data.evaluation import seen_around
+from htp_diffusion.base import tensors as tensors_module
+from htp_diffusion.base.command import run_command
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.training import checkpoint as checkpoint_module
-from htp_diffusion.training.batches import Batches
-from htp_diffusion.training.preset import Preset
+from htp_diffusion.data.virtual_views import virtual_views
+from htp_diffusion.models import checkpoint as checkpoint_module
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.training.shared_norm import share_batch_norms
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.validation import Validation
+from htp_diffusion.training.virtual import VirtualBatches
 
 MICRO = Preset(
     num_frames=9,
@@ -55,20 +56,20 @@ def small_motions():
 
 def micro_denoiser(kind, preset=MICRO):
     config = preset.denoiser(kind)
-    if kind == "htp":
+    if kind.startswith("htp"):
         config = dataclasses.replace(config, htp=dataclasses.replace(config.htp, num_sft_layers=0))
     return config
 
 
 def trainer_in(folder, motions, kind="htp", *, options=None, **changes):
     preset = dataclasses.replace(MICRO, **changes)
-    source = Batches(motions, preset.num_frames, preset.batch_size)
+    source = VirtualBatches(motions, preset.num_frames, preset.batch_size)
     return Trainer(folder, micro_denoiser(kind, preset), preset, source, seed=5, cpu=True, **(options or {}))
 
 
 def evaluated():
     """Options of a run that is evaluated every second step, on what it is trained on: the error falls."""
-    clips = seen_around(small_motions(), cameras=1)
+    clips = virtual_views(small_motions(), cameras=1)
     return {"evaluate": Validation(clips, MICRO.num_frames), "evaluate_every": 2}
 
 
@@ -95,7 +96,7 @@ def killed_run(folder, how):
     steps = trainer.run(save_every=2)
     for _ in range(3):
         next(steps)
-    write_json, save = checkpoint_module.write_json, checkpoint_module.save_file
+    write_json, save = checkpoint_module.write_json, tensors_module.save_file
 
     def half_of_the_tensors(tensors, path):
         save(tensors, path)
@@ -110,7 +111,7 @@ def killed_run(folder, how):
     if how in ("in the tensors", "between the files"):
         trainer.evaluate_every = 0  # or best.json would come first
     if how == "in the tensors":
-        checkpoint_module.save_file = half_of_the_tensors
+        tensors_module.save_file = half_of_the_tensors
     else:
         checkpoint_module.write_json = die if how == "between the files" else json_of_the_best
     next(steps)
@@ -140,7 +141,9 @@ def one_rank(rank, port, folder):
 
 
 def half_precision(folder):
-    trainer = trainer_in(folder / "bf16", small_motions(), options={"precision": "bf16"}, drop_path=0.0)
+    trainer = trainer_in(
+        folder / "bf16", small_motions(), "d3dp", options={"precision": "bf16"}, drop_path=0.0
+    )
     (folder / "bf16-losses.json").write_text(json.dumps([loss for _, loss in trainer.run()]))
 
 

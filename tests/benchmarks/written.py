@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import torch
 
-from htp_diffusion.data.h36m_cameras import h36m_cameras
-from htp_diffusion.data.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
+from htp_diffusion.data.formats.h36m_cameras import h36m_cameras
+from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
+from htp_diffusion.models.checkpoint import Checkpoint, save_checkpoint
+from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.pose.space import CAMERA_METRES
-from htp_diffusion.training.checkpoint import Checkpoint, save_checkpoint
-from htp_diffusion.training.preset import PRESETS
 
 FRAMES = 12
 TINY = dataclasses.replace(PRESETS["tiny"], num_frames=FRAMES, dim=16, depth=4, num_heads=2)
@@ -145,10 +145,13 @@ def write_checkpoints(folder, motions=("synthetic/walking_000",), space=CAMERA_M
         save_checkpoint(folder / f"{kind}-tiny.json", checkpoint, weights)
 
 
-def write_npz(path, names, frames=FRAMES) -> None:
+def write_npz(path, names, frames=FRAMES, scale=1.0) -> None:
+    """World motion in metres, or in a unit of which ``scale`` make a metre."""
     poses = {}
     for index, name in enumerate(names):
         subject, action = name.split("/")
         pose = np.random.default_rng(index).random((frames, 17, 3)).astype("float32")
-        poses.setdefault(subject, {})[action] = pose
+        for hip, knee in ((1, 2), (4, 5)):
+            pose[:, knee] = pose[:, hip] - [0.0, 0.0, 0.45]
+        poses.setdefault(subject, {})[action] = scale * pose
     np.savez(path, positions_3d=np.array(poses, dtype=object))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from htp_diffusion.execution import Replayed, capture_cuda
+from htp_diffusion.base.execution import Replayed, capture_cuda
 from htp_modules import MGPTP, TCEP, Record
 
 _WAITS = ("_local_scalar_dense", "nonzero", "lift_fresh", "equal")  # a value read, or written by the host

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 from cases import BATCH, FRAMES, JOINTS, MODELS, build
+from drawing import drawn
 from running import no_waiting
 
 import htp_modules.selection
-from htp_diffusion.diffusion.ddim import sample
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.pose.flip import flip_pose
@@ -26,7 +26,7 @@ def test_nothing_waits_for_the_device(name, device, monkeypatch):
     model = (_d3dp() if name == "d3dp" else build(MODELS[name])[0]).to(device)
     pose = torch.randn(BATCH, FRAMES, JOINTS, 2).to(device)
     draw = partial(
-        sample, model, pose, schedule=cosine_schedule(), steps=3, hypotheses=2, eta=1.0, flip=flip_pose
+        drawn, model, pose, schedule=cosine_schedule(), steps=3, hypotheses=2, eta=1.0, flip=flip_pose
     )
     expected = draw(generator=torch.Generator(device).manual_seed(1))
     generator = torch.Generator(device).manual_seed(1)

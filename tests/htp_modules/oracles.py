@@ -125,12 +125,21 @@ def graph_layer(sequences, couplings, state, *, training):
 
 
 def spatial_gcn(x, state, *, training):
-    """Spatial GCN on (batch, frames, 17, channels)."""
-    poses = [pose for clip in x for pose in clip]
+    """Spatial GCN on (batch, frames, 17, channels); the noisy ones, which come last, are added."""
+    coordinates = len(state["convolution.weight"][0])
+    poses = [[joint[:coordinates] for joint in pose] for clip in x for pose in clip]
+    noises = [[joint[coordinates:] for joint in pose] for clip in x for pose in clip]
     coupling = topology(skeleton(), state["convolution.adjacency"])
     layer = {name.removeprefix("convolution."): value for name, value in state.items()}
     out = graph_layer(poses, [coupling] * len(poses), layer, training=training)
     out = [[[max(v, 0.0) for v in row] for row in pose] for pose in out]
+    if "noisy_weight" in state:
+        columns = list(zip(*state["noisy_weight"], strict=True))
+        added = [[[dot(joint, column) for column in columns] for joint in pose] for pose in noises]
+        out = [
+            [[v + a for v, a in zip(*rows, strict=True)] for rows in zip(*poses, strict=True)]
+            for poses in zip(out, added, strict=True)
+        ]
     frames = len(x[0])
     return [out[b * frames : (b + 1) * frames] for b in range(len(x))]
 

@@ -70,12 +70,20 @@ def test_convolution_gradients():
     assert torch.autograd.gradcheck(symmetric_topology, [torch.randn(3, 3).double().requires_grad_()] * 2)
 
 
+@pytest.mark.parametrize("noisy_channels", [0, 3])
 @pytest.mark.parametrize("training", [True, False])
-def test_spatial_gcn(training):
-    gcn = shake(SpatialGCN(5, 4).double()).train(training)
+def test_spatial_gcn(training, noisy_channels):
+    gcn = shake(SpatialGCN(5 - noisy_channels, 4, noisy_channels=noisy_channels).double()).train(training)
     x = torch.randn(2, 2, 17, 5, dtype=torch.float64)
     expected = oracles.spatial_gcn(x.tolist(), lists(gcn), training=training)
     assert_close(gcn(x), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_noise_passes_no_rectifier():
+    gcn = shake(SpatialGCN(2, 4, noisy_channels=3).double()).eval()
+    pose, noise = torch.randn(1, 2, 17, 2).double(), torch.randn(1, 2, 17, 3).double()
+    embedded = [gcn(torch.cat((pose, scale * noise), dim=-1)) for scale in (0.0, 1.0, 1000.0)]
+    assert_close((embedded[2] - embedded[0]) / 1000.0, embedded[1] - embedded[0])
 
 
 def test_learned_topology_starts_near_the_fixed_one():

@@ -19,6 +19,21 @@ LAYERS = (
     {"record"},
     {"__init__"},
 )
+# Inside htp_diffusion a room imports from the rooms above its own only.
+ROOMS = (
+    "base",
+    "pose",
+    "data",
+    "models",
+    "diffusion",
+    "scoring",
+    "training",
+    "speed",
+    "comparison",
+    "lifting",
+    "studies",
+    "reproduction",
+)
 
 
 def imports(path):
@@ -84,3 +99,36 @@ def test_nothing_imports_what_lies_downstream(folder):
     for path in files(folder):
         for module, _ in imports(path):
             assert module.partition(".")[0] not in downstream, f"{path} imports {module}"
+
+
+def rooms_imported(path):
+    """The rooms of htp_diffusion that a file imports from."""
+    for module, names in imports(path):
+        package, _, rest = module.partition(".")
+        if package == "htp_diffusion":
+            yield from [rest.partition(".")[0]] if rest else names
+
+
+def test_the_benchmarks_have_these_rooms_and_no_loose_file():
+    package = ROOT / "benchmarks" / "htp_diffusion"
+    assert {entry.name for entry in package.iterdir() if entry.name != "__pycache__"} == {
+        *ROOMS,
+        "__init__.py",
+    }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_from_the_rooms_above_it(room):
+    above = ROOMS[: ROOMS.index(room) + 1]
+    found = {
+        entry: path for path in files(f"benchmarks/htp_diffusion/{room}") for entry in rooms_imported(path)
+    }
+    assert found
+    for entry, path in found.items():
+        assert entry in above, f"{path} in {room} may not import from {entry}"
+
+
+def test_the_tests_of_the_benchmarks_lie_in_their_rooms():
+    tests = ROOT / "tests" / "benchmarks"
+    folders = {entry.name for entry in tests.iterdir() if entry.is_dir() and entry.name != "__pycache__"}
+    assert folders <= {*ROOMS, "fuzz"}  # damaged files of every reader, and killed trainings

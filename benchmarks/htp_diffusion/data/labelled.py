@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from jaxtyping import Bool
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Clip
-from htp_diffusion.errors import BenchmarkError
 from htp_diffusion.pose.space import PoseSpace
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.cameras import Camera, ImagePlane, detector_noise
 
 Tail = Literal["first", "last", "both", "dropped"]
@@ -134,17 +134,13 @@ def windows(clip: Clip, num_frames: int) -> Windows:
     """Cut a clip into consecutive windows; the last one is aligned to the clip's end.
 
     Where the last window overlaps the one before it, its own frames are not scored again: every frame counts
-    once.
+    once. A clip shorter than a window becomes one, as ``cut`` does it.
 
     Raises:
-        BenchmarkError: The clip is shorter than one window.
+        BenchmarkError: Windows without frames.
     """
-    length = len(clip.pose_2d)
-    if num_frames < 1 or length < num_frames:
-        raise BenchmarkError(
-            f"clip {clip.name} has {length} frames, windows of {num_frames} frames were asked for: "
-            f"take clips of at least {max(num_frames, 1)} frames or a model of fewer frames"
-        )
+    if num_frames < 1:
+        raise BenchmarkError(f"windows of {num_frames} frames were asked for, expected at least 1")
     return cut(clip, num_frames)
 
 
@@ -179,4 +175,29 @@ def cut(clip: Clip, num_frames: int, tail: Tail = "first") -> Windows:
         start=start,
         camera=clip.camera,
         scale=None if clip.scale is None else clip.scale[index],
+    )
+
+
+def shorter_windows(clip: Windows, num_frames: int) -> Windows:
+    """Cut each window of a clip into consecutive ones; the last is aligned to the end of the window.
+
+    The same frames are scored as before, each of them once.
+
+    Raises:
+        BenchmarkError: The windows are shorter already.
+    """
+    length = clip.pose_2d.shape[1]
+    if not 1 <= num_frames <= length:
+        raise BenchmarkError(f"windows of {length} frames cannot be cut into windows of {num_frames}")
+    count = -(-length // num_frames)
+    new = torch.arange(count) * num_frames  # the first frame that belongs to each
+    start = new.clamp(max=length - num_frames)
+    frame = start[:, None] + torch.arange(num_frames)
+    return replace(
+        clip,
+        pose_2d=clip.pose_2d[:, frame].flatten(0, 1),
+        pose_3d=clip.pose_3d[:, frame].flatten(0, 1),
+        root=clip.root[:, frame].flatten(0, 1),
+        scored=(clip.scored[:, frame] & (frame >= new[:, None])).flatten(0, 1),
+        start=(clip.start[:, None] + start).flatten(),
     )

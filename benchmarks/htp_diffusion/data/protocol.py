@@ -6,16 +6,18 @@ MotionBERT (train.py, evaluate; lib/utils/utils_data.py, split_clips).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Tail, Windows, cut
-from htp_diffusion.data.motionbert import MOTIONBERT_EXCLUDED
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.pose.layout import Layout
 
 ProtocolName = Literal["every-frame", "d3dp", "motionbert", "paper"]
@@ -132,6 +134,98 @@ def cut_clips(
             f"no frame to score: protocol {protocol.name} counts none of the {len(clips)} clips"
         )
     return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CutSet:
+    """Clips of a data set, cut into the windows that are sampled.
+
+    Attributes:
+        found: The data set.
+        num_frames: T.
+        protocol: Which windows, and which frames count.
+        every: Of each clip's windows, every so-many-th is there.
+        clips: The clips that have windows.
+        windows: Their windows.
+    """
+
+    found: ClipSet
+    num_frames: int
+    protocol: EvaluationProtocol
+    every: int
+    clips: tuple[LabelledClip, ...]
+    windows: tuple[Windows, ...]
+
+    @property
+    def count(self) -> int:
+        """Windows in all."""
+        return sum(len(piece.start) for piece in self.windows)
+
+    @property
+    def padded(self) -> int:
+        """Clips shorter than a window."""
+        return sum(len(clip.clip.pose_2d) < self.num_frames for clip in self.clips)
+
+
+def cut_set(
+    found: ClipSet,
+    num_frames: int,
+    protocol: EvaluationProtocol = EVERY_FRAME,
+    every: int = 1,
+    max_windows: int | None = None,
+) -> CutSet:
+    """Cut a data set into the windows that are sampled; arguments and errors as ``cut_clips``.
+
+    Args:
+        found: The data set.
+        num_frames: T.
+        protocol: How.
+        every: Take every so many windows of each clip, the first one included.
+        max_windows: Of what is left, take so many windows in all.
+    """
+    pairs = cut_clips(found.clips, num_frames, protocol, every)
+    windows = first_windows([piece for _, piece in pairs], max_windows)
+    return CutSet(
+        found=found,
+        num_frames=num_frames,
+        protocol=protocol,
+        every=every,
+        clips=tuple(clip for clip, _ in pairs[: len(windows)]),
+        windows=tuple(windows),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What of a data set is scored, and how.
+
+    Attributes:
+        protocol: every-frame scores each frame once. d3dp and motionbert score as these projects do; paper is
+            another name of d3dp.
+        actions: Score these actions alone.
+        every: Sample every so many windows of each clip: a look, not a result.
+        max_windows: Take only so many windows.
+    """
+
+    protocol: ProtocolName = "every-frame"
+    actions: Annotated[tuple[str, ...], by_default("all", "ACTION")] = ()
+    every: int = 1
+    max_windows: Annotated[int | None, by_default("all", "INT")] = None
+
+    def check(self) -> None:
+        """Check what can be checked without a data set.
+
+        Raises:
+            BenchmarkError: A number out of range.
+        """
+        at_least(self, 1, "every")
+        check_limit(self.max_windows)
+
+    def cut(self, found: ClipSet, num_frames: int) -> CutSet:
+        """Cut what is scored of a data set into windows of so many frames. Raises as ``cut_clips``."""
+        if self.actions:
+            found = found.only(self.actions)
+        return cut_set(found, num_frames, protocol_named(self.protocol, found), self.every, self.max_windows)
 
 
 def place_root(

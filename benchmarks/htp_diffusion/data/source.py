@@ -5,26 +5,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
-from htp_diffusion.data.cmu import CMU_FPS, CMU_TEST, cmu_action, cmu_split
-from htp_diffusion.data.evaluation import embedded_set, file_set
-from htp_diffusion.data.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
+from htp_diffusion.base.command import by_default
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
+from htp_diffusion.data.formats.motionbert import read_motionbert
+from htp_diffusion.data.formats.motionbert_windows import read_motionbert_windows
+from htp_diffusion.data.formats.mpi_inf_3dhp import MPIClip, read_mpi_mat, read_mpi_test, read_mpi_train
+from htp_diffusion.data.formats.npz import read_npz
+from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
+from htp_diffusion.data.mocap.cmu import CMU_FPS, cmu_action, cmu_split
 from htp_diffusion.data.motion import Clip, Motion
-from htp_diffusion.data.motionbert import read_motionbert
-from htp_diffusion.data.motionbert_windows import read_motionbert_windows
-from htp_diffusion.data.mpi_inf_3dhp import (
-    MPIClip,
-    read_mpi_mat,
-    read_mpi_test,
-    read_mpi_train,
-)
-from htp_diffusion.data.npz import read_npz
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.options import by_default
+from htp_diffusion.data.virtual_views import check_fps, embedded_set, file_set
 from htp_diffusion.pose.conversions import convert
-from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
-from htp_diffusion.pose.metrics import pck_joints
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17, pck_joints
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
 
 Dataset = Literal["synthetic", "npz", "h36m", "3dhp", "motionbert"]
@@ -54,19 +49,20 @@ class Source:
 
     Attributes:
         dataset: What DATA is. synthetic: embedded motion, no file. npz: any data_3d_*.npz of world motion,
-            seen by virtual cameras; of the 28 CMU clips, the fixed split. h36m: data_3d_h36m.npz. 3dhp:
-            MPI-INF-3DHP, data_train_3dhp.npz or data_test_3dhp.npz, or for a test a folder of
+            seen by virtual cameras; CMU's test clips are scored, never trained on. h36m: data_3d_h36m.npz.
+            3dhp: MPI-INF-3DHP, data_train_3dhp.npz or data_test_3dhp.npz, or for a test a folder of
             TS*/annot_data.mat. motionbert: Human3.6M as MotionBERT prepared it,
             h36m_sh_conf_cam_source_final.pkl, with poses in the image; to train on, also a folder of its
             windows, such as MB3D_f243s81/H36M-SH/train.
-        data: The 3D poses.
+        data: The 3D poses; of an npz file in metres.
         test_data: Of 3dhp, the file that is scored, where DATA is the one that is trained on.
         keypoints: Of h36m, the 2D poses: data_2d_h36m_*.npz.
         conversion: Rule that turns joints into those of Human3.6M: of h36m the 2D joints, where they are
             COCO's; of 3dhp all joints (by-place). Without one, 3dhp keeps its own order of joints.
-        annotation: Of 3dhp, which poses the file holds, which cannot be seen in it: annot3 (D3DP's _ori
-            files) or univ_annot3 (scaled to one height, P-STMO's files).
+        annotation: Of 3dhp, which poses the file holds; the file does not say which, you must: annot3 (D3DP's
+            _ori files) or univ_annot3 (scaled to one height, P-STMO's files).
         fps: Frame rate of an npz file, frames a second.
+        unit: Unit of an npz file: metres, centimetres, millimetres, inches, or cmu (inches / 0.45).
     """
 
     dataset: Annotated[
@@ -79,6 +75,7 @@ class Source:
     conversion: Annotated[str | None, by_default("none", "RULE")] = None
     annotation: Annotated[Annotation | None, by_default("asked for", "annot3|univ_annot3")] = None
     fps: float = CMU_FPS
+    unit: Unit = "metres"
 
     @property
     def kind(self) -> Dataset:
@@ -87,6 +84,7 @@ class Source:
         Raises:
             BenchmarkError: An option that the data set needs is missing, or one is given that it has not.
         """
+        check_fps(self.fps)
         kind = self.dataset or ("synthetic" if self.data is None else "npz")
         needed, possible = _USES[kind]
         for name in ("data", "test_data", "keypoints", "conversion", "annotation"):
@@ -95,6 +93,9 @@ class Source:
                 raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is)")
             if given and name not in needed + possible:
                 raise BenchmarkError(f"dataset {kind} has no {option}")
+        if self.unit != "metres" and kind != "npz":
+            raise BenchmarkError(f"dataset {kind} has no --unit: its files have a unit of their own")
+        check_fps(self.fps)
         return kind
 
     @property
@@ -123,7 +124,7 @@ def test_clips(source: Source, num_frames: int) -> ClipSet:
         return _world(found.clips, found.description)
     path = cast(Path, source.data)  # as kind has seen
     if kind == "npz":
-        found = file_set(path, source.fps)
+        found = file_set(path, source.fps, source.unit)
         return _world(found.clips, found.description)
     if kind == "h36m":
         return _h36m(source, path, H36M_TEST)
@@ -153,27 +154,38 @@ def training_clips(source: Source) -> ClipSet:
     return _mpi(read_mpi_train(path, cast(Annotation, source.annotation)), source, path)
 
 
-def training_motions(source: Source, synthetic_clips: int = SYNTHETIC_CLIPS) -> list[Motion]:
-    """World motion that is trained on through cameras drawn at every step.
+def training_motions(
+    source: Source, synthetic_clips: int = SYNTHETIC_CLIPS, extra: Sequence[Path] = ()
+) -> list[Motion]:
+    """World motion that is trained on through cameras drawn at every step: no CMU test clip is.
 
     Args:
-        source: Which motion. Of a file with CMU test clips, the training split is taken.
+        source: Which motion.
         synthetic_clips: Procedural clips (486 frames each) after the file's.
+        extra: Further files of the same rate and unit, after them.
 
     Raises:
         BenchmarkError: As ``test_clips``; a data set that has cameras of its own, a count below 0, or a file
-            that holds CMU test clips and not all 28.
+            of test clips alone.
     """
     if source.has_cameras:
         raise BenchmarkError(f"dataset {source.kind} has cameras of its own: train on its clips")
     if synthetic_clips < 0:
         raise BenchmarkError(f"synthetic-clips expects at least 0, got {synthetic_clips}")
-    motions = [] if source.data is None else read_npz(source.data, source.fps)
-    if {motion.name for motion in motions} & set(CMU_TEST):  # a test clip is never trained on
-        motions = cmu_split(motions)[0]
+    motions = [] if source.data is None else _trainable(source.data, source)
     if synthetic_clips:
         motions = motions + synthetic_motions(seed=_TRAINING_SEED, count=synthetic_clips)
+    motions += [motion for path in extra for motion in _trainable(path, source)]
     return motions
+
+
+def _trainable(path: Path, source: Source) -> list[Motion]:
+    """The motion of a file but for the CMU test clips."""
+    motions = read_npz(path, source.fps, source.unit)
+    trainable, test = cmu_split(motions)
+    if not trainable:
+        raise BenchmarkError(f"{path} holds CMU test clips alone, which are never trained on")
+    return trainable if test else motions
 
 
 def _world(clips: Sequence[Clip], description: str) -> ClipSet:

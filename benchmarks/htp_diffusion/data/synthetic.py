@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Motion
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.pose.layout import H36M_17
 
 # Metres from each joint's parent, standing, arms hanging; near the mean of adult bodies as motion capture
 # skeletons of these 17 joints have them.
@@ -76,7 +76,7 @@ def _add(angles: Tensor, joints: tuple[int, int], axis: int, left: Tensor | floa
 
 def _standing(generator: torch.Generator, frames: int, fps: float) -> Float[Tensor, "frames joints 3"]:
     """Angles about x, y and z of every joint for a person who stands and sways."""
-    angles = torch.zeros(frames, H36M17.num_joints, 3, dtype=torch.float64)
+    angles = torch.zeros(frames, H36M_17.num_joints, 3, dtype=torch.float64)
     for joint, size in ((_SPINE_JOINT, 0.05), (_THORAX, 0.08), (_NECK_JOINT, 0.15), (_PELVIS, 0.03)):
         for axis in range(3):
             angles[:, joint, axis] += _sway(generator, frames, fps, size)
@@ -196,7 +196,7 @@ def forward_kinematics(
     """Joint positions relative to the root, metres, from joint angles and the offset of each joint."""
     turn = list(_rotations(angles).unbind(1))
     position = [torch.zeros_like(angles[:, 0])] * len(turn)
-    for parent, child in H36M17.edges:
+    for parent, child in H36M_17.bones:
         position[child] = position[parent] + turn[parent] @ offsets[child]
         turn[child] = turn[parent] @ turn[child]
     return torch.stack(position, dim=1)

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 
 MAX_BETA = 0.999
 """Largest beta of a single step (Nichol and Dhariwal, section 3.2): keeps abar above 0 at the last step."""

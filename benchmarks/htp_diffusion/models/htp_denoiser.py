@@ -1,7 +1,8 @@
 """The HTP denoiser: D3DP's denoiser with its time axis pruned (paper, Section III-E).
 
-What differs from D3DP: a Spatial GCN embeds the joints; the timestep enters with the temporal positions,
-after TCEP has read the tokens; the flow from there on is :class:`htp_modules.HTP`.
+What differs from D3DP: a Spatial GCN embeds the 2D pose, and the noisy 3D pose joins it by a linear map; the
+timestep enters with the temporal positions, after TCEP has read the tokens; the flow from there on is
+:class:`htp_modules.HTP`.
 """
 
 from jaxtyping import Float, Real
@@ -42,7 +43,7 @@ class HTPDenoiser(D3DPDenoiser):
         super().__init__(num_frames, num_joints, in_channels, dim, depth, num_heads, mlp_ratio, drop_path)
         self.htp = HTP(dim, num_frames, num_heads, config)
         if self.htp.config.spatial_gcn:
-            self.Spatial_patch_to_embedding = SpatialGCN(in_channels + COORDINATES, dim, num_joints)
+            self.Spatial_patch_to_embedding = SpatialGCN(in_channels, dim, num_joints, COORDINATES)
 
     def forward(
         self,

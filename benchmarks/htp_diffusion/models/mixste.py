@@ -143,7 +143,8 @@ class MixSTE(AlternatingTrunk):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__(num_frames, num_joints, dim, depth, num_heads, mlp_ratio, drop_path)
-        self.Spatial_patch_to_embedding = nn.Linear(in_channels, dim)
+        self.in_channels = in_channels
+        self.Spatial_patch_to_embedding: nn.Module = nn.Linear(in_channels, dim)
 
     def embed(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> Tokens:
         """Tokens of a clip, the spatial positions added.
@@ -154,7 +155,7 @@ class MixSTE(AlternatingTrunk):
         check_clip(
             pose_2d,
             name="MixSTE",
-            num_channels=self.Spatial_patch_to_embedding.in_features,
+            num_channels=self.in_channels,
             num_joints=self.num_joints,
             max_frames=self.num_frames,
         )

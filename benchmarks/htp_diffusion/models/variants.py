@@ -6,7 +6,7 @@ Each is made from outside, by what it puts in place of a part; the flow is that 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -88,13 +88,13 @@ class VariantConfig:
 
 
 def _d3dp(config: DenoiserConfig) -> D3DPDenoiser:
-    return replace(config, kind="d3dp", htp=None).build()
+    return cast(D3DPDenoiser, replace(config, kind="d3dp", htp=None).build())
 
 
 def _baseline(config: DenoiserConfig) -> D3DPDenoiser:
     model = _d3dp(config)
     model.Spatial_patch_to_embedding = SpatialGCN(
-        model.in_channels + COORDINATES, config.dim, model.num_joints
+        model.in_channels, config.dim, model.num_joints, COORDINATES
     )
     return _recovered(model, config)
 

@@ -1,1 +1,1 @@
-"""Poses: the skeleton, cameras, the horizontal flip, error metrics and the aggregation of hypotheses."""
+"""Poses: joint layouts and their conversions, cameras, what the numbers mean, the horizontal flip."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 
 MIN_DEPTH = 0.1
 """Metres. A point nearer to the camera plane than this, or behind it, is projected as if it were this far."""
@@ -23,6 +23,17 @@ IMAGE_SIZE = (1000, 1002)
 VIRTUAL_DISTANCE = 4.5
 VIRTUAL_HEIGHT = 1.5
 VIRTUAL_AZIMUTHS = (45.0, 135.0, 225.0, 315.0)
+
+
+def normalise_screen(
+    pixels: Float[Tensor, "*batch 2"], image_size: tuple[int, int]
+) -> Float[Tensor, "*batch 2"]:
+    """Pixels to screen coordinates: x in [-1, 1] over the width, the same scale for y.
+
+    As VideoPose3D (Pavllo et al. 2019) does: x / w * 2 - 1 and y / w * 2 - h / w.
+    """
+    width, height = image_size
+    return pixels * (2.0 / width) - pixels.new_tensor([1.0, height / width])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,12 +74,8 @@ class Camera:
         return points[..., :2] / depth * self.focal.to(points) + self.centre.to(points)
 
     def normalise_screen(self, pixels: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        """Pixels to screen coordinates: x in [-1, 1] over the width, the same scale for y.
-
-        As VideoPose3D (Pavllo et al. 2019) does: x / w * 2 - 1 and y / w * 2 - h / w.
-        """
-        width, height = self.image_size
-        return pixels * (2.0 / width) - pixels.new_tensor([1.0, height / width])
+        """Pixels to screen coordinates, by the function of this name."""
+        return normalise_screen(pixels, self.image_size)
 
     def to_screen(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
         """Where camera coordinates (metres) fall on the screen: projected and screen-normalised."""
@@ -172,7 +179,7 @@ _CORRELATION = 0.9  # from one frame to the next
 _CORRELATED_SHARE = 0.8  # of the variance; the rest is white
 _OUTLIER_RATE = 0.01  # of the joints and frames
 _OUTLIER_SCALE = 5.0  # times the joint's sigma
-_FILTER_LENGTH = 64  # 0.9 ** 64 is 1e-3: the rest of the infinite response does not matter
+FILTER_LENGTH = 64  # 0.9 ** 64 is 1e-3: the rest of the infinite response does not matter
 
 
 def detector_noise(
@@ -194,17 +201,36 @@ def detector_noise(
     """
     if joints != len(_JOINT_NOISE):
         raise BenchmarkError(f"detector noise is defined for {len(_JOINT_NOISE)} joints, not for {joints}")
-    normal = torch.randn(4, joints, 2, frames, generator=generator)
-    before = torch.randn(joints, 2, _FILTER_LENGTH - 1, generator=generator)
-    innovations = torch.cat([before, normal[0]], dim=-1).reshape(joints * 2, 1, -1)
+    return detector_like(
+        torch.randn(4, joints, 2, frames, generator=generator),
+        torch.randn(joints, 2, FILTER_LENGTH - 1, generator=generator),
+        torch.rand(joints, 1, frames, generator=generator),
+    )
+
+
+def detector_like(
+    normal: Float[Tensor, "4 *batch joints 2 frames"],
+    before: Float[Tensor, "*batch joints 2 past"],
+    chance: Float[Tensor, "*batch joints 1 frames"],
+) -> Float[Tensor, "*batch frames joints 2"]:
+    """Shape random numbers like a 2D detector's noise, in pixels; ``detector_noise`` says how.
+
+    Args:
+        normal: Unit Gaussians: innovations, white noise, and two whose quotient is heavy-tailed.
+        before: Innovations of the frames before.
+        chance: Even in [0, 1): which joints and frames are outliers.
+    """
+    innovations = torch.cat([before, normal[0]], dim=-1)
     # An autoregressive process is white noise through an exponential response: one convolution, no loop.
-    response = _CORRELATION ** torch.arange(_FILTER_LENGTH - 1, -1, -1.0)
+    response = _CORRELATION ** torch.arange(FILTER_LENGTH - 1, -1, -1.0, device=normal.device)
     response = response / response.norm()
-    correlated = functional.conv1d(innovations, response.view(1, 1, -1)).reshape(joints, 2, frames)
-    outlier = torch.rand(joints, 1, frames, generator=generator) < _OUTLIER_RATE
+    flat = innovations.reshape(-1, 1, innovations.shape[-1])
+    correlated = functional.conv1d(flat, response.view(1, 1, -1)).reshape(normal.shape[1:])
+    outlier = chance < _OUTLIER_RATE
     # A normal over an independent normal's size is heavy-tailed; 0.5 bounds the quotient.
     heavy = normal[2] / normal[3].abs().clamp(min=0.5) * outlier
     noise = math.sqrt(_CORRELATED_SHARE) * correlated + math.sqrt(1 - _CORRELATED_SHARE) * normal[1]
     noise = noise + _OUTLIER_SCALE * heavy
-    scale = torch.tensor(_JOINT_NOISE).view(-1, 1, 1) * (_NOISE_SIGMA / (sum(_JOINT_NOISE) / joints))
-    return (noise * scale).permute(2, 0, 1).contiguous()
+    relative = torch.tensor(_JOINT_NOISE, device=noise.device).view(-1, 1, 1)
+    scale = relative * (_NOISE_SIGMA / (sum(_JOINT_NOISE) / len(_JOINT_NOISE)))
+    return (noise * scale).movedim(-1, -3).contiguous()

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.layout import Layout
 
 Rule = Mapping[str, Mapping[str, float]]

@@ -8,9 +8,10 @@ D3DP for videos in the wild use none: their networks are trained on COCO's joint
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.conversion import Conversion, Rule
-from htp_diffusion.pose.layout import BODY_25, COCO_17, H36M_17, HALPE_26, MPI_INF_3DHP_17, Layout
+from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17, Layout
+from htp_diffusion.pose.layouts import BODY_25, COCO_17, COCO_18, HALPE_26, MEDIAPIPE_33
 
 
 def _mean(*joints: str) -> dict[str, float]:
@@ -120,6 +121,58 @@ BODY25_MOTIONBERT = Conversion(
     used_by="adaptors of MotionBERT to OpenPose: its COCO rule, with the neck and pelvis that are detected",
 )
 
+COCO18_MOTIONBERT = Conversion(
+    name="motionbert",
+    source=COCO_18,
+    target=H36M_17,
+    rule={
+        "pelvis": _mean(*_HIPS),
+        "spine": {"neck": 0.5, "left_hip": 0.25, "right_hip": 0.25},
+        "thorax": {"neck": 1.0},
+        "neck": {"nose": 1.0},
+        "head": _mean(*_EYES),
+    },
+    used_by="the rule from coco-17 with the neck that OpenPose detects",
+)
+
+MEDIAPIPE_MOTIONBERT = Conversion(
+    name="motionbert",
+    source=MEDIAPIPE_33,
+    target=H36M_17,
+    rule=COCO_MOTIONBERT.rule,
+    used_by="the rule from coco-17, whose joints MediaPipe has",
+)
+
+# Where the clips of the CMU motion capture data have these joints. Trunk: fractions of the way from the hips
+# to the shoulders (their middles), means over the 28 clips. Head: of the way from the shoulders to the
+# ears, which lie 0.16 m higher on a detected person; neck and head of the clips lie 0.117 and 0.206 m higher.
+_CMU_TRUNK = {"pelvis": 0.186, "spine": 0.644, "thorax": 0.873}
+_CMU_HEAD = {"neck": 0.72, "head": 1.25}
+
+
+def _cmu(source: Layout) -> Conversion:
+    """Trunk and head where the CMU skeleton has them; limbs as detected."""
+    hips, shoulders, ears = _mean(*_HIPS), _mean(*_SHOULDERS), _mean("left_ear", "right_ear")
+    trunk = {joint: _between(hips, shoulders, way) for joint, way in _CMU_TRUNK.items()}
+    head = {joint: _between(shoulders, ears, way) for joint, way in _CMU_HEAD.items()}
+    return Conversion(
+        name="cmu",
+        source=source,
+        target=H36M_17,
+        rule=trunk | head,
+        scores={"neck": ears, "head": ears},
+        used_by="networks trained on CMU motion, as this project's own: its pelvis lies above the hips, its "
+        "thorax below the shoulders, its neck at the base of the skull",
+    )
+
+
+def _between(near: dict[str, float], far: dict[str, float], way: float) -> dict[str, float]:
+    """Weights of the point that lies so far on the way; beyond the far end above 1."""
+    return {joint: (1 - way) * weight for joint, weight in near.items()} | {
+        joint: way * weight for joint, weight in far.items()
+    }
+
+
 HALPE_TO_COCO = Conversion(
     name="same-joints",
     source=HALPE_26,
@@ -159,6 +212,9 @@ CONVERSIONS = (
     COCO_ATHLETEPOSE3D,
     HALPE_MOTIONBERT,
     BODY25_MOTIONBERT,
+    COCO18_MOTIONBERT,
+    MEDIAPIPE_MOTIONBERT,
+    *map(_cmu, (COCO_17, COCO_18, HALPE_26, BODY_25, MEDIAPIPE_33)),
     HALPE_TO_COCO,
     BODY25_TO_COCO,
     MPI_TO_H36M,

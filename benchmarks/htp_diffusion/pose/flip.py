@@ -4,13 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.layout import Layout
-from htp_diffusion.pose.skeleton import H36M17, Skeleton
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.pose.layout import H36M_17, Layout
 
 
 def flip_pose(
-    pose: Float[Tensor, "*batch joints dim"], skeleton: Skeleton | Layout = H36M17
+    pose: Float[Tensor, "*batch joints dim"], layout: Layout = H36M_17
 ) -> Float[Tensor, "*batch joints dim"]:
     """Mirror a pose: x changes sign, left and right joints change places. Twice is the identity.
 
@@ -18,14 +17,14 @@ def flip_pose(
     the image; not for pixels.
 
     Raises:
-        BenchmarkError: The pose has another number of joints than the skeleton.
+        BenchmarkError: The pose has another number of joints than the layout.
     """
-    if pose.shape[-2] != skeleton.num_joints:
+    if pose.shape[-2] != layout.num_joints:
         raise BenchmarkError(
-            f"cannot flip a pose of {pose.shape[-2]} joints with a skeleton of {skeleton.num_joints}"
+            f"cannot flip a pose of {pose.shape[-2]} joints with a layout of {layout.num_joints}"
         )
     # By views: an index would be copied to the device in every call, which waits for it.
-    mirrored = torch.stack([pose.select(-2, joint) for joint in skeleton.mirror], dim=-2)
+    mirrored = torch.stack([pose.select(-2, joint) for joint in layout.mirror], dim=-2)
     return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
 
 

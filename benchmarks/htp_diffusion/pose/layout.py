@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.skeleton import H36M17
+from htp_diffusion.base.errors import BenchmarkError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """An order of joints. Two layouts are the same only if every field is.
 
-    Unlike a ``Skeleton``, the root may stand anywhere and a parent may follow its children: the orders are
-    those of the data sets and detectors.
+    The root may stand anywhere and a parent may follow its children: the orders are those of the data sets
+    and detectors.
 
     Attributes:
         name: What a file or a checkpoint calls it.
@@ -69,6 +68,11 @@ class Layout:
         return self.parents.index(-1)
 
     @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """The bones as (parent, child) pairs, in the order of the children."""
+        return tuple((parent, child) for child, parent in enumerate(self.parents) if parent >= 0)
+
+    @property
     def mirror(self) -> tuple[int, ...]:
         """For each joint the joint on the other side; a middle joint maps to itself."""
         other = dict(zip(self.left + self.right, self.right + self.left, strict=True))
@@ -103,7 +107,7 @@ class Layout:
             )
 
 
-def _layout(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) -> Layout:
+def layout_of(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) -> Layout:
     """A layout from its joints in order and its bones as (child, parent); sides follow from the names."""
     joints = names.split()
     parents = {root: -1} | {child: joints.index(parent) for child, parent in bones}
@@ -117,7 +121,7 @@ def _layout(name: str, root: str, bones: Sequence[tuple[str, str]], names: str) 
     )
 
 
-def _sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
+def sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
     """Each bone on the left and on the right; "*" stands for the side."""
     return [
         (child.replace("*", side), parent.replace("*", side))
@@ -126,61 +130,29 @@ def _sided(*bones: tuple[str, str]) -> list[tuple[str, str]]:
     ]
 
 
-_ARM = (("*_elbow", "*_shoulder"), ("*_wrist", "*_elbow"))
-_LEG = (("*_knee", "*_hip"), ("*_ankle", "*_knee"))
-_TOES = (("*_heel", "*_ankle"), ("*_big_toe", "*_ankle"), ("*_small_toe", "*_big_toe"))
-_FACE = (("*_eye", "nose"), ("*_ear", "*_eye"))
+ARM = (("*_elbow", "*_shoulder"), ("*_wrist", "*_elbow"))
+LEG = (("*_knee", "*_hip"), ("*_ankle", "*_knee"))
+"""Bones of an arm and of a leg, as ``sided`` takes them."""
 
-H36M_17 = Layout(
-    name="h36m-17", joints=H36M17.names, parents=H36M17.parents, left=H36M17.left, right=H36M17.right
+H36M_17 = layout_of(
+    "h36m-17",
+    "pelvis",
+    [
+        ("spine", "pelvis"),
+        ("thorax", "spine"),
+        ("neck", "thorax"),
+        ("head", "neck"),
+        *sided(("*_shoulder", "thorax"), *ARM, ("*_hip", "pelvis"), *LEG),
+    ],
+    (
+        "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax neck head "
+        "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist"
+    ),
 )
 """Human3.6M, the 17 joints that the field evaluates. Its "neck" lies where the face begins, which 2D
 detectors answer with the nose."""
 
-_COCO_JOINTS = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
-    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
-)
-
-COCO_17 = _layout(
-    "coco-17",
-    "nose",
-    _sided(*_FACE, ("*_shoulder", "*_ear"), *_ARM, ("*_hip", "*_shoulder"), *_LEG),
-    _COCO_JOINTS,
-)
-"""COCO keypoints. The data set's graph has cycles; this tree keeps bones of it and hangs on the nose."""
-
-HALPE_26 = _layout(
-    "halpe-26",
-    "pelvis",
-    [
-        ("neck", "pelvis"),
-        ("head", "neck"),
-        ("nose", "neck"),
-        *_sided(*_FACE, ("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG, *_TOES),
-    ],
-    f"{_COCO_JOINTS} head neck pelvis "
-    "left_big_toe right_big_toe left_small_toe right_small_toe left_heel right_heel",
-)
-"""Halpe full body (AlphaPose): COCO's 17, then head top, neck, pelvis and feet."""
-
-BODY_25 = _layout(
-    "openpose-body-25",
-    "pelvis",
-    [
-        ("neck", "pelvis"),
-        ("nose", "neck"),
-        *_sided(*_FACE, ("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG, *_TOES),
-    ],
-    (
-        "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist pelvis "
-        "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear "
-        "left_ear left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"
-    ),
-)
-"""OpenPose BODY_25; its MidHip is called pelvis here."""
-
-MPI_INF_3DHP_17 = _layout(
+MPI_INF_3DHP_17 = layout_of(
     "mpi-inf-3dhp-17",
     "pelvis",
     [
@@ -188,7 +160,7 @@ MPI_INF_3DHP_17 = _layout(
         ("neck", "spine"),
         ("head", "neck"),
         ("head_top", "neck"),
-        *_sided(("*_shoulder", "neck"), *_ARM, ("*_hip", "pelvis"), *_LEG),
+        *sided(("*_shoulder", "neck"), *ARM, ("*_hip", "pelvis"), *LEG),
     ],
     (
         "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
@@ -197,16 +169,15 @@ MPI_INF_3DHP_17 = _layout(
 )
 """MPI-INF-3DHP, the 17 "relevant" joints in the order of its evaluation scripts; the root is joint 14."""
 
-LAYOUTS = (H36M_17, COCO_17, HALPE_26, BODY_25, MPI_INF_3DHP_17)
+_NO_PCK = {MPI_INF_3DHP_17: ("pelvis", "spine", "head"), H36M_17: ("pelvis", "spine", "neck")}
 
 
-def layout_named(name: str) -> Layout:
-    """The layout of a name.
+def pck_joints(layout: Layout) -> tuple[int, ...]:
+    """The 14 joints of PCK and AUC: head top, neck, shoulders, elbows, wrists, hips, knees and ankles.
 
-    Raises:
-        BenchmarkError: No layout has that name; the message lists those there are.
+    Those of mpii_get_pck_auc_joint_groups, MPI-INF-3DHP's own script; its MPJPE is of all 17.
+
+    Args:
+        layout: MPI-INF-3DHP's, or Human3.6M's for poses converted joint by joint ("by-place").
     """
-    for layout in LAYOUTS:
-        if layout.name == name:
-            return layout
-    raise BenchmarkError(f"no layout {name!r}; there are {', '.join(layout.name for layout in LAYOUTS)}")
+    return tuple(index for index, joint in enumerate(layout.joints) if joint not in _NO_PCK[layout])

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.pose.layout import H36M_17, Layout, layout_named
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.pose.layout import H36M_17, Layout
+from htp_diffusion.pose.layouts import layout_named
 
 UNITS = ("metre", "millimetre", "half image width")
 FRAMES = ("camera, root-relative", "camera", "world", "image, root-relative")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from htp_diffusion.report.picture import save_png
-from htp_diffusion.training.checkpoint import Checkpoint
+from htp_diffusion.base.picture import save_png
+from htp_diffusion.models.checkpoint import Checkpoint
 
 
 def draw_loss_curve(checkpoint: Checkpoint, path: str | Path) -> None:

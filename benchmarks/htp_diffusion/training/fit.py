@@ -1,17 +1,40 @@
 """A short training run in memory, for studies: nothing is saved or resumed (for that see ``trainer``)."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.pose.metrics import MILLIMETRES
-from htp_diffusion.training.rate import falling_rate
+from htp_diffusion.models.preset import Preset
+from htp_diffusion.scoring.metrics import MILLIMETRES
 
 _WARMUP = 50  # steps
 _LAST_SHARE = 0.03  # of the learning rate, at the last step
 _CLIP_NORM = 1.0
+
+
+def falling_rate(highest: float, step: int, *, warmup: int, factor: float, period: int) -> float:
+    """Linear warm-up over ``warmup`` steps, times a constant factor per ``period``, a step at a time."""
+    return highest * (min(1.0, (step + 1) / warmup) if warmup else 1.0) * factor ** (step / period)
+
+
+def cosine_rate(highest: float, step: int, *, warmup: int, steps: int) -> float:
+    """Linear warm-up over ``warmup`` steps, then half a cosine down to 0 after the last of ``steps``."""
+    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return highest * rising * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def learning_rate(preset: Preset, step: int, steps_per_epoch: int) -> float:
+    """Of a preset: its warm-up, and its factor per epoch."""
+    return falling_rate(
+        preset.learning_rate,
+        step,
+        warmup=preset.warmup_steps,
+        factor=preset.decay,
+        period=steps_per_epoch,
+    )
 
 
 def fit(

@@ -40,11 +40,25 @@ class NoisyBatch:
         )
 
 
-def add_noise(batch: Batch, schedule: CosineSchedule, generator: torch.Generator) -> NoisyBatch:
-    """Draw noise and one random diffusion time a window."""
-    pose = batch.pose_3d
-    noise = torch.randn(pose.shape, generator=generator).to(pose)
-    timestep = torch.randint(schedule.num_timesteps, (pose.shape[0],), generator=generator).to(pose.device)
+def add_noise(
+    batch: Batch, schedule: CosineSchedule, generator: torch.Generator, tilt: float = 1.0
+) -> NoisyBatch:
+    """Draw noise and one random diffusion time a window.
+
+    Args:
+        batch: The clean poses.
+        schedule: How much noise there is at which time.
+        generator: Of the batch's device or of the CPU.
+        tilt: Above 1, times near pure noise are drawn more often: t / N = 1 - (1 - u)^tilt, u even in [0, 1).
+    """
+    pose, device = batch.pose_3d, generator.device
+    noise = torch.randn(pose.shape, generator=generator, device=device).to(pose)
+    if tilt == 1.0:
+        timestep = torch.randint(schedule.num_timesteps, (pose.shape[0],), generator=generator, device=device)
+    else:
+        even = torch.rand(pose.shape[0], generator=generator, device=device)
+        timestep = ((1.0 - (1.0 - even) ** tilt) * schedule.num_timesteps).long()
+    timestep = timestep.to(pose.device)
     noisy = schedule.add_noise(pose, timestep, noise).clamp(-POSE_LIMIT, POSE_LIMIT)
     return NoisyBatch(batch.pose_2d, noisy, timestep, pose)
 

@@ -4,7 +4,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import KwargsHandler
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.config import DenoiserConfig
 
 

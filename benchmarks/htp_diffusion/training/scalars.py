@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.base.errors import BenchmarkError
 
 AddScalar = Callable[[str, float, int], None]
 """Takes a name, a value and the step that it belongs to."""

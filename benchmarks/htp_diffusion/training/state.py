@@ -4,20 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-
-def weights_of(module: nn.Module, prefix: str) -> dict[str, Tensor]:
-    """A module's parameters and buffers under names that begin with the prefix."""
-    return {f"{prefix}{key}": value for key, value in module.state_dict().items()}
+from htp_diffusion.models.weights import as_part_of_a_run, weights_in
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with the prefix, by the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def average_state(average: AveragedModel) -> dict[str, Tensor]:
-    """The averaged weights: all that sampling needs."""
-    return weights_of(average.module, "ema.")
 
 
 def run_state(
@@ -27,7 +19,8 @@ def run_state(
     scaler: torch.amp.GradScaler | None,
 ) -> dict[str, Tensor]:
     """All that a later process needs to go on where this one is."""
-    tensors = weights_of(model, "model.") | average_state(average)
+    tensors = as_part_of_a_run("last", model.state_dict())
+    tensors |= as_part_of_a_run("averaged", average.module.state_dict())
     tensors["ema_steps"] = average.n_averaged
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
@@ -45,8 +38,8 @@ def restore_run(
     scaler: torch.amp.GradScaler | None,
 ) -> None:
     """Take up the state that :func:`run_state` gave."""
-    model.load_state_dict(under(tensors, "model."))
-    average.module.load_state_dict(under(tensors, "ema."))
+    model.load_state_dict(weights_in(tensors, "last"))
+    average.module.load_state_dict(weights_in(tensors, "averaged"))
     average.n_averaged.copy_(tensors["ema_steps"])
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in under(tensors, "optimizer.").items():

@@ -13,21 +13,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.interruption import held_interrupts
+from htp_diffusion.base.provenance import provenance
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
-from htp_diffusion.errors import BenchmarkError
+from htp_diffusion.models.checkpoint import Checkpoint, Evaluation, load_checkpoint, save_checkpoint
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.pose.metrics import MILLIMETRES
-from htp_diffusion.report.provenance import provenance
+from htp_diffusion.models.preset import Preset
+from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.batches import Batch, BatchSource, step_generator
-from htp_diffusion.training.checkpoint import Checkpoint, Evaluation, load_checkpoint, save_checkpoint
+from htp_diffusion.training.fit import learning_rate
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
 from htp_diffusion.training.pace import Pace, drawn_ahead
-from htp_diffusion.training.preset import Preset
 from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
-from htp_diffusion.training.rate import learning_rate
 from htp_diffusion.training.scalars import AddScalar
 from htp_diffusion.training.shared_norm import share_batch_norms
-from htp_diffusion.training.state import average_state, restore_run, run_state
+from htp_diffusion.training.state import restore_run, run_state
 
 
 def diffusion_loss(
@@ -55,7 +56,8 @@ class Trainer:
     processes) at a time.
 
     Args:
-        folder: Where the run lives; a run that is there already is taken up where it was.
+        folder: Where the run lives; a run that is there already is taken up where it was, and a finished one
+            trained on if more epochs are asked for.
         denoiser: What to train.
         preset: How; its batch is that of all processes and micro-batches together.
         source: On what.
@@ -69,7 +71,7 @@ class Trainer:
         cpu: Stay on the CPU though there is an accelerator.
 
     Raises:
-        BenchmarkError: The folder holds another run, or options that do not go together.
+        BenchmarkError: The folder holds another run or a longer one, or options that do not go together.
     """
 
     def __init__(
@@ -139,6 +141,8 @@ class Trainer:
     def run(self, save_every: int = 100, scalars: AddScalar | None = None) -> Iterator[tuple[int, float]]:
         """Train to the end, saving every ``save_every`` steps, after each evaluation and at the last step.
 
+        Ctrl-C (in any of the processes) ends the run after the step that is being computed, and saves it.
+
         Args:
             save_every: Steps between checkpoints.
             scalars: Told each step's loss, learning rate, gradient norm and pace, and errors held out.
@@ -149,22 +153,30 @@ class Trainer:
         Raises:
             BenchmarkError: The loss is no longer finite, or a checkpoint cannot be written; the last good
                 checkpoint stays as it is.
+            KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
         """
-        steps, self._scalars = self.checkpoint.steps, scalars
+        self._scalars = scalars
+        with held_interrupts() as interrupted:
+            yield from self._run(save_every, interrupted)
+
+    def _run(self, save_every: int, interrupted: Callable[[], bool]) -> Iterator[tuple[int, float]]:
+        steps = self.checkpoint.steps
         self.wrapped.train()
         started = time.perf_counter()
         for step, drawn, drawing in drawn_ahead(self._draw, range(self.checkpoint.step, steps)):
             waited = time.perf_counter()
-            loss = self._step(step, drawn)
+            loss, stop = self._step(step, drawn, interrupted)
             ended, done = time.perf_counter(), step + 1
             windows, seconds = self.source.batch_size, ended - started
             self.pace.count(windows, seconds=seconds, drawing=drawing, waiting=waited - started)
             self._note("windows per second", windows / seconds, done)
             self._stretch.append(loss)
             due = self.evaluate_every and (done % self.evaluate_every == 0 or done == steps)
-            if due or done % save_every == 0 or done == steps:
+            if due or stop or done % save_every == 0 or done == steps:
                 self.save(done, evaluate=bool(due))
             yield done, loss
+            if stop and done < steps:
+                raise KeyboardInterrupt(f"saved at step {done}; the same command goes on from there")
             started = time.perf_counter()
 
     def save(self, step: int, *, evaluate: bool = False) -> None:
@@ -194,7 +206,7 @@ class Trainer:
         )
         if all(error < earlier.mpjpe for earlier in before):
             # Before last.json, which says that this was done: a run killed between the two does it again.
-            save_checkpoint(self.path.with_name("best.json"), progress, average_state(self.average))
+            save_checkpoint(self.path.with_name("best.json"), progress, self.average.module.state_dict())
         return progress
 
     def _draw(self, step: int) -> _Drawn:
@@ -202,7 +214,8 @@ class Trainer:
         depth_seed = int(torch.randint(2**31, (), generator=generator))
         return _Drawn(depth_seed, add_noise(self.source.draw(generator), self.schedule, generator))
 
-    def _step(self, step: int, drawn: _Drawn) -> float:
+    def _step(self, step: int, drawn: _Drawn, interrupted: Callable[[], bool]) -> tuple[float, bool]:
+        """One step: its loss, and whether a process was interrupted, of which all learn in the same step."""
         preset, accelerator = self.checkpoint.preset, self.accelerator
         torch.manual_seed(drawn.depth_seed + accelerator.process_index)  # stochastic depth draws globally
         rate = learning_rate(preset, step, self.source.steps_per_epoch)
@@ -219,7 +232,9 @@ class Trainer:
                     loss = denoising_loss(self.wrapped, part.to(accelerator.device)) / accumulate
                 accelerator.backward(loss)
             total += loss.detach()
-        value = float(cast(Tensor, accelerator.reduce(total, "mean"))) * MILLIMETRES
+        asked = total.new_tensor(float(interrupted()))
+        mean, stop = cast(Tensor, accelerator.reduce(torch.stack((total, asked)), "mean")).tolist()
+        value = mean * MILLIMETRES
         if not math.isfinite(value):
             raise BenchmarkError(
                 f"the loss is {value} at step {step + 1}; the last good checkpoint is step "
@@ -233,7 +248,7 @@ class Trainer:
         self._note("learning rate", rate, step + 1)
         if self._scalars is not None:
             self._note("gradient norm", float(cast(Tensor, norm)), step + 1)
-        return value
+        return value, stop > 0
 
     def _note(self, name: str, value: float, step: int) -> None:
         if self._scalars is not None and self.is_main:
@@ -241,13 +256,21 @@ class Trainer:
 
     def _resume(self) -> None:
         found, tensors = load_checkpoint(self.path)
-        for name in ("denoiser", "preset", "motions", "seed", "steps", "space"):
+        if "stretch" not in tensors:
+            raise BenchmarkError(f"{self.path} is a published checkpoint, which no run can go on from")
+        for name in ("denoiser", "preset", "motions", "seed", "space"):
             ours, theirs = getattr(self.checkpoint, name), getattr(found, name)
             if ours != theirs:
                 raise BenchmarkError(
                     f"{self.path.parent} holds a run with another {name}: {theirs!r}, asked for {ours!r}; "
                     "name another folder or ask for the same run"
                 )
-        self.checkpoint = found
+        if self.checkpoint.steps < found.steps:
+            raise BenchmarkError(
+                f"{self.path.parent} holds a run of {found.steps} steps, asked for {self.checkpoint.steps}: "
+                "a run can be made longer, not shorter; name more epochs or another folder"
+            )
+        # A step depends on its own number, not on how many there will be.
+        self.checkpoint = dataclasses.replace(found, steps=self.checkpoint.steps)
         self._stretch = tensors["stretch"].tolist()
         restore_run(tensors, self.model, self.average, self.optimizer, self.accelerator.scaler)

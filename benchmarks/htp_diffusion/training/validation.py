@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.cmu import cmu_name
 from htp_diffusion.data.motion import Clip, Windows, windows
-from htp_diffusion.errors import BenchmarkError
-from htp_diffusion.grading import score_clips
-from htp_diffusion.pose.metrics import mpjpe
-from htp_diffusion.sampling import Sampling
-from htp_diffusion.scoring import weighted_mean
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.scoring.clip_scores import weighted_mean
+from htp_diffusion.scoring.draw_and_score import score_clips
+from htp_diffusion.scoring.metrics import mpjpe
 
 CMU_VALIDATION = ("S01/01_08", "S02/02_05", "S02/02_08", "S03/03_03")
 """Of the CMU training clips: every subject, and each long enough for a window of 243 frames."""
@@ -36,7 +37,9 @@ def held_out(recordings: Sequence[str]) -> set[str]:
     """
     if len(recordings) < 2:
         raise BenchmarkError(f"holding out clips needs at least 2 recordings, got {len(recordings)}")
-    return set(CMU_VALIDATION if set(CMU_VALIDATION) <= set(recordings) else recordings[1::_EVERY])
+    known = {name for name in recordings if cmu_name(name) in CMU_VALIDATION}
+    complete = {cmu_name(name) for name in known} == set(CMU_VALIDATION)
+    return known if complete else set(recordings[1::_EVERY])
 
 
 def one_view_each(clips: Sequence[Clip]) -> list[Clip]:

@@ -174,13 +174,16 @@ def test_an_optimizer_from_before_keeps_training(host):
     model, inputs = host.make(), host.inputs()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model(*inputs).square().mean().backward()
+    trained = {name for name, p in model.named_parameters() if p.grad is not None}  # by the host alone
+    model.zero_grad()
     host.patch(model, **PRUNED)
     added = {name: p.detach().clone() for name, p in model.htp.named_parameters()}
     optimizer.add_param_group({"params": list(model.htp.parameters()), "lr": 0.0})
     model(*inputs).square().mean().backward()
     optimizer.step()
     moved = [name for name, p in before.items() if not torch.equal(model.get_parameter(name), p)]
-    assert set(moved) == set(before)
+    assert set(moved) == trained
     assert all(torch.equal(model.htp.get_parameter(name), p) for name, p in added.items())
 
 
@@ -247,3 +250,19 @@ def test_nothing_keeps_an_unpatched_htp_alive(host):
     adapters.unpatch(model)
     gc.collect()
     assert added() is None
+
+
+def test_only_htp_joins_the_model(host):
+    model = host.make()
+    model.adapter, model.host, model.forwarded = "mine", "its own", 3
+    names, of_class = set(dir(model)), set(dir(type(model)))
+    host.patch(model, **PRUNED)
+    assert (model.adapter, model.host, model.forwarded) == ("mine", "its own", 3)
+    assert set(dir(model)) - names == {"htp"}
+    assert set(dir(type(model))) - of_class == set()
+    # Nor do the class's class or its attributes hold more than the host's.
+    body = {name for name in vars(type(model)) if not name.startswith("__")}
+    assert body == {"forward"}
+    assert not {name for name in vars(type(type(model))) if not name.startswith("__")}
+    with pytest.raises(AttributeError):
+        type(model).adapter  # noqa: B018

@@ -41,7 +41,9 @@ def test_replicas_are_of_the_patched_class(host):
     def replicate(module):
         replica = module._replicate_for_data_parallel()
         for name, parameter in module._parameters.items():
-            if parameter is not None:
+            if parameter is None:
+                replica._parameters[name] = None
+            else:
                 setattr(replica, name, parameter.detach().clone())
         for name, buffer in module._buffers.items():
             setattr(replica, name, buffer)

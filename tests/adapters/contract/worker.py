@@ -60,7 +60,8 @@ def main():
     store, rank = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    for host in hosts.GRAPHS:
+    # FinePOSE's prompts get no gradient in its own code: DistributedDataParallel refuses it, patched or not.
+    for host in (host for host in hosts.GRAPHS if not host.kind.startswith("finepose")):
         for first in (True, False):
             check(host, rank, first=first, from_scratch=False)
     check(hosts.GRAPHS[0], rank, first=False, from_scratch=True)

@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from htp_diffusion.throughput.upstream import load_public
+from htp_diffusion.speed.public_code import load_public
 
 ROOT = os.environ.get("HTP_UPSTREAM")
 

@@ -136,7 +136,7 @@ def test_sizes_of_the_papers(name, build, adapter):
     except RuntimeError:  # drop path rates are read off a tensor
         model = build(module).to("meta")
     adapters.patch(model)
-    assert type(model).adapter is adapter
+    assert adapters.adapter_of(model) is adapter
     found = adapters.describe(model)
     assert (found.frames, found.frames_kept) == (243, 54)
     assert found.macs_after < 0.7 * found.macs_before

@@ -1,0 +1,1 @@
+"""What every benchmark needs: errors, files, devices, command lines, results, tables, provenance."""

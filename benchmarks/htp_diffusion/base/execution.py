@@ -1,0 +1,176 @@
+"""Execution: a model run as it is, compiled, or replayed from a CUDA graph."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from htp_diffusion.base.errors import BenchmarkError
+
+Mode = Literal["eager", "compiled", "cuda-graph"]
+Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
+
+# Tensors that an expression may read and still be computed anew wherever it is used. Inductor's own limit, 4,
+# has every head of a masked layer make the mask of its own.
+_MOST_READS = 1
+_WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
+
+
+class StaticCall:
+    """A function captured once on buffers of its own; a call copies new inputs there and replays it.
+
+    Args:
+        function: What to capture.
+        inputs: An example of its inputs: later ones have the same shapes.
+        capture: Runs a function without arguments and returns how to run it again, and the tensor that holds
+            its result after each run.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...], capture: Capture) -> None:
+        self._buffers = tuple(part.clone() for part in inputs)
+        self._replay, self._result = capture(lambda: function(*self._buffers))
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result, in memory that the next call leaves alone."""
+        for buffer, part in zip(self._buffers, inputs, strict=True):
+            buffer.copy_(part)
+        self._replay()
+        return self._result.clone()
+
+
+class Replayed:
+    """A function captured once for each combination of shapes that it is called with.
+
+    Args:
+        function: What to capture.
+        capture: How; see :class:`StaticCall`.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], capture: Capture) -> None:
+        self._function, self._capture = function, capture
+        self._calls: dict[tuple[torch.Size, ...], StaticCall] = {}
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result."""
+        shapes = tuple(part.shape for part in inputs)
+        if shapes not in self._calls:
+            self._calls[shapes] = StaticCall(self._function, inputs, self._capture)
+        return self._calls[shapes](*inputs)
+
+
+@contextmanager
+def _compiler_settings() -> Iterator[None]:
+    """What is compiled meanwhile makes each mask once, and has its weights as constants.
+
+    On a CPU they are packed for oneDNN's linear layers.
+
+    Inductor packs float32 weights for MKL alone, which is slower and takes no GELU along, unless a lower
+    precision is allowed. It is allowed while the graph is made and not when it runs: the numbers are float32.
+    """
+    from torch._inductor import config  # a second of imports, for this alone
+
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)  # from PyTorch 2.9 on
+    before = getattr(matmul, "fp32_precision", None)
+    with config.patch(freezing=True, realize_reads_threshold=_MOST_READS):
+        try:
+            if before is not None:
+                matmul.fp32_precision = "tf32"  # pyright: ignore[reportOptionalMemberAccess]
+            yield
+        finally:
+            if before is not None:
+                matmul.fp32_precision = before  # pyright: ignore[reportOptionalMemberAccess]
+
+
+class Compiled:
+    """A function compiled once for each combination of shapes that it is called with.
+
+    Args:
+        function: What to compile.
+        whole: As one graph or not at all; else in as many as it takes.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], *, whole: bool = True) -> None:
+        self._function = torch.compile(function, dynamic=False, fullgraph=whole)
+        self._shapes: set[tuple[torch.Size, ...]] = set()
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result.
+
+        Raises:
+            BenchmarkError: There is no compiler here, or what is called cannot be compiled.
+        """
+        shapes = tuple(part.shape for part in inputs)
+        if shapes in self._shapes:
+            return self._function(*inputs)
+        from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
+
+        try:
+            with _compiler_settings():
+                result = self._function(*inputs)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error
+        self._shapes.add(shapes)
+        return result
+
+
+def capture_cuda(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """Capture a function's kernels as a CUDA graph.
+
+    Raises:
+        BenchmarkError: It waits for the device or allocates in a way that a graph cannot hold.
+    """
+    # A weight that autocast has cast and keeps lies outside the graph's memory and may be freed before it.
+    cached = torch.is_autocast_cache_enabled()
+    torch.clear_autocast_cache()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(_WARMUP_CALLS):
+                function()
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = function()
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchmarkError(f"a CUDA graph cannot hold this model ({reason}); use mode eager") from error
+    finally:
+        torch.set_autocast_cache_enabled(cached)
+    return graph.replay, result
+
+
+def check_mode(mode: Mode, device: torch.device) -> None:
+    """Check that a mode exists on a device.
+
+    Raises:
+        BenchmarkError: A CUDA graph elsewhere than on CUDA.
+    """
+    if mode == "cuda-graph" and device.type != "cuda":
+        raise BenchmarkError(f"mode cuda-graph needs a CUDA device, got {device}; use eager or compiled")
+
+
+def prepare_model(
+    model: nn.Module, mode: Mode, device: torch.device, *, whole: bool = True
+) -> Callable[..., Tensor]:
+    """A model ready to be called in a mode; nothing is compiled or captured before the first call.
+
+    Args:
+        model: The model.
+        mode: How to run it.
+        device: Where it is.
+        whole: Compile it as one graph or not at all; else in as many as it takes.
+
+    Raises:
+        BenchmarkError: As :func:`check_mode`.
+    """
+    check_mode(mode, device)
+    if mode == "compiled":
+        return Compiled(model, whole=whole)
+    return Replayed(model, capture_cuda) if mode == "cuda-graph" else model

@@ -1,0 +1,111 @@
+"""Poses of models beside the truth, as the paper's Figure 6 (chosen frames) and Figure 7 (the worst)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from htp_diffusion.base.picture import save_png
+from htp_diffusion.data.motion import Windows
+from htp_diffusion.pose.view import draw_bones, seen_from
+from htp_diffusion.scoring.metrics import mpjpe
+
+SHOWN = 6
+_TRUTH = "#b9bec8"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredFrames:
+    """The scored frames of all clips, one after the other.
+
+    Attributes:
+        names: Of each frame: its clip and its number there.
+        truth: The true poses, camera frame, relative to the root.
+        predicted: By model: the mean of the hypotheses.
+        errors: By model: MPJPE of each frame, mm.
+    """
+
+    names: tuple[str, ...]
+    truth: Float[Tensor, "frames joints 3"]
+    predicted: dict[str, Float[Tensor, "frames joints 3"]]
+    errors: dict[str, Float[Tensor, " frames"]]
+
+    def spread_out(self, count: int = SHOWN) -> list[int]:
+        """Frames at even distances."""
+        inner = torch.linspace(0, len(self.names) - 1, count + 2)[1:-1]
+        return inner.round().long().unique().tolist()
+
+    def worst(self, model: str, apart: int, count: int = SHOWN) -> list[int]:
+        """The frames of a model's largest errors, the worst first.
+
+        Args:
+            model: Whose.
+            apart: Frames that lie nearer to one that is taken than this are passed over: they show the same.
+            count: Most frames.
+        """
+        taken: list[int] = []
+        for frame in self.errors[model].argsort(descending=True, stable=True).tolist():
+            if all(abs(frame - other) >= apart for other in taken):
+                taken.append(frame)
+            if len(taken) == count:
+                break
+        return taken
+
+
+def scored_frames(
+    clips: Sequence[Windows], means: dict[str, Float[Tensor, "windows frames joints 3"]]
+) -> ScoredFrames:
+    """Put the scored frames of clips together.
+
+    Args:
+        clips: What was sampled, cut into windows.
+        means: By model: the mean of the hypotheses of every window, in the clips' order.
+    """
+    scored = torch.cat([clip.scored for clip in clips])
+    truth = torch.cat([clip.pose_3d for clip in clips])[scored]
+    predicted = {name: poses[: len(scored)].cpu()[scored] for name, poses in means.items()}
+    names = [
+        f"{clip.name}, {int(start) + frame}"
+        for clip in clips
+        for start, marks in zip(clip.start, clip.scored, strict=True)
+        for frame in marks.nonzero().flatten().tolist()
+    ]
+    errors = {name: mpjpe(poses, truth) for name, poses in predicted.items()}
+    return ScoredFrames(names=tuple(names), truth=truth, predicted=predicted, errors=errors)
+
+
+def draw_poses(path: Path, frames: ScoredFrames, chosen: Sequence[int], title: str) -> None:
+    """Draw chosen frames: the truth, and each model over it with its error.
+
+    Args:
+        path: The PNG to write.
+        frames: The frames there are.
+        chosen: Which.
+        title: What they are chosen for.
+
+    Raises:
+        BenchmarkError: The file cannot be written.
+    """
+    rows = {"truth": frames.truth, **frames.predicted}
+    figure = Figure(figsize=(2.1 * len(chosen) + 0.6, 2.4 * len(rows) + 0.6), dpi=120, layout="constrained")
+    grid = figure.subplots(len(rows), len(chosen), squeeze=False)
+    reach = 1.1 * float(frames.truth[list(chosen)].abs().amax()) or 1.0
+    for (name, poses), cells in zip(rows.items(), grid, strict=True):
+        for frame, axes in zip(chosen, cells, strict=True):
+            truth = seen_from(frames.truth[frame], 0.0)
+            if name == "truth":
+                axes.set_title(frames.names[frame], fontsize=7)
+            else:
+                draw_bones(axes, truth, width=3.0, colour=_TRUTH)
+                text = f"{frames.errors[name][frame]:.0f} mm"
+                axes.text(0.97, 0.03, text, transform=axes.transAxes, ha="right", fontsize=8)
+            draw_bones(axes, seen_from(poses[frame], 0.0))
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
+            axes.spines[:].set_color("#cdd1d8")
+        cells[0].set_ylabel(name, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    save_png(figure, path)

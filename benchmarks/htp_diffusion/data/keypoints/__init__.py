@@ -1,0 +1,1 @@
+"""What 2D detectors write, read as tracks of people."""

@@ -1,0 +1,299 @@
+"""Sampling: how hypotheses are drawn for the windows of clips, batch by batch."""
+
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htp_diffusion.base.command import by_default
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.diffusion.ddim import Denoiser, sample
+from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
+from htp_diffusion.diffusion.memory import max_batch_within, sequence_bytes
+from htp_diffusion.diffusion.schedule import cosine_schedule
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.pose.flip import flip_pose
+from htp_diffusion.pose.layout import H36M_17, Layout
+
+GIBIBYTE = 2**30
+_HXK = re.compile(r"([1-9]\d*)x([1-9]\d*)")
+_SEED_STRIDE = 2**20  # more windows than any run has, so that two seeds never share a window's noise
+_SEEDS = 2**40  # so that a seed and a window together are a seed of PyTorch's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to sample.
+
+    Attributes:
+        hypotheses: H.
+        steps: K, denoising steps.
+        eta: Share of the noise put back at each step; 1 as in D3DP's code, 0 is deterministic.
+        flip: Average with the mirrored input inside each step.
+        seed: Of the noise.
+        batch_size: Windows in one call.
+        max_batch: Most sequences (windows x hypotheses x flip) in one call of the denoiser; None for all.
+
+    Raises:
+        BenchmarkError: A number out of range.
+    """
+
+    hypotheses: int
+    steps: int
+    eta: float
+    flip: bool
+    seed: int
+    batch_size: int
+    max_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.hypotheses) < 1:
+            raise BenchmarkError(
+                f"batch size and hypotheses expect at least 1, got {self.batch_size} and {self.hypotheses}"
+            )
+        cosine_schedule().ddim_timesteps(self.steps)
+        if not 0 <= self.eta <= 1:
+            raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {self.eta}")
+        check_seed(self.seed)
+
+    @property
+    def label(self) -> str:
+        """For titles."""
+        flip = "flip" if self.flip else "no flip"
+        return f"H={self.hypotheses}, K={self.steps}, eta {self.eta:g}, {flip}"
+
+    @property
+    def passes(self) -> int:
+        """Passes of the denoiser for one window."""
+        return self.hypotheses * self.steps * (2 if self.flip else 1)
+
+    @property
+    def early_passes(self) -> int:
+        """Those among them that belong to a step before the last."""
+        return self.passes - self.passes // self.steps
+
+    def draw(
+        self,
+        network: Network,
+        pose_2d: Float[Tensor, "windows frames joints 2"],
+        batch: int = 0,
+        layout: Layout = H36M_17,
+        early: Network | None = None,
+    ) -> Float[Tensor, "windows hyps frames joints 3"]:
+        """Sample one batch: the windows from number ``batch`` times the batch size on.
+
+        The noise of a window depends on the seed and the window's number alone: it is the same for every
+        network and in batches of any size.
+
+        ``layout`` says which joints change places in the mirrored input; ``early`` predicts at every step but
+        the last, ``network`` if None.
+        """
+        schedule = cosine_schedule()
+
+        def denoiser(network: Network) -> Denoiser:
+            network = in_chunks(network, self.max_batch)
+            if self.flip:
+                network = with_flip(network, partial(flip_pose, layout=layout))
+            return seeing(network, pose_2d, self.hypotheses)
+
+        denoise = denoiser(network)
+        if early is not None:
+            last_timestep, _ = schedule.ddim_timesteps(self.steps)[-1]
+            denoise = cheaper_early(denoiser(early), denoise, last_timestep)
+        sequences, frames, joints, _ = pose_2d.shape
+        first = self.seed * _SEED_STRIDE + batch * self.batch_size
+        return sample(
+            denoise,
+            (sequences, frames, joints),
+            schedule=schedule,
+            steps=self.steps,
+            hypotheses=self.hypotheses,
+            eta=self.eta,
+            generator=[
+                torch.Generator(pose_2d.device).manual_seed(first + number) for number in range(sequences)
+            ],
+            dtype=pose_2d.dtype,
+            device=pose_2d.device,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """How hypotheses are drawn, but for how many and in how many steps.
+
+    Attributes:
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        seed: Seed of the sampling noise.
+    """
+
+    eta: float = 1.0
+    flip: bool = True
+    batch_size: int = 2
+    memory_budget: Annotated[
+        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+    ] = None
+    seed: int = 0
+
+    def of(self, hypotheses: int, steps: int) -> Sampling:
+        """How to sample so many hypotheses in so many steps.
+
+        Raises:
+            BenchmarkError: A number out of range.
+        """
+        check_budget(self.memory_budget)
+        return Sampling(
+            hypotheses=hypotheses,
+            steps=steps,
+            eta=self.eta,
+            flip=self.flip,
+            seed=self.seed,
+            batch_size=self.batch_size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(DrawOptions):
+    """One way to sample.
+
+    Attributes:
+        hypotheses: H, poses sampled for each window.
+        steps: K, denoising steps.
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        seed: Seed of the sampling noise.
+    """
+
+    hypotheses: int = 5
+    steps: int = 5
+
+    @property
+    def sampling(self) -> Sampling:
+        """The way."""
+        return self.of(self.hypotheses, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(DrawOptions):
+    """Several ways to sample: every pair of a number of hypotheses and a number of steps.
+
+    Attributes:
+        hypotheses: H, poses sampled for each window; several are a sweep.
+        steps: K, denoising steps; several are a sweep.
+        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
+        seed: Seed of the sampling noise.
+    """
+
+    hypotheses: tuple[int, ...] = (5,)
+    steps: tuple[int, ...] = (5,)
+
+    @property
+    def samplings(self) -> list[Sampling]:
+        """The ways.
+
+        Raises:
+            BenchmarkError: No number of hypotheses or of steps.
+        """
+        pairs = list(product(self.hypotheses, self.steps))
+        if not pairs:
+            raise BenchmarkError("hypotheses and steps expect at least one number each")
+        return [self.of(hypotheses, steps) for hypotheses, steps in pairs]
+
+
+def check_seed(seed: int) -> None:
+    """Check a seed.
+
+    Raises:
+        BenchmarkError: It is negative or too large.
+    """
+    if not 0 <= seed < _SEEDS:
+        raise BenchmarkError(f"seed expects 0 to {_SEEDS - 1}, got {seed}")
+
+
+def check_budget(memory_budget: float | None) -> None:
+    """Check a budget of memory, GiB.
+
+    Raises:
+        BenchmarkError: It is not positive.
+    """
+    if memory_budget is not None and not memory_budget > 0:
+        raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
+
+
+def read_hxk(text: str, expected: str) -> tuple[int, int]:
+    """H and K of a text as 20x10.
+
+    Args:
+        text: The text.
+        expected: What is expected of which option, told in the error.
+
+    Raises:
+        BenchmarkError: It is no such text.
+    """
+    match = _HXK.fullmatch(text)
+    if match is None:
+        raise BenchmarkError(f"{expected}, as 20x10, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def fit_sampling(
+    sampling: Sampling, count: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device
+) -> Sampling:
+    """The same sampling in batches of no more windows than there are, and in calls that fit into memory.
+
+    Args:
+        sampling: How to sample.
+        count: Windows.
+        config: The larger of the denoisers.
+        memory_budget: As for ``even_max_batch``.
+        device: Where.
+
+    Raises:
+        BenchmarkError: A budget that is not positive.
+    """
+    batch_size = min(sampling.batch_size, count)
+    sequences = batch_size * sampling.hypotheses * (2 if sampling.flip else 1)
+    return replace(
+        sampling,
+        batch_size=batch_size,
+        max_batch=even_max_batch(sequences, config, memory_budget, device),
+    )
+
+
+def even_max_batch(
+    sequences: int, config: DenoiserConfig, memory_budget: float | None, device: torch.device
+) -> int:
+    """Most sequences in one call of the denoiser such that every call has the same number.
+
+    One size a call: a compiled denoiser is compiled once.
+
+    Args:
+        sequences: Sequences in a batch.
+        config: The larger of the denoisers.
+        memory_budget: GiB for the activations of one call; by default 1 on a CPU, and half of what is free
+            on a GPU.
+        device: Where.
+
+    Raises:
+        BenchmarkError: A budget that is not positive.
+    """
+    check_budget(memory_budget)
+    if memory_budget is None:
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * GIBIBYTE
+        budget = free // 2
+    else:
+        budget = max(1, int(memory_budget * GIBIBYTE))
+    within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M_17.num_joints, config.dim))
+    return max(size for size in range(1, min(within, sequences) + 1) if sequences % size == 0)

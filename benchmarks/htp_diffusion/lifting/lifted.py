@@ -1,0 +1,140 @@
+"""Lifted: 3D poses of a clip of any length, from a denoiser that sees windows."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
+from htp_diffusion.lifting.frame_rate import nearest, positions_at, sample_at
+from htp_diffusion.lifting.windows import blend, cut_windows, leading_window, window_starts
+from htp_diffusion.models.contender import Contender
+from htp_diffusion.models.lifter import Lifter
+from htp_diffusion.pose.layout import H36M_17
+from htp_modules import record
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lifted:
+    """What a model makes of one person's 2D poses.
+
+    Attributes:
+        poses: Camera frame, relative to the root, metres; the mean of the hypotheses.
+        spread: Uncertainty: root mean square distance of the hypotheses from their mean, metres; 0 for one.
+        kept: Frames that the model kept at the last denoising step of hypothesis one, in the window that
+            counts most for the frame; None for a model that keeps all.
+        windows: Windows that were sampled.
+        window_frames: T, frames of a window.
+        model_frames: Frames at the model's rate.
+        seconds: What it took.
+    """
+
+    poses: Float[Tensor, "frames joints 3"]
+    spread: Float[Tensor, "frames joints"]
+    kept: Bool[Tensor, " frames"] | None
+    windows: int
+    window_frames: int
+    model_frames: int
+    seconds: float
+
+
+def lift(
+    contender: Contender,
+    pose_2d: Float[Tensor, "frames joints 2"],
+    sampling: Sampling,
+    *,
+    fps: float | None = None,
+    model_fps: float | None = None,
+    device: torch.device | None = None,
+    precision: Precision = "fp32",
+    memory_budget: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Lifted:
+    """Lift a clip of any length.
+
+    Windows of the model's T frames overlap by half and are blended; after the end of a clip shorter than a
+    window its last frame is held. Model and video of different frame rates: the 2D poses are sampled at the
+    model's rate and the 3D poses back at the video's, on lines between frames.
+
+    Args:
+        contender: The model.
+        pose_2d: The 17 Human3.6M joints, screen-normalised.
+        sampling: H, K and the rest. A model that needs no noise gives one hypothesis in one step.
+        fps: Frames a second of the poses; None: the model's, whatever it is.
+        model_fps: Frames a second that the model was trained at; likewise.
+        device: Where; the CPU if None.
+        precision: In which precision the model computes.
+        memory_budget: GiB for the activations of one call, as for ``even_max_batch``.
+        progress: Told the batches done and all batches after each.
+
+    Raises:
+        BenchmarkError: Sampling out of range, or a frame rate that is not positive.
+    """
+    device = device or torch.device("cpu")
+    start = time.perf_counter()
+    length, num_frames = len(pose_2d), contender.config.num_frames
+    at_model = None
+    if fps is not None and model_fps is not None and fps != model_fps:
+        at_model = positions_at(length, fps, model_fps)
+        pose_2d = sample_at(pose_2d, at_model)
+    starts = window_starts(len(pose_2d), num_frames)
+    if isinstance(contender.denoiser, Lifter):
+        sampling = replace(sampling, hypotheses=1, steps=1)
+    sampling = fit_sampling(sampling, len(starts), contender.config, memory_budget, device)
+    cut = cut_windows(pose_2d, starts, num_frames)
+    with precision_of(precision, device), torch.no_grad():
+        drawn, kept = _draw(contender, cut, sampling, device, progress)
+    mean = drawn.mean(dim=1)
+    spread = (drawn - mean[:, None]).square().sum(dim=-1).mean(dim=1).sqrt()
+    poses, spread = (blend(part, starts, len(pose_2d)) for part in (mean, spread))
+    marks = None if kept is None else _marks(kept, starts, len(pose_2d), num_frames)
+    model_frames = len(poses)
+    if at_model is not None and fps is not None and model_fps is not None:
+        back = torch.arange(length, dtype=torch.float64) * (model_fps / fps)
+        poses, spread = sample_at(poses, back), sample_at(spread, back)
+        marks = None if marks is None else marks[nearest(model_frames, back)]
+    return Lifted(
+        poses=poses,
+        spread=spread,
+        kept=marks,
+        windows=len(starts),
+        window_frames=num_frames,
+        model_frames=model_frames,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _draw(
+    contender: Contender,
+    windows: Float[Tensor, "windows frames joints 2"],
+    sampling: Sampling,
+    device: torch.device,
+    progress: Callable[[int, int], None],
+) -> tuple[Float[Tensor, "windows hyps frames joints 3"], Int64[Tensor, "windows kept"] | None]:
+    """Hypotheses of every window, and the frames kept of each."""
+    denoiser = contender.denoiser.to(device).eval()
+    parts = windows.split(sampling.batch_size)
+    poses, kept = [], []
+    for number, part in enumerate(parts):
+        with record(denoiser) as seen:
+            poses.append(sampling.draw(denoiser, part.to(device), number, H36M_17).cpu())
+        if seen.kept:
+            sequences = len(part) * sampling.hypotheses * (2 if sampling.flip else 1)
+            last_step = torch.cat([call.index for call in seen.kept])[-sequences:]
+            first = last_step[: len(part) * sampling.hypotheses : sampling.hypotheses]
+            kept.append(first.cpu())
+        progress(number + 1, len(parts))
+    return torch.cat(poses), torch.cat(kept) if kept else None
+
+
+def _marks(
+    kept: Int64[Tensor, "windows kept"], starts: Int64[Tensor, " windows"], length: int, num_frames: int
+) -> Bool[Tensor, " length"]:
+    """Kept frames of windows as marks along the clip."""
+    marks = torch.zeros(len(kept), num_frames, dtype=torch.bool).scatter(1, kept, True)
+    window, place = leading_window(starts, length, num_frames)
+    return marks[window, place]

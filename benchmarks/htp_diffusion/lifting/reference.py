@@ -1,0 +1,199 @@
+"""Reference: triangulated 3D joints of a video, and how far lifted poses lie from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.data.formats.npz import read_member
+from htp_diffusion.pose.conversions import convert
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.pose.layouts import MEDIAPIPE_33
+from htp_diffusion.scoring.metrics import mpjpe, p_mpjpe
+
+LIMB_JOINTS = tuple(
+    index
+    for index, joint in enumerate(H36M_17.joints)
+    if joint.endswith(("hip", "knee", "ankle", "shoulder", "elbow", "wrist"))
+)
+"""The 12 joints that every detector sees itself; the other five are made of them by rules."""
+
+SOUND_WITHIN = 0.25
+"""A bone that is a quarter longer or shorter than its median was triangulated from wrong points."""
+
+_SIZE_LIMIT = 2**28
+_BONES = (
+    *(("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")),
+    *(
+        (f"{side}_{near}", f"{side}_{far}")
+        for side in ("left", "right")
+        for near, far in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """Triangulated joints.
+
+    Attributes:
+        positions: The 17 Human3.6M joints, world, metres.
+        sound: Frames in which hips, shoulders and limbs are as long as in the middle frame, to a quarter.
+        rotations: World to camera, of each camera; None if the file has none.
+    """
+
+    positions: Float[Tensor, "frames joints 3"]
+    sound: Bool[Tensor, " frames"]
+    rotations: Float[Tensor, "cameras 3 3"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Distance from a reference, mm: over all frames, and over those in which the reference is sound.
+
+    Attributes:
+        name: The model.
+        frames: Frames that both have.
+        p_mpjpe, limbs: After Procrustes of each frame, of the 17 joints and of the 12 of the limbs alone.
+        mpjpe: Relative to the root in the camera's frame; None without the camera.
+        sound_frames, sound_p_mpjpe, sound_limbs, sound_mpjpe: The same over sound frames; None without any.
+    """
+
+    name: str
+    frames: int
+    p_mpjpe: float
+    limbs: float
+    mpjpe: float | None
+    sound_frames: int
+    sound_p_mpjpe: float | None
+    sound_limbs: float | None
+    sound_mpjpe: float | None
+
+
+def read_reference(path: Path, rule: str) -> Reference:
+    """Read MediaPipe's 33 landmarks of a video, triangulated.
+
+    Args:
+        path: npz with ``points`` (frames, 33, 3), world, metres, and perhaps ``rotation`` (cameras, 3, 3).
+        rule: The conversion to the 17 joints: the one that made the lifter's 2D joints.
+
+    Raises:
+        BenchmarkError: No such file, another content, or no such rule.
+    """
+    points = _numbers(path, "points", (MEDIAPIPE_33.num_joints, 3))
+    positions = convert(points, MEDIAPIPE_33, H36M_17, rule)
+    try:
+        rotations = _numbers(path, "rotation", (3, 3))
+    except BenchmarkError:
+        rotations = None
+    return Reference(positions=positions, sound=sound_frames(positions), rotations=rotations)
+
+
+def sound_frames(positions: Float[Tensor, "frames joints 3"]) -> Bool[Tensor, " frames"]:
+    """Frames in which no bone's length differs from its median by more than ``SOUND_WITHIN``."""
+    ends = [[H36M_17.index(joint) for joint in bone] for bone in _BONES]
+    near, far = torch.tensor(ends).T
+    lengths = (positions[:, near] - positions[:, far]).norm(dim=-1)
+    return ((lengths / lengths.median(dim=0).values - 1).abs() <= SOUND_WITHIN).all(dim=1)
+
+
+def score(
+    name: str,
+    poses: Float[Tensor, "frames joints 3"],
+    frames: Int64[Tensor, " frames"],
+    reference: Reference,
+    camera: int | None = None,
+) -> Score:
+    """Compare lifted poses with a reference, frame by frame.
+
+    Args:
+        name: The model.
+        poses: Camera frame, relative to the root, metres.
+        frames: Frame numbers. Where the last one is the number of the reference's frames, they are counted
+            from 1, else from 0.
+        reference: The reference.
+        camera: The camera's number, from 1; None leaves the error without Procrustes out.
+
+    Raises:
+        BenchmarkError: No frame in common, or no such camera.
+    """
+    count = len(reference.positions)
+    rows = frames - (1 if int(frames[-1]) == count else 0)
+    both = (rows >= 0) & (rows < count)
+    if not both.any():
+        raise BenchmarkError(f"the reference has frames 0 to {count - 1}, the poses {int(frames[0])} and on")
+    predicted, target = poses[both], reference.positions[rows[both]].to(poses)
+    errors = {
+        "p_mpjpe": p_mpjpe(predicted, target),
+        "limbs": p_mpjpe(predicted[:, LIMB_JOINTS], target[:, LIMB_JOINTS]),
+        "mpjpe": None,
+    }
+    if camera is not None:
+        known = 0 if reference.rotations is None else len(reference.rotations)
+        if reference.rotations is None or not 1 <= camera <= known:
+            raise BenchmarkError(f"the reference has cameras 1 to {known}, got {camera}")
+        relative = (target - target[:, :1]) @ reference.rotations[camera - 1].to(target).T
+        errors["mpjpe"] = mpjpe(predicted, relative)
+    sound = reference.sound[rows[both]]
+
+    def mean(key: str, where: Tensor | None = None) -> float | None:
+        values = errors[key]
+        if values is None or (where is not None and not where.any()):
+            return None
+        return float((values if where is None else values[where]).mean())
+
+    return Score(
+        name=name,
+        frames=int(both.sum()),
+        p_mpjpe=mean("p_mpjpe") or 0.0,
+        limbs=mean("limbs") or 0.0,
+        mpjpe=mean("mpjpe"),
+        sound_frames=int(sound.sum()),
+        sound_p_mpjpe=mean("p_mpjpe", sound),
+        sound_limbs=mean("limbs", sound),
+        sound_mpjpe=mean("mpjpe", sound),
+    )
+
+
+def score_table(scores: Sequence[Score]) -> Table:
+    """One row a model."""
+    return Table(
+        title="Distance from the reference, mm",
+        columns=(
+            Column("model"),
+            Column("frames", "d"),
+            Column("P-MPJPE, 17 joints", ".1f"),
+            Column("12 limb joints", ".1f"),
+            Column("MPJPE", ".1f"),
+            Column("sound frames", "d"),
+            Column("P-MPJPE there", ".1f"),
+            Column("12 limb joints there", ".1f"),
+            Column("MPJPE there", ".1f"),
+        ),
+        rows=tuple(tuple(vars(one).values()) for one in scores),
+        notes=(
+            "P-MPJPE: after the rotation, scale and place that fit best, frame by frame",
+            f"sound: no bone of the reference differs from its median length by over {SOUND_WITHIN:.0%}",
+        ),
+    )
+
+
+def _numbers(path: Path, key: str, shape: tuple[int, ...]) -> Float[Tensor, " rows *shape"]:
+    value = read_member(path, key, _SIZE_LIMIT)
+    if (
+        not isinstance(value, np.ndarray)
+        or value.dtype.kind not in "fiu"
+        or value.shape[1:] != shape
+        or not len(value)
+    ):
+        raise BenchmarkError(f"{path}: {key} expects numbers of shape (rows, {', '.join(map(str, shape))})")
+    numbers = torch.from_numpy(value.astype("float32"))
+    if not torch.isfinite(numbers).all():
+        raise BenchmarkError(f"{path}: {key} holds a value that is not finite")
+    return numbers

@@ -1,1 +1,0 @@
-"""How a benchmark reports: timing, counting, checked JSON and tables."""

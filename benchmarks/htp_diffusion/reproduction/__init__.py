@@ -1,0 +1,1 @@
+"""Reproduction: the paper's tables and figures, one after the other, in one run."""

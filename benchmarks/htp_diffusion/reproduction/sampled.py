@@ -1,0 +1,197 @@
+"""Sampled: the trained pair on embedded motion, its errors and its poses, as a part (Figures 1, 6 and 7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from htp_diffusion.base.device import device_name
+from htp_diffusion.comparison.comparison import compare
+from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.table import comparison_table
+from htp_diffusion.data.motion import Windows, windows
+from htp_diffusion.data.protocol import cut_set
+from htp_diffusion.data.source import Source, test_clips
+from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.checkpoint import read_record
+from htp_diffusion.reproduction.pair import Pair
+from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
+from htp_diffusion.reproduction.pictures import PosedFrame, draw_error_cost, draw_poses
+from htp_diffusion.reproduction.scale import Scale
+from htp_diffusion.scoring.metrics import mpjpe
+from htp_diffusion.speed.counting import count_denoiser
+
+ERROR_COST, POSES, WORST = "error-cost.png", "poses.png", "worst.png"
+_BATCH = 2  # windows; more only take more memory on a CPU
+_DRAWN = 4  # frames of a picture
+_GIGA = 1e9
+_EFFICIENCY = 0.25  # of the best matmul rate, for narrow models on short windows
+_PAPER_MPJPE = {"D3DP": 35.4, "HTP n=1": None, "HTP n=3": 29.9}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledAsked:
+    """What the errors depend on.
+
+    Attributes:
+        weights: SHA-256 of the pair's.
+        hypotheses, steps: Of the sampling.
+        device: Where.
+        threads: Of one operation.
+    """
+
+    weights: list[str]
+    hypotheses: int
+    steps: int
+    device: str
+    threads: int
+
+
+def embedded_windows(num_frames: int) -> tuple[EvaluationSet, list[Windows]]:
+    """The motion that needs no file, and its windows."""
+    found = embedded_set(num_frames)
+    return found, [windows(clip, num_frames) for clip in found.clips]
+
+
+def sampled_part(scale: Scale, pair: Pair, device: torch.device, flops: float) -> Part[ComparisonResult]:
+    """The part."""
+    sampling = Sampling(
+        hypotheses=scale.hypotheses_scored,
+        steps=scale.steps_scored,
+        eta=1.0,
+        flip=True,
+        seed=0,
+        batch_size=_BATCH if device.type == "cpu" else 64,
+    )
+
+    def make(work: Workplace) -> ComparisonResult:
+        return _make(pair, sampling, work)
+
+    return Part(
+        name="sampled",
+        title="The trained pair on embedded motion",
+        items=("Table I", "Figure 1", "Figure 6", "Figure 7"),
+        asked=SampledAsked(
+            weights=pair.hashes,
+            hypotheses=sampling.hypotheses,
+            steps=sampling.steps,
+            device=device_name(device),
+            threads=torch.get_num_threads(),
+        ),
+        kind=ComparisonResult,
+        estimate=_estimate(pair, sampling, flops),
+        make=make,
+        tables=lambda result: [comparison_table(result)],
+        compared=_compared,
+        pictures=_pictures,
+    )
+
+
+def _estimate(pair: Pair, sampling: Sampling, flops: float) -> float:
+    configs = [read_record(path).denoiser for path in (pair.d3dp, pair.htp)]
+    macs = sum(count_denoiser(config.build, config.num_frames).true_macs for config in configs)
+    _, clips = embedded_windows(configs[0].num_frames)
+    count = sum(len(clip.start) for clip in clips)
+    return 8.0 + 2 * 1.5 * macs * sampling.passes * (count + _BATCH) / (flops * _EFFICIENCY)
+
+
+def _make(pair: Pair, sampling: Sampling, work: Workplace) -> ComparisonResult:
+    contenders = pair.contenders()
+    num_frames = contenders[0].config.num_frames
+    cut = cut_set(test_clips(Source(), num_frames), num_frames)
+    poses: dict[str, list[Tensor]] = {}
+
+    def seen(name: str, hypotheses: Tensor) -> None:
+        poses.setdefault(name, []).append(hypotheses.mean(dim=1).float().cpu())
+
+    result = compare(contenders, cut, sampling, device=work.device, progress=work.progress, observe=seen)
+    models, clips, sampling = result.models, cut.windows, result.sampling
+    condition = f"{result.data.partition(':')[0]}, {sampling.label}"
+    points = [
+        (m.name, (m.thop_macs_per_frame or 0.0) / _GIGA, m.scores.over_frames["mean"].mpjpe) for m in models
+    ]
+    draw_error_cost(work.folder / ERROR_COST, points, condition)
+    shown = {
+        name: torch.cat(parts)[: cut.count]
+        for name, parts in poses.items()
+        if name in (models[0].name, models[1].name)
+    }
+    draw_poses(work.folder / POSES, spread_frames(clips, shown), f"Truth (grey), and predicted: {condition}")
+    draw_poses(
+        work.folder / WORST, worst_frames(clips, shown), f"The worst frames of {models[1].name}: {condition}"
+    )
+    return result
+
+
+def spread_frames(clips: Sequence[Windows], poses: dict[str, Tensor]) -> list[PosedFrame]:
+    """The middle frames of windows spread evenly over all."""
+    total = sum(len(clip.start) for clip in clips)
+    windows_shown = sorted({round(i * (total - 1) / max(1, _DRAWN - 1)) for i in range(_DRAWN)})
+    middle = clips[0].pose_2d.shape[1] // 2
+    return [_posed(clips, poses, window, middle) for window in windows_shown]
+
+
+def worst_frames(clips: Sequence[Windows], poses: dict[str, Tensor]) -> list[PosedFrame]:
+    """The frames in which the last model is furthest from the truth, one a window."""
+    truth = torch.cat([clip.pose_3d for clip in clips])
+    scored = torch.cat([clip.scored for clip in clips])
+    errors = mpjpe(list(poses.values())[-1], truth).masked_fill(~scored, -1.0)
+    worst, frame = errors.max(dim=1)
+    chosen = worst.argsort(descending=True, stable=True)[:_DRAWN]
+    return [_posed(clips, poses, int(window), int(frame[window])) for window in chosen]
+
+
+def _posed(clips: Sequence[Windows], poses: dict[str, Tensor], window: int, frame: int) -> PosedFrame:
+    owners = [(clip, place) for clip in clips for place in range(len(clip.start))]
+    clip, place = owners[window]
+    truth = clip.pose_3d[place, frame]
+    predicted = {name: part[window, frame] for name, part in poses.items()}
+    return PosedFrame(
+        title=f"{clip.name}, frame {int(clip.start[place]) + frame}",
+        truth=truth,
+        predicted=predicted,
+        errors={name: float(mpjpe(pose, truth)) for name, pose in predicted.items()},
+    )
+
+
+def _compared(result: ComparisonResult) -> Sequence[Compared]:
+    found = []
+    condition = (
+        f"{result.data.partition(':')[0]}, T={result.window_frames}, D={result.models[0].denoiser.dim}, "
+        f"{result.sampling.label}, mean; the paper: Human3.6M, CPN"
+    )
+    for model in result.models:
+        quoted = _PAPER_MPJPE.get(model.name)
+        for item in ("Table I", "Figure 1"):
+            found.append(
+                Compared(
+                    item=item,
+                    what=f"{model.name}: MPJPE, mm",
+                    measured=model.scores.over_frames["mean"].mpjpe,
+                    quoted=quoted,
+                    condition=condition,
+                )
+            )
+        found.append(
+            Compared(
+                item="Figure 1",
+                what=f"{model.name}: GMACs a frame by THOP",
+                measured=(model.thop_macs_per_frame or 0.0) / _GIGA,
+                quoted=None,
+                condition=condition.partition(";")[0],
+            )
+        )
+    return found
+
+
+def _pictures(result: ComparisonResult) -> Sequence[Picture]:
+    how = f"{result.data}; {result.sampling.label}, mean of the hypotheses."
+    return [
+        Picture(file=ERROR_COST, item="Figure 1", caption=f"Left, measured here: {how} Right: the paper's."),
+        Picture(file=POSES, item="Figure 6", caption=f"Frames spread over all windows. {how}"),
+        Picture(
+            file=WORST, item="Figure 7", caption=f"The frames furthest from the truth, one a window. {how}"
+        ),
+    ]

@@ -1,0 +1,286 @@
+"""Sampling speed: the paper's Table V, and the same in faster precisions and modes, as parts."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from htp_diffusion.base.device import Precision, device_name, precision_of
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import Mode
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.reproduction.machine import Way, release
+from htp_diffusion.reproduction.pair import Pair
+from htp_diffusion.reproduction.part import Compared, Part, Workplace
+from htp_diffusion.reproduction.scale import Scale, ScaleName
+from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
+from htp_diffusion.speed.drift import Drift, measure_drift
+from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, line_up
+from htp_diffusion.speed.measure import synchronise
+from htp_diffusion.speed.result import Group, ThroughputResult
+from htp_diffusion.speed.roofline import SQUARES, measure_roofline
+from htp_diffusion.speed.sharding import Shards
+from htp_diffusion.speed.tables import throughput_tables
+from htp_diffusion.speed.timing import Draw, Setting, time_group, timed_call
+from htp_modules import HTPConfig
+from htp_modules.errors import HTPError
+
+PLAIN: Way = ("fp32", "eager")
+_PRUNINGS = (HTPConfig(num_sft_layers=1), HTPConfig(num_sft_layers=3))
+_MOST_ROUNDS = 3
+_BESIDE = 1.2  # what a round costs beside the passes that it was estimated by
+_PAPER_FPS = {("D3DP", 20): 772.7, ("HTP n=1", 20): 2277.5, ("D3DP", 200): 79.6, ("HTP n=1", 200): 137.0}
+_PAPER_RATIO = {20: 2.95, 200: 1.72}
+_PASS_GMACS = 147 + 68 + 97  # D3DP, HTP n=1, HTP n=3 at the paper's sizes (docs/benchmarks.md)
+_BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matmul rate (an H200's)
+_PREPARING: dict[Mode, float] = {"eager": 5.0, "cuda-graph": 15.0, "compiled": 60.0}  # seconds, and the drift
+_SHARE, _FAST_SHARE = 0.4, 0.12  # of the time that is left
+_EFFICIENCY = 0.7
+_MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedAsked:
+    """What the times depend on.
+
+    Attributes:
+        scale: The sizes.
+        device: Where.
+        precision: In which the denoisers compute.
+        mode: How they are run.
+        public: Name of the folder of public code; None without it.
+        threads: Of one operation.
+    """
+
+    scale: ScaleName
+    device: str
+    precision: Precision
+    mode: Mode
+    public: str | None
+    threads: int
+
+
+def sampling_part(
+    scale: Scale, device: torch.device, way: Way, public: Path | None, flops: float, pair: Pair
+) -> Part[ThroughputResult]:
+    """Table V in one precision and mode.
+
+    Args:
+        scale: The sizes.
+        device: Where.
+        way: Precision and mode.
+        public: Folder of public code, timed beside ours in float32, eager; None leaves it out.
+        flops: The device's rate, for the estimate.
+        pair: Trained models, whose poses tell how far a fast way drifts.
+    """
+    precision, mode = way
+    public = public if way == PLAIN else None
+    first = scale.draws[0]
+    share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
+    passes = 2 * first.hypotheses * first.steps * scale.batch
+    seconds = 2e9 * _PASS_GMACS * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
+    fixed = _BUILDING[device.type] + (0.0 if way == PLAIN else _PREPARING[mode])
+
+    def make(work: Workplace) -> ThroughputResult:
+        try:
+            return _measure(scale, way, public, pair, work)
+        finally:
+            release(device)
+
+    return Part(
+        name="table-v" if way == PLAIN else f"table-v-{precision}-{mode}",
+        title=f"Whole samplings, {precision}, {mode}, in turn"
+        + (" (Table V as printed)" if way == PLAIN else ""),
+        items=("Table V",),
+        asked=SpeedAsked(
+            scale=scale.name,
+            device=device_name(device),
+            precision=precision,
+            mode=mode,
+            public=None if public is None else public.name,
+            threads=torch.get_num_threads(),
+        ),
+        kind=ThroughputResult,
+        estimate=fixed + 2 * seconds,
+        make=make,
+        tables=throughput_tables,
+        compared=compared_speed,
+        share=_SHARE if way == PLAIN else _FAST_SHARE,
+    )
+
+
+def _measure(scale: Scale, way: Way, public: Path | None, pair: Pair, work: Workplace) -> ThroughputResult:
+    """Build, check once, and time each H and K for as many rounds as there is time."""
+    ends = time.monotonic() + work.seconds
+    precision, mode = way
+    device, sizes = work.device, scale.sizes
+    entrants = line_up(["d3dp"], sizes, _PRUNINGS, public, device)
+    if mode == "compiled":
+        torch.compiler.reset()
+    fused, differences = {}, {}
+    for number, entrant in enumerate(entrants):
+        inputs = short_inputs(entrant, sizes.frames, device)
+        if entrant.own and way == PLAIN:
+            fused[entrant.name] = fused_difference(entrant.model, inputs)
+        differences[entrant.name] = exact_difference(
+            entrant, inputs, precision=precision, mode=mode, device=device
+        )
+        work.progress(number + 1, len(entrants) + len(scale.draws))
+    roofline = measure_roofline(
+        device,
+        precision,
+        tokens=scale.batch * sizes.frames * H36M_17.num_joints,
+        dim=sizes.dim,
+        squares=SQUARES[device.type] if scale.name == "paper" else SQUARES["cpu"][:1],
+        repeats=3,
+        copied_bytes=None if scale.name == "paper" else 1 << 20,
+    )
+    drift = [] if way == PLAIN else _drift(scale, way, pair, device)
+    a_pass = _seconds_of_a_pass(entrants, scale, precision, device)
+    groups: list[Group] = []
+    for number, draw in enumerate(scale.draws):
+        if groups:  # what a pass really takes in this mode
+            last = scale.draws[number - 1]
+            timed = sum(row.timing.median for row in groups[-1].rows)
+            a_pass = timed / (last.hypotheses * last.steps)
+        a_round = a_pass * draw.hypotheses * draw.steps
+        before = a_round * _before_the_clock(mode, device, draw)
+        rounds = rounds_within(ends - time.monotonic() - _BESIDE * before, _BESIDE * a_round)
+        if groups and rounds < 1:
+            break
+        groups.append(
+            time_group(
+                entrants,
+                _setting(scale, draw, precision, mode),
+                device=device,
+                shards=Shards(),
+                roofline=roofline,
+                fused=fused,
+                differences=differences,
+                repeats=max(1, rounds),
+                warmup=0,
+            )
+        )
+        work.progress(len(entrants) + number + 1, len(entrants) + len(scale.draws))
+    return ThroughputResult(
+        dim=sizes.dim,
+        depth=sizes.depth,
+        motionbert_depth=sizes.motionbert_depth,
+        heads=sizes.heads,
+        num_keep=_PRUNINGS[0].num_keep,
+        device=device_name(device),
+        processes=1,
+        groups=groups,
+        drift=drift,
+        provenance=provenance(),
+    )
+
+
+def _before_the_clock(mode: Mode, device: torch.device, draw: Draw) -> float:
+    """Rounds that timing takes before its clock runs, to warm up and for the memory."""
+    if mode == "cuda-graph":
+        return 1.0
+    return 1.0 / draw.steps if mode == "eager" and device.type == "cuda" else 2.0
+
+
+def rounds_within(seconds: float, a_round: float) -> int:
+    """Rounds that fit into a time: none, or up to three."""
+    return max(0, min(_MOST_ROUNDS, int(seconds / a_round)))
+
+
+def _setting(scale: Scale, draw: Draw, precision: Precision, mode: Mode) -> Setting:
+    return Setting(
+        sizes=scale.sizes, batch=scale.batch, draw=draw, precision=precision, mode=mode, memory_budget=None
+    )
+
+
+def _seconds_of_a_pass(
+    entrants: Sequence[Entrant], scale: Scale, precision: Precision, device: torch.device
+) -> float:
+    """All models, one hypothesis and step with flip, as they are; the second call counts."""
+    total = 0.0
+    setting = _setting(scale, Draw(hypotheses=1, steps=1), precision, "eager")
+    with torch.inference_mode(), precision_of(precision, device):
+        for entrant in entrants:
+            call = timed_call(entrant, setting, device, Shards())
+            call()
+            total += _timed(call, device)
+    return total
+
+
+def _timed(call: Callable[[], object], device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    call()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def _drift(scale: Scale, way: Way, pair: Pair, device: torch.device) -> list[Drift]:
+    """How far the trained pair's poses move; none where it cannot be loaded, which another part tells."""
+    try:
+        contenders = pair.contenders()[:2]
+    except (BenchmarkError, HTPError):
+        return []
+    return measure_drift(
+        [way],
+        device=device,
+        hypotheses=scale.drift.hypotheses,
+        steps=scale.drift.steps,
+        contenders=contenders,
+    )
+
+
+def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
+    """Speed and its ratio to D3DP's beside the paper's, memory and use of the device, at each H and K."""
+    found = []
+    for group in result.groups:
+        if group.hypotheses is None or group.steps is None:
+            continue
+        number = group.hypotheses * group.steps
+        rounds = len(group.rows[0].seconds)
+        where = (
+            f"{result.device}, batch {group.batch}, T={group.frames}, D={result.dim}, {group.precision}, "
+            f"{group.mode}, {rounds} round{'' if rounds == 1 else 's'}"
+        )
+        plain = (group.precision, group.mode) == PLAIN
+        for row in group.rows:
+            what = f"{row.model}, {group.timed}, {group.precision}, {group.mode}"
+            quoted = _PAPER_FPS.get((row.model, number)) if plain else None
+            figures: list[tuple[str, float, float | None, str]] = [
+                ("frames/s", group.batch * group.frames / row.timing.median, quoted, ""),
+                ("% of the square matmul rate", 100 * row.flops / group.roofline.square.flops, None, ""),
+            ]
+            if row.peak_memory is not None:
+                figures.append(("peak memory, MiB", row.peak_memory / _MEBIBYTE, None, "; weights left out"))
+            if row.model != HOST_NAMES["d3dp"]:
+                ratio = row.speed_up
+                quoted = _PAPER_RATIO.get(number) if plain and row.model == "HTP n=1" else None
+                spread = f"; quartiles {ratio.paired_low:.2f} to {ratio.paired_high:.2f}"
+                figures.append(("times as fast as D3DP", ratio.paired, quoted, spread))
+            for name, measured, paper, more in figures:
+                condition = where + more + ("; the paper: two RTX 4090" if paper is not None else "")
+                found.append(
+                    Compared(
+                        item="Table V",
+                        what=f"{what}: {name}",
+                        measured=measured,
+                        quoted=paper,
+                        condition=condition,
+                    )
+                )
+    for one in result.drift:
+        found.append(
+            Compared(
+                item="Table V",
+                what=f"{one.model}, {one.precision}, {one.mode}: mean distance from fp32, eager, mm",
+                measured=one.distance,
+                quoted=None,
+                condition=f"{result.device}, {one.checkpoint}, embedded motion, H={one.hypotheses}, "
+                f"K={one.steps}, the same seeds; MPJPE differs by {one.mpjpe_drift:.3g} mm",
+            )
+        )
+    return found

@@ -1,0 +1,201 @@
+"""Trained: D3DP and HTP trained side by side in the time that is left, and scored, as a part."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from htp_diffusion.base.device import device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.parts import Parts
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.tables import Cell, Column, Table
+from htp_diffusion.data.motion import windows
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.reproduction.machine import release, training_precision
+from htp_diffusion.reproduction.part import Compared, Part, Workplace
+from htp_diffusion.reproduction.scale import Scale, ScaleName
+from htp_diffusion.studies.claims import MODELS, members
+from htp_diffusion.studies.commands.claims import ClaimsResult, Options, scored_rows, training_set
+from htp_diffusion.training.fleet import Fleet
+
+FOLDER = "trained"
+_MODELS = ("d3dp", "htp")
+_SCORING = {"cuda": 30.0, "cpu": 15.0}  # seconds kept back for it
+_BETWEEN_SAVES = 60.0
+_LEAST = {"paper": 60.0, "tiny": 12.0}  # seconds: less training tells nothing
+_TINY_SECONDS = 8.0  # of training, at most
+_WINDOWS_APART = {"paper": 1, "tiny": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAsked:
+    """What the training depends on, but for its length.
+
+    Attributes:
+        scale: The sizes.
+        preset: Of the models.
+        data: Name of the file of motion; None for procedural motion.
+        device: Where.
+    """
+
+    scale: ScaleName
+    preset: str
+    data: str | None
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How long the training is: laid down once, so that a run that was killed ends where it was to end."""
+
+    steps: int
+
+
+def trained_part(scale: Scale, data: Path | None, device: torch.device) -> Part[ClaimsResult]:
+    """The part.
+
+    Args:
+        scale: The sizes.
+        data: World motion as npz; None for procedural motion, of which none is real.
+        device: Where.
+    """
+    asked = TrainedAsked(
+        scale=scale.name,
+        preset=scale.training_preset,
+        data=None if data is None else data.name,
+        device=device_name(device),
+    )
+
+    def make(work: Workplace) -> ClaimsResult:
+        try:
+            return _make(scale, data, asked, work)
+        finally:
+            release(device)
+
+    return Part(
+        name="trained",
+        title="D3DP and HTP, trained here on the same batches",
+        items=("Table I",),
+        asked=asked,
+        kind=ClaimsResult,
+        estimate=_LEAST[scale.name] + _SCORING[device.type],
+        make=make,
+        tables=lambda result: [claims_table(result)],
+        compared=_compared,
+        share=1.0,
+    )
+
+
+def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace) -> ClaimsResult:
+    seconds = work.seconds if scale.name == "paper" else min(work.seconds, _TINY_SECONDS + _SCORING["cpu"])
+    ends = time.monotonic() + seconds - _SCORING[work.device.type]
+    preset = PRESETS[scale.training_preset]
+    folder = work.folder / FOLDER
+    draw = f"{scale.hypotheses_scored}x{scale.steps_scored}"
+    options = Options(
+        models=_MODELS,
+        preset=scale.training_preset,
+        data=data,
+        precision=training_precision(work.device),
+        sampling=tuple(dict.fromkeys(("1x1", draw))),
+        every=_WINDOWS_APART[scale.name],
+        out=folder,
+    )
+    motions = training_set(options, preset.num_frames)
+    found = embedded_set(preset.num_frames) if data is None else file_set(data)
+    clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
+    fleet = Fleet(
+        folder,
+        members(_MODELS, (0,), preset),
+        preset,
+        motions,
+        device=work.device,
+        precision=options.precision,
+    )
+    a_step = fleet.seconds_per_step()
+    plan = Parts(folder).find_or_make(
+        "plan",
+        asked,
+        TrainingPlan,
+        lambda: TrainingPlan(steps=steps_within(ends - time.monotonic(), a_step)),
+    )
+    if fleet.step < plan.steps:
+        fleet.run(
+            plan.steps,
+            save_every=_BETWEEN_SAVES,
+            deadline=ends + _SCORING[work.device.type] / 3,
+            progress=lambda step, loss: work.progress(step, plan.steps),
+        )
+    if fleet.step == 0:
+        raise BenchmarkError("there was no time for a step of training")
+    return ClaimsResult(
+        preset=scale.training_preset,
+        sizes=preset,
+        motions=len(motions),
+        training_frames=sum(len(motion.positions) for motion in motions),
+        scored=found.description,
+        every=options.every,
+        frames=sum(int(clip.scored.sum()) for clip in clips),
+        steps=fleet.step,
+        precision=options.precision,
+        seconds_per_step=a_step,
+        device=device_name(work.device),
+        rows=scored_rows(fleet, clips, options, work.device, Console(quiet=True)),
+        provenance=provenance(),
+    )
+
+
+def steps_within(seconds: float, a_step: float) -> int:
+    """Steps that fit into a time, one at least."""
+    return max(1, int(seconds / a_step))
+
+
+def claims_table(result: ClaimsResult) -> Table:
+    """One row a model: its loss and its errors."""
+    draws = list(result.rows[0].errors)
+    columns = [Column("model"), Column("training loss, mm", ".1f", "measured")]
+    for draw in draws:
+        columns += [
+            Column(f"{draw}: MPJPE, mm", ".2f", "measured"),
+            Column(f"{draw}: P-MPJPE, mm", ".2f", "measured"),
+        ]
+    rows = []
+    for row in result.rows:
+        cells: list[Cell] = [MODELS[row.model], row.loss]
+        for draw in draws:
+            cells += [row.errors[draw].mpjpe, row.errors[draw].p_mpjpe]
+        rows.append(tuple(cells))
+    return Table(
+        title=f"Trained here: preset {result.preset}, {result.steps:,} steps, {result.precision}, "
+        f"{result.device}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        notes=(
+            f"Scored: {result.scored}; one window in {result.every}, {result.frames:,} frames; eta 1, flip, "
+            "mean.",
+            f"Both models on the same batches, {result.sizes.batch_size} windows of "
+            f"{result.sizes.num_frames} frames; {1000 * result.seconds_per_step:.1f} ms a step of both; one "
+            "seed, far from trained: no order should be read from a few millimetres.",
+        ),
+    )
+
+
+def _compared(result: ClaimsResult) -> Sequence[Compared]:
+    quoted = {"d3dp": 35.4, "htp": 29.9}
+    last = list(result.rows[0].errors)[-1]
+    return [
+        Compared(
+            item="Table I",
+            what=f"{MODELS[row.model]}, trained here: MPJPE, mm",
+            measured=row.errors[last].mpjpe,
+            quoted=quoted.get(row.model),
+            condition=f"{result.scored.partition(':')[0]}, {result.steps:,} steps at preset {result.preset}, "
+            f"HxK={last}; the paper: Human3.6M, CPN",
+        )
+        for row in result.rows
+    ]

@@ -1,0 +1,257 @@
+"""Time of pose transformers, plain, pruned and from their public code, beside what the device allows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import Mode, check_mode
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.sampling import check_budget, read_hxk
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
+from htp_diffusion.speed.drift import Drift, measure_drift
+from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.speed.result import Group, ThroughputResult
+from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
+from htp_diffusion.speed.sharding import Shards, shards
+from htp_diffusion.speed.tables import throughput_tables
+from htp_diffusion.speed.timing import Draw, Setting, summed, time_group
+from htp_modules import HTPConfig
+
+_SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)
+_ONCE = "pass"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Time the models (random weights): each host plain, with HTP n=1 and n=3, and its public code, in turn.
+
+    Every combination of the options that take several values is timed, after its output was checked against
+    float64 with attention written out. Under torchrun, the processes share each batch and their sum is told.
+    Prints tables: speed, what the device allows, and the drift where it is asked for.
+
+    Attributes:
+        hosts: d3dp (its denoiser), mixste, motionbert.
+        sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
+        frames: T, frames of a clip.
+        batch: Clips in a pass or sampling.
+        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
+        mode: eager, compiled or cuda-graph (CUDA).
+        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
+        dim: D, channels of a token.
+        depth: Pairs of a spatial and a temporal block, at least 4.
+        motionbert_depth: Dual blocks of MotionBERT, at least 3.
+        heads: Attention heads.
+        device: auto (CUDA where there is a device), cpu, cuda or cuda:N; under torchrun cuda is a GPU each.
+        threads: CPU threads of an operation.
+        repeats: Timed rounds; a round runs every model once.
+        warmup: Rounds before them, not timed.
+        memory_budget: GiB for the activations of one call of a denoiser while sampling.
+        matmul_sizes: Square matrix products whose best rate is what the device can do.
+        drift: Sample the small checkpoints in each precision and mode and tell how far, in mm, the poses are
+            from those of fp32, eager, with the same noise.
+        drift_sampling: HxK of that.
+        public: Folder of checkouts called owner+name; the hosts' public code joins in.
+        json: Write the result as JSON here, too.
+    """
+
+    hosts: tuple[Host, ...] = ("d3dp",)
+    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="pass|HxK [pass|HxK ...]")] = (_ONCE,)
+    frames: tuple[int, ...] = (243,)
+    batch: tuple[int, ...] = (1,)
+    precision: tuple[Precision, ...] = ("fp32",)
+    mode: tuple[Mode, ...] = ("eager",)
+    num_keep: Annotated[int | float, by_default("two ninths", "INT|FLOAT")] = 2 / 9
+    dim: int = 512
+    depth: int = 8
+    motionbert_depth: int = 5
+    heads: int = 8
+    device: str = "cpu"
+    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
+    repeats: int = 7
+    warmup: int = 1
+    memory_budget: Annotated[
+        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+    ] = None
+    matmul_sizes: Annotated[
+        tuple[int, ...] | None, by_default("512 to 2048 on a CPU, 2048 to 8192 on a GPU", "INT [INT ...]")
+    ] = None
+    drift: bool = False
+    drift_sampling: Annotated[str, tyro.conf.arg(metavar="HxK")] = "5x5"
+    public: Annotated[Path | None, by_default("none", "FOLDER")] = None
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
+
+
+def parse_sampling(text: str) -> Draw | None:
+    """What ``pass`` or ``HxK`` asks for; None for one pass.
+
+    Raises:
+        BenchmarkError: It is neither.
+    """
+    if text == _ONCE:
+        return None
+    hypotheses, steps = read_hxk(text, "sampling expects pass or HxK")
+    return Draw(hypotheses=hypotheses, steps=steps)
+
+
+def check(options: Options, device: torch.device) -> None:
+    """Check what a long run would otherwise stumble over late.
+
+    Raises:
+        BenchmarkError: An option that cannot be used.
+    """
+    at_least(options, 1, "frames", "batch", "threads", "repeats", "matmul_sizes")
+    at_least(options, 0, "warmup")
+    check_budget(options.memory_budget)
+    for name in ("hosts", "sampling", "frames", "batch", "precision", "mode"):
+        values = getattr(options, name)
+        if not values or len(set(values)) < len(values):
+            raise BenchmarkError(f"{name} expects at least one value, each once, got {list(values)}")
+    for mode in options.mode:
+        check_mode(mode, device)
+    for precision in options.precision:
+        check_precision(precision, device)
+    draws = [parse_sampling(text) for text in options.sampling]
+    if parse_sampling(options.drift_sampling) is None:
+        raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")
+    if "d3dp" not in options.hosts and None not in draws:
+        raise BenchmarkError("only d3dp samples; time the other hosts with --sampling pass")
+
+
+def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
+    """Build, check, warm up and time the models.
+
+    Args:
+        options: What.
+        shared: The processes that share each batch; this one alone if None.
+
+    Raises:
+        BenchmarkError: A device or size that cannot be had, or outputs that disagree.
+        HTPError: Sizes that do not fit each other.
+    """
+    shared = shared or Shards()
+    device = choose_device(shared.device(options.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)
+    check(options, device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return ThroughputResult(
+        dim=options.dim,
+        depth=options.depth,
+        motionbert_depth=options.motionbert_depth,
+        heads=options.heads,
+        num_keep=options.num_keep,
+        device=device_name(device),
+        processes=shared.count,
+        groups=[group for frames in options.frames for group in _groups(options, frames, device, shared)],
+        drift=_drift(options, device) if options.drift and shared.first else [],
+        provenance=provenance(),
+    )
+
+
+def _groups(options: Options, frames: int, device: torch.device, shared: Shards) -> Iterator[Group]:
+    """Time everything of one length."""
+    sizes = Sizes(
+        frames=frames,
+        dim=options.dim,
+        depth=options.depth,
+        motionbert_depth=options.motionbert_depth,
+        heads=options.heads,
+    )
+    prunings = [HTPConfig(num_sft_layers=layers, num_keep=options.num_keep) for layers in _SFT_LAYERS]
+    entrants = line_up(options.hosts, sizes, prunings, options.public, device)
+    fused = {
+        entrant.name: fused_difference(entrant.model, short_inputs(entrant, frames, device))
+        for entrant in entrants
+        if entrant.own
+    }
+    ways = list(product(options.precision, options.mode))
+    differences = {way: _differences(entrants, frames, *way, device) for way in ways}
+    for batch, (precision, mode) in product(options.batch, ways):
+        roofline = _roofline(options, frames, batch, precision, device, shared)
+        for text in options.sampling:
+            setting = Setting(
+                sizes=sizes,
+                batch=batch,
+                draw=parse_sampling(text),
+                precision=precision,
+                mode=mode,
+                memory_budget=options.memory_budget,
+            )
+            yield time_group(
+                entrants,
+                setting,
+                device=device,
+                shards=shared,
+                roofline=roofline,
+                fused=fused,
+                differences=differences[precision, mode],
+                repeats=options.repeats,
+                warmup=options.warmup,
+            )
+
+
+def _differences(
+    entrants: list[Entrant], frames: int, precision: Precision, mode: Mode, device: torch.device
+) -> dict[str, float]:
+    if mode == "compiled":
+        torch.compiler.reset()
+    return {
+        entrant.name: exact_difference(
+            entrant, short_inputs(entrant, frames, device), precision=precision, mode=mode, device=device
+        )
+        for entrant in entrants
+    }
+
+
+def _roofline(
+    options: Options, frames: int, batch: int, precision: Precision, device: torch.device, shared: Shards
+) -> Roofline:
+    mine = measure_roofline(
+        device,
+        precision,
+        tokens=max(1, batch // shared.count) * frames * H36M_17.num_joints,
+        dim=options.dim,
+        squares=options.matmul_sizes or SQUARES[device.type],
+        together=shared.wait,
+    )
+    return summed(mine, shared)
+
+
+def _drift(options: Options, device: torch.device) -> list[Drift]:
+    draw = parse_sampling(options.drift_sampling)
+    ways = list(product(options.precision, options.mode))
+    fast = [way for way in ways if way != ("fp32", "eager")]
+    if draw is None or not fast:
+        raise BenchmarkError("drift compares with fp32, eager: name another precision or mode as well")
+    return measure_drift(
+        fast,
+        device=device,
+        hypotheses=draw.hypotheses,
+        steps=draw.steps,
+        memory_budget=options.memory_budget,
+    )
+
+
+def main(options: Options) -> None:
+    """Measure, print, write."""
+    with shards() as shared:
+        result = measure(options, shared)
+        if not shared.first:
+            return
+    for table in throughput_tables(result):
+        show(table)
+    if options.json is not None:
+        write_json(options.json, result)
+        print(f"written: {options.json}")

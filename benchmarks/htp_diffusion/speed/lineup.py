@@ -1,0 +1,207 @@
+"""Line-up: the models that are timed, host by host: plain, pruned, and from the host's public code."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+import adapters
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.dstformer import DSTformer
+from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.speed.counting import Count, count
+from htp_diffusion.speed.public_code import public_d3dp, public_mixste, public_motionbert
+from htp_diffusion.speed.traffic import moved_elements
+from htp_modules import HTPConfig
+
+Host = Literal["d3dp", "mixste", "motionbert"]
+
+HOST_NAMES: dict[Host, str] = {"d3dp": "D3DP", "mixste": "MixSTE", "motionbert": "MotionBERT"}
+_PUBLIC_CODE: dict[Host, Callable[..., nn.Module]] = {
+    "d3dp": public_d3dp,
+    "mixste": public_mixste,
+    "motionbert": public_motionbert,
+}
+_PUBLIC_TOLERANCE = 1e-4  # of the largest output in float32, in which D3DP computes its timestep embedding
+_TIMESTEPS = 1000  # diffusion times that a denoiser may be asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sizes of the models.
+
+    Attributes:
+        frames: T.
+        dim: D, channels of a token.
+        depth: Pairs of blocks of D3DP and MixSTE.
+        motionbert_depth: Dual blocks of MotionBERT.
+        heads: Attention heads.
+    """
+
+    frames: int
+    dim: int
+    depth: int
+    motionbert_depth: int
+    heads: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entrant:
+    """A model that is timed.
+
+    Attributes:
+        name: For tables.
+        host: What it is, or prunes.
+        model: It, in evaluation mode, with random weights.
+        twin: The model whose exact output is expected of it: itself, or for public code our own host, which
+            has the same weights.
+        cost: Of one pass over one clip.
+        elements: Numbers that the operations of this pass read and write.
+    """
+
+    name: str
+    host: Host
+    model: nn.Module
+    twin: nn.Module
+    cost: Count
+    elements: int
+
+    @property
+    def own(self) -> bool:
+        """Whether it is this project's code."""
+        return self.twin is self.model
+
+
+def random_inputs(host: Host, batch: int, frames: int) -> tuple[Tensor, ...]:
+    """What a host is called with: the same at every call.
+
+    2D poses; for MotionBERT with a confidence, for D3DP with noisy 3D poses and a timestep for each clip.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape = (batch, frames, H36M_17.num_joints)
+    pose_2d = torch.rand(*shape, 2, generator=generator) * 2 - 1
+    if host == "mixste":
+        return (pose_2d,)
+    if host == "motionbert":
+        return (torch.cat((pose_2d, torch.rand(*shape, 1, generator=generator)), dim=-1),)
+    noisy = torch.randn(*shape, 3, generator=generator)
+    return pose_2d, noisy, torch.randint(_TIMESTEPS, (batch,), generator=generator)
+
+
+def build_host(host: Host, sizes: Sizes, pruning: HTPConfig | None = None) -> nn.Module:
+    """A host with random weights: plain, or pruned from scratch as the paper's models are.
+
+    Raises:
+        HTPError: Sizes that do not fit each other.
+    """
+    if host == "d3dp":
+        kind = "d3dp" if pruning is None else "htp"
+        return DenoiserConfig(
+            kind=kind,
+            num_frames=sizes.frames,
+            dim=sizes.dim,
+            depth=sizes.depth,
+            num_heads=sizes.heads,
+            htp=pruning,
+        ).build()
+    if host == "mixste":
+        model = MixSTE(sizes.frames, dim=sizes.dim, depth=sizes.depth, num_heads=sizes.heads)
+    else:
+        model = DSTformer(
+            dim_feat=sizes.dim,
+            dim_rep=sizes.dim,
+            depth=sizes.motionbert_depth,
+            num_heads=sizes.heads,
+            maxlen=sizes.frames,
+        )
+    if pruning is None:
+        return model
+    # The other options are the adapter's own: MotionBERT keeps its linear embedding.
+    return adapters.patch(
+        model, from_scratch=True, num_sft_layers=pruning.num_sft_layers, num_keep=pruning.num_keep
+    )
+
+
+def line_up(
+    hosts: Sequence[Host],
+    sizes: Sizes,
+    prunings: Sequence[HTPConfig],
+    public: Path | None,
+    device: torch.device,
+) -> list[Entrant]:
+    """Each host plain, then pruned, then its public code; the plain one first.
+
+    Args:
+        hosts: The hosts.
+        sizes: Their sizes.
+        prunings: How each is pruned.
+        public: Folder of checkouts; None leaves public code out.
+        device: Where the models go.
+
+    Raises:
+        BenchmarkError: No checkout, one that does not import, or outputs that differ from ours.
+        HTPError: Sizes that do not fit each other.
+    """
+    entrants = []
+    for host in hosts:
+        name = HOST_NAMES[host]
+        plain = _entrant(name, host, sizes, None, device)
+        entrants.append(plain)
+        for pruning in prunings:
+            wraps = "" if host == "d3dp" else f" w/ {name}"
+            pruned = f"HTP{wraps} n={pruning.num_sft_layers}"
+            entrants.append(_entrant(pruned, host, sizes, pruning, device))
+        if public is not None:
+            entrants.append(_public(public, plain, sizes, device))
+    return entrants
+
+
+def _entrant(name: str, host: Host, sizes: Sizes, pruning: HTPConfig | None, device: torch.device) -> Entrant:
+    """One of our models, built and counted."""
+    with torch.device("meta"):
+        model = build_host(host, sizes, pruning)
+        inputs = tuple(torch.empty_like(part, device="meta") for part in random_inputs(host, 1, sizes.frames))
+    cost, elements = count(model, inputs), moved_elements(model, inputs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_host(host, sizes, pruning).eval().to(device)
+    return Entrant(name=name, host=host, model=model, twin=model, cost=cost, elements=elements)
+
+
+def _public(root: Path, plain: Entrant, sizes: Sizes, device: torch.device) -> Entrant:
+    """The public code with the weights of ours, once its output is seen to be that of ours."""
+    name = HOST_NAMES[plain.host]
+    model = _PUBLIC_CODE[plain.host](
+        root,
+        frames=sizes.frames,
+        dim=sizes.dim,
+        depth=sizes.motionbert_depth if plain.host == "motionbert" else sizes.depth,
+        heads=sizes.heads,
+    ).eval()
+    try:
+        model.load_state_dict(plain.model.state_dict())
+    except RuntimeError as error:
+        raise BenchmarkError(f"the public {name} does not take the weights of ours: {error}") from error
+    inputs = random_inputs(plain.host, 1, sizes.frames)
+    with torch.inference_mode():
+        expected = copy.deepcopy(plain.model).cpu()(*inputs)
+        difference = float((model(*inputs) - expected).abs().max() / expected.abs().max())
+    if not difference <= _PUBLIC_TOLERANCE:
+        raise BenchmarkError(
+            f"the public {name} and ours, with the same weights, differ by {difference:.1e} of the largest "
+            f"output, expected at most {_PUBLIC_TOLERANCE:.0e}: nothing is timed"
+        )
+    return Entrant(
+        name=f"{name}, public code",
+        host=plain.host,
+        model=model.to(device),
+        twin=plain.model,
+        cost=plain.cost,
+        elements=plain.elements,
+    )

@@ -1,0 +1,137 @@
+"""The public code of the hosts, run from checkouts that somebody names; nothing of it is in this project.
+
+Its files import timm for a handful of names; where it is not installed, those are lent for the import.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+from torch import nn
+
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.pose.layout import H36M_17
+from htp_modules.block import NORM_EPS, DropPath
+
+FILES = {
+    "MixSTE": ("JinluZhang1126+MixSTE", "common/model_cross.py"),
+    "HoT MixSTE": ("NationalGAILab+HoT", "model/mixste/mixste.py"),
+    "HoT pruned MixSTE": ("NationalGAILab+HoT", "model/mixste/tpc_mixste.py"),
+    "D3DP": ("paTRICK-swk+D3DP", "common/mixste.py"),
+    "D3DP sampler": ("paTRICK-swk+D3DP", "common/diffusionpose.py"),
+    "MotionBERT": ("Walter0807+MotionBERT", "lib/model/DSTformer.py"),
+    "MotionBERT action": ("Walter0807+MotionBERT", "lib/model/model_action.py"),
+    "HoT MotionBERT": ("NationalGAILab+HoT", "model/motionbert/motionbert.py"),
+    "KTPFormer": ("JihuaPeng+KTPFormer", "common/model_ktpformer.py"),
+}
+
+
+def _lent() -> dict[str, types.ModuleType]:
+    """Modules that the checkouts import and that may not be installed."""
+    names = {
+        "timm": {},
+        "timm.data": {"IMAGENET_DEFAULT_MEAN": (), "IMAGENET_DEFAULT_STD": ()},
+        "timm.models": {},
+        "timm.models.helpers": {"load_pretrained": None},
+        "timm.models.layers": {
+            "DropPath": DropPath,
+            "to_2tuple": lambda x: (x, x),
+            "trunc_normal_": nn.init.trunc_normal_,
+        },
+        "timm.models.registry": {"register_model": lambda function: function},
+        "local_attention": {"LocalAttention": None},
+    }
+    made: dict[str, types.ModuleType] = {}
+    for name, content in names.items():
+        if importlib.util.find_spec(name.partition(".")[0]) is None:
+            made[name] = types.ModuleType(name)
+            vars(made[name]).update(content)
+    return made
+
+
+@cache
+def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
+    """Import one of ``FILES``; its own packages (``common``, ``lib``) are forgotten again afterwards.
+
+    Args:
+        root: Folder of the checkouts, each called owner+name.
+        name: Key of ``FILES``.
+
+    Raises:
+        BenchmarkError: The checkout is not there, or does not import.
+    """
+    folder, file = FILES[name]
+    checkout = Path(root) / folder
+    if not (checkout / file).is_file():
+        raise BenchmarkError(f"{root} holds no {folder}/{file}: clone {folder.replace('+', '/')} there")
+    before = dict(sys.modules)
+    sys.modules.update(_lent())
+    sys.path.insert(0, str(checkout))
+    try:
+        # Registered under the name, so that the classes pickle.
+        spec = importlib.util.spec_from_file_location(f"upstream_{name.replace(' ', '_')}", checkout / file)
+        if spec is None or spec.loader is None:
+            raise BenchmarkError(f"{checkout / file} is not Python")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise BenchmarkError(f"{checkout / file} does not import: {error}") from error
+    finally:
+        sys.path.remove(str(checkout))
+        for key in set(sys.modules) - set(before):
+            if key.partition(".")[0] in ("common", "lib", "model", "timm", "local_attention"):
+                del sys.modules[key]
+    return module
+
+
+def public_d3dp(root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int) -> nn.Module:
+    """The public D3DP's denoiser, called as ours is; its parameters have the names of ours."""
+    network = partial(load_public(root, "D3DP").MixSTE2, is_train=True)
+    return _mixste(network, frames, dim, depth, heads)
+
+
+def public_mixste(
+    root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int
+) -> nn.Module:
+    """The public MixSTE; its parameters have the names of ours."""
+    return _mixste(load_public(root, "MixSTE").MixSTE2, frames, dim, depth, heads)
+
+
+def _mixste(network: Callable[..., nn.Module], frames: int, dim: int, depth: int, heads: int) -> nn.Module:
+    return network(
+        num_frame=frames,
+        num_joints=H36M_17.num_joints,
+        in_chans=2,
+        embed_dim_ratio=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2.0,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+    )
+
+
+def public_motionbert(
+    root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int
+) -> nn.Module:
+    """The public MotionBERT's DSTformer; its parameters have the names of ours."""
+    return load_public(root, "MotionBERT").DSTformer(
+        dim_in=3,
+        dim_out=3,
+        dim_feat=dim,
+        dim_rep=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2,
+        num_joints=H36M_17.num_joints,
+        maxlen=frames,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+        norm_layer=partial(nn.LayerNorm, eps=NORM_EPS),
+        att_fuse=True,
+    )

@@ -1,0 +1,189 @@
+"""The paper's claim, trained: D3DP, HTP and their relatives on the same batches, seed by seed.
+
+    python benchmarks/study.py claims --models d3dp htp htp-n1 --seeds 0 1 2 --data data_3d_cmu.npz
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+from torch import Tensor
+
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
+from htp_diffusion.data.motion import Motion, Windows, windows
+from htp_diffusion.data.source import Source, training_motions
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.scoring.metrics import MILLIMETRES
+from htp_diffusion.studies.claims import MODELS, members, predict, score
+from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
+from htp_diffusion.training.fleet import Fleet, Member
+from htp_diffusion.training.learner import Learner
+
+_SCORED_BESIDE = 6  # models
+_SLACK = 10.0  # seconds that training may last longer than was estimated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train models side by side and score them on the test clips."""
+
+    models: tuple[str, ...] = ("d3dp", "htp", "htp-n1")
+    """Which models: d3dp, htp, htp-n1, mixste, ... (an unknown name lists all)."""
+    seeds: tuple[int, ...] = (0,)
+    """Each model is trained once with each."""
+    preset: PresetName = "small"
+    """Sizes, batch and learning rate."""
+    data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
+    """The CMU clips as npz: the training split is trained on, the test split is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz files."""
+    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
+    """Further npz files of world motion, to train on but for CMU's test clips."""
+    steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
+    """Training steps."""
+    minutes: float = 5.0
+    """Time for training, from the start of the script, where the steps are not given."""
+    batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Windows in a step."""
+    learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
+    """The highest; it falls to 0 by half a cosine."""
+    start: Annotated[Path | None, by_default("fresh weights", "FOLDER")] = None
+    """Folder of an earlier study, whose models these begin as."""
+    window: Annotated[int | None, by_default("the preset's", "N")] = None
+    """Frames of the training windows, at most the preset's."""
+    precision: Precision = "fp32"
+    """Arithmetic of training."""
+    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
+    """H and K of the scores."""
+    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Of each clip's windows, score every N-th."""
+    device: str = "auto"
+    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
+    out: Path = Path("runs/claims")
+    """Folder of the checkpoints and the result."""
+
+
+def training_set(options: Options, num_frames: int) -> list[Motion]:
+    """The motion that every model is trained on; clips shorter than a window are left out."""
+    motions = training_motions(Source(data=options.data, unit=options.unit), extra=options.extra)
+    return [motion for motion in motions if len(motion.positions) >= num_frames]
+
+
+def train(fleet: Fleet, options: Options, began: float, console: Console) -> tuple[int, float]:
+    """Train to the end; returns the steps and the seconds that one takes."""
+    seconds = fleet.seconds_per_step()
+    steps = options.steps
+    if steps is None:
+        steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
+    console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
+    ends = None if options.steps is not None else began + 60 * options.minutes + _SLACK
+    with progress_bar(console) as progress:
+        bar = progress.add_task("training", total=steps, completed=fleet.step)
+        fleet.run(
+            steps,
+            deadline=ends,
+            progress=lambda step, loss: progress.update(bar, completed=step, description=f"{loss:.1f} mm"),
+        )
+    return steps, seconds
+
+
+def scored_rows(
+    fleet: Fleet, clips: Sequence[Windows], options: Options, device: torch.device, console: Console
+) -> list[ClaimRow]:
+    """Score every member's averaged weights."""
+    draws = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
+
+    def scored(work: tuple[Member, Learner, Tensor]) -> ClaimRow:
+        member, learner, losses = work
+        tail = losses[-max(1, len(losses) // 20) :]
+        row = ClaimRow(
+            model=_model_of(member),
+            seed=member.seed,
+            denoiser=member.denoiser,
+            loss=float(tail.mean()) * MILLIMETRES,
+            errors=score(learner.average, clips, draws, device),
+            prediction=predict(learner.average, clips, device),
+        )
+        told = ", ".join(f"{way} {found.mpjpe:.1f}" for way, found in row.errors.items())
+        console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
+        return row
+
+    # Of a GPU's scores, most of the time goes to the processor, which has cores to spare.
+    with ThreadPoolExecutor(_SCORED_BESIDE if device.type == "cuda" else 1) as pool:
+        return list(pool.map(scored, zip(fleet.members, fleet.learners, fleet.losses, strict=True)))
+
+
+def _model_of(member: Member) -> str:
+    return member.name.rpartition("-seed")[0]
+
+
+def main(options: Options) -> None:
+    """Train, score, print the table, write the JSON."""
+    began = time.monotonic()
+    unknown = [name for name in options.models if name not in MODELS]
+    if unknown or not options.models:
+        raise BenchmarkError(
+            f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
+        )
+    at_least(options, 1, "every", "batch_size", "steps")
+    for text in options.sampling:
+        read_hxk(text, "sampling expects HxK")
+    device = choose_device(options.device)
+    check_precision(options.precision, device)
+    preset = PRESETS[options.preset]
+    for name in ("batch_size", "learning_rate"):
+        if (value := getattr(options, name)) is not None:
+            preset = replace(preset, **{name: value})
+    if options.window is not None and not 1 <= options.window <= preset.num_frames:
+        raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
+    console = Console(stderr=True)
+    motions = training_set(options, preset.num_frames)
+    found = (
+        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    )
+    clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
+    started = [
+        replace(
+            member,
+            window=options.window,
+            start=None if options.start is None else options.start / member.name / "last.json",
+        )
+        for member in members(options.models, options.seeds, preset)
+    ]
+    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.precision)
+    steps, seconds = train(fleet, options, began, console)
+    result = ClaimsResult(
+        preset=options.preset,
+        sizes=preset,
+        motions=len(motions),
+        training_frames=sum(len(motion.positions) for motion in motions),
+        scored=found.description,
+        every=options.every,
+        frames=sum(int(clip.scored.sum()) for clip in clips),
+        steps=steps,
+        precision=options.precision,
+        seconds_per_step=seconds,
+        device=device_name(device),
+        rows=scored_rows(fleet, clips, options, device, console),
+        provenance=provenance(),
+    )
+    show(claims_table(result))
+    write_json(options.out / "claims.json", result)
+    print(f"written: {options.out / 'claims.json'}")

@@ -1,0 +1,213 @@
+r"""How much of a difference between models is the seed: checkpoints of several seeds, scored alike.
+
+    python benchmarks/study.py seeds runs/d3dp-0 runs/d3dp-1 runs/htp-0 runs/htp-1 \
+        --data ../shared/data/cmu/data_3d_cmu.npz
+
+A study that was stopped goes on where it was when the same command is given again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.parts import Parts
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.data.formats.units import Unit
+from htp_diffusion.data.mocap.cmu import trained_among
+from htp_diffusion.data.motion import Windows, windows
+from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser, read_record
+from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.weights import Weights
+from htp_diffusion.scoring.clip_scores import Errors
+from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
+from htp_diffusion.studies.sweep import Scoring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Score checkpoints of several seeds, and print mean and spread of each model.
+
+    Models are told apart by their kind and, if HTP, by n.
+    """
+
+    checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
+    """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
+    data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
+    """The CMU clips as npz, whose test split is scored."""
+    unit: Unit = "metres"
+    """Unit of the npz file."""
+    samplings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK")] = ("1x1", "5x5")
+    """Hypotheses and denoising steps of each way to sample."""
+    weights: Weights = "averaged"
+    """averaged, as sampling takes them, or last: the last step's, for runs so short that the average still
+    holds much of the first steps."""
+    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Of each clip's windows, score every N-th."""
+    eta: float = 1.0
+    """Noise put back at each denoising step, 0 to 1: 1 as D3DP's code, 0 deterministic."""
+    flip: bool = True
+    """Average with the mirrored input inside each denoising step."""
+    device: str = "auto"
+    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
+    out: Path = Path("runs/seeds")
+    """Folder for the result and what is done so far."""
+    json: Annotated[Path | None, by_default("none", "FILE")] = None
+    """Write the result here, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What the errors of a checkpoint depend on."""
+
+    run: Run
+    weights: Weights
+    scoring: Scoring
+
+
+def main(options: Options) -> None:
+    """Score what is not there yet, print the table, write the JSON."""
+    at_least(options, 1, "every")
+    ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
+    found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
+    if not found or not ways:
+        raise BenchmarkError("expected at least one checkpoint and one sampling")
+    num_frames = _comparable(found)
+    device = choose_device(options.device)
+    scored = embedded_set(num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    if options.data is not None:
+        _check_unseen(found, scored.motions)
+    clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
+
+    console = Console(stderr=True)
+    rows = []
+    with progress_bar(console) as progress:
+        bar = progress.add_task("", total=len(ways) * len(found))
+        for hypotheses, steps in ways:
+            scoring = Scoring(
+                data=scored.description,
+                every=options.every,
+                hypotheses=hypotheses,
+                denoising_steps=steps,
+                eta=options.eta,
+                flip=options.flip,
+            )
+            for path, checkpoint in found.items():
+                run = _run(checkpoint)
+                progress.update(bar, description=f"H={hypotheses}, K={steps}: {run.model}, seed {run.seed}")
+                row = scored_run(path, run, options.weights, scoring, clips, options.out, device)
+                console.print(f"{path}, H={hypotheses}, K={steps}: {row.errors.mpjpe:.1f} mm")
+                rows.append(row)
+                progress.advance(bar)
+    study = SeedStudy(
+        data=scored.description,
+        weights=options.weights,
+        every=options.every,
+        frames=sum(int(clip.scored.sum()) for clip in clips),
+        eta=options.eta,
+        flip=options.flip,
+        device=device_name(device),
+        rows=rows,
+        provenance=provenance(),
+    )
+    show(seeds_table(study))
+    written = [options.out / "seeds.json", *([] if options.json is None else [options.json])]
+    for path in written:
+        write_json(path, study)
+    print(f"written: {', '.join(map(str, written))}")
+
+
+def scored_run(
+    path: Path,
+    run: Run,
+    weights: Weights,
+    scoring: Scoring,
+    clips: Sequence[Windows],
+    out: Path,
+    device: torch.device,
+) -> SeedErrors:
+    """The errors of a checkpoint: scored and kept, unless they are there.
+
+    Raises:
+        BenchmarkError: The folder holds its scores on other data, or cannot be written.
+    """
+
+    def score() -> Errors:
+        _, denoiser = load_denoiser(path, weights=weights)
+        return grade(denoiser, clips, scoring.sampling(run.denoiser, device), device)
+
+    asked = Score(run=run, weights=weights, scoring=scoring)
+    return SeedErrors(
+        run=run,
+        hypotheses=scoring.hypotheses,
+        denoising_steps=scoring.denoising_steps,
+        errors=Parts(out / scoring.folder).find_or_make(f"{run.sha256[:16]}-{weights}", asked, Errors, score),
+    )
+
+
+def _json_of(path: Path) -> Path:
+    return path / "last.json" if path.is_dir() else path
+
+
+def _run(checkpoint: Checkpoint) -> Run:
+    config = checkpoint.denoiser
+    layers = "" if config.htp is None else f" n={config.htp.num_sft_layers}"
+    return Run(
+        model=f"{NAMES[config.kind]}{layers}",
+        denoiser=config,
+        seed=checkpoint.seed,
+        steps=checkpoint.step,
+        motions=len(checkpoint.motions),
+        sha256=checkpoint.sha256,
+    )
+
+
+def _comparable(found: Mapping[Path, Checkpoint]) -> int:
+    """Check that checkpoints may stand in one table.
+
+    Returns:
+        Frames of a window.
+
+    Raises:
+        BenchmarkError: Windows of different lengths, or two checkpoints of one model and seed.
+    """
+    lengths = {checkpoint.denoiser.num_frames for checkpoint in found.values()}
+    if len(lengths) > 1:
+        raise BenchmarkError(
+            f"the checkpoints are for windows of different lengths: {sorted(lengths)} frames"
+        )
+    seen: dict[tuple[str, int], Path] = {}
+    sizes: dict[str, tuple[DenoiserConfig, Path]] = {}
+    for path, run in ((path, _run(checkpoint)) for path, checkpoint in found.items()):
+        if (run.model, run.seed) in seen:
+            raise BenchmarkError(
+                f"{seen[run.model, run.seed]} and {path} are both {run.model} with seed {run.seed}"
+            )
+        seen[run.model, run.seed] = path
+        config, other = sizes.setdefault(run.model, (run.denoiser, path))
+        if config != run.denoiser:
+            raise BenchmarkError(f"{other} and {path} are both {run.model} but of different sizes or pruning")
+    return lengths.pop()
+
+
+def _check_unseen(found: Mapping[Path, Checkpoint], motions: Sequence[str]) -> None:
+    for path, checkpoint in found.items():
+        trained = trained_among(motions, checkpoint.motions)
+        if trained:
+            raise BenchmarkError(
+                f"{path} was trained on motion that is to be scored: {', '.join(trained[:3])}"
+            )

@@ -1,1 +1,0 @@
-"""Throughput: who is timed, how, and whether what they compute agrees."""

@@ -1,0 +1,79 @@
+"""Variety: how bodies, cameras and a 2D detector's errors differ from one training window to the next."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from htp_diffusion.pose.cameras import FOCAL, IMAGE_SIZE, VIRTUAL_DISTANCE, VIRTUAL_HEIGHT
+
+Range = tuple[float, float]
+VarietyName = Literal["scored", "wide"]
+
+_SQUARE = IMAGE_SIZE[1] / IMAGE_SIZE[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variety:
+    """What is drawn anew for every window, evenly within its range unless said otherwise.
+
+    Attributes:
+        speed: Factor on the pace of the motion, evenly in its logarithm.
+        limb: Largest share by which the length of a bone changes, left and right alike.
+        body: Largest share by which the whole body does.
+        follows: The camera is placed around the window's own motion; otherwise around the whole recording's,
+            as the cameras that score are.
+        distance: Horizontal distance of the camera from the person, metres, evenly in its logarithm.
+        height: Height of the camera above the ground, metres.
+        aim: Standard deviation of how far off the person the camera looks, metres up or down and sideways.
+        roll: Standard deviation of the camera's roll, degrees, cut at three of them.
+        focal: Focal length in half the image's longer side, evenly in its logarithm.
+        aspects: Heights over widths of the images; each is as likely.
+        person: Height of a standing person in half image widths; a camera beyond it moves. None: any.
+        detector: "synthetic", the noise of the test clips; or "measured", as a real detector errs.
+    """
+
+    speed: Range
+    limb: float
+    body: float
+    follows: bool
+    distance: Range
+    height: Range
+    aim: float
+    roll: float
+    focal: Range
+    aspects: tuple[float, ...]
+    person: Range | None
+    detector: Literal["synthetic", "measured"]
+
+
+VARIETIES: dict[VarietyName, Variety] = {
+    # Near the virtual cameras that score: any azimuth, some distance and height more or less.
+    "scored": Variety(
+        speed=(0.8, 1.25),
+        limb=0.03,
+        body=0.03,
+        follows=False,
+        distance=(0.85 * VIRTUAL_DISTANCE, 1.15 * VIRTUAL_DISTANCE),
+        height=(VIRTUAL_HEIGHT - 0.3, VIRTUAL_HEIGHT + 0.3),
+        aim=0.0,
+        roll=0.0,
+        focal=(2 * FOCAL / IMAGE_SIZE[1], 2 * FOCAL / IMAGE_SIZE[1]),
+        aspects=(_SQUARE,),
+        person=None,
+        detector="synthetic",
+    ),
+    # Phones and webcams, held by hand, in portrait and landscape.
+    "wide": Variety(
+        speed=(0.7, 1.4),
+        limb=0.08,
+        body=0.12,
+        follows=True,
+        distance=(2.5, 8.0),
+        height=(0.5, 2.5),
+        aim=0.35,
+        roll=6.0,
+        focal=(1.2, 2.4),
+        aspects=(9 / 16, 3 / 4, _SQUARE, 4 / 3, 16 / 9, 16 / 9),
+        person=(0.4, 1.6),
+        detector="measured",
+    ),
+}

@@ -1,0 +1,247 @@
+"""From a detector's 2D joints of a video to 3D poses, files and pictures.
+
+python benchmarks/lift.py alphapose-results.json --size 1920x1080 --fps 30 --out runs/lift
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import Precision, choose_device
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder, write_text
+from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.tables import show
+from htp_diffusion.data.keypoints.detections import Detections, Size
+from htp_diffusion.data.keypoints.gaps import LEAST_CONFIDENCE
+from htp_diffusion.data.keypoints.reading import Format, read_detections
+from htp_diffusion.data.mocap.bvh_writing import bvh_text
+from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.lifting.animation import draw_gif, draw_mp4
+from htp_diffusion.lifting.lifted import Lifted, lift
+from htp_diffusion.lifting.page import write_page
+from htp_diffusion.lifting.reference import read_reference, score, score_table
+from htp_diffusion.lifting.saving import saved_by_pruning
+from htp_diffusion.lifting.sheet import draw_sheet
+from htp_diffusion.lifting.video import LiftedVideo, save_poses
+from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
+from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.pose.layouts import layout_named
+from htp_diffusion.pose.space import CAMERA_METRES
+
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+_DEFAULT = "htp-small.json"
+_SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
+
+Drawing = Literal["all", "sheet", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Lift the person in a video from 2D detections to 3D.
+
+    Writes poses.npz (3D poses in metres about the pelvis, in the camera's axes, with frame numbers, gaps,
+    uncertainty and kept frames), motion.bvh and pictures.
+
+    Attributes:
+        detections: AlphaPose's results JSON, a folder of OpenPose's, MMPose's predictions JSON, MediaPipe's
+            landmarks (JSON or npz), or an npz file of MHFormer's or HoT's demo, VideoPose3D or Detectron.
+        out: Folder for what is written.
+        format: What DETECTIONS is.
+        layout: The order of its joints, such as coco-17 or halpe-26.
+        size: Width and height of the image, pixels, as 1920x1080.
+        video: Which video of a file of several.
+        person: Number of the person to lift.
+        confidence: A joint of a lower one counts as missing.
+        rule: How the detector's joints become Human3.6M's: cmu for checkpoints of this project, or the rule
+            that a checkpoint was trained with (motionbert, gast, ...).
+        repair_sides: Change left and right back where the detector took one for the other.
+        fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's.
+        model_fps: Frames a second of the motion that the model was trained on.
+        checkpoint: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
+        prune: Let HTP prune.
+        hypotheses: H, poses sampled for each window; the mean is taken, the spread is the uncertainty.
+        steps: K, denoising steps.
+        eta: Noise put back at each step, 0 to 1.
+        flip: Average with the mirrored input inside each step.
+        batch_size: Windows sampled in one call.
+        memory_budget: GiB for the activations of one call; a batch is split to fit.
+        precision: Of the model: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
+        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
+        seed: Seed of the sampling noise.
+        draw: all (sheet.png, page.html, motion.gif and, with ffmpeg, motion.mp4), the sheet alone, or none.
+        reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with.
+        camera: Number of the video's camera in REFERENCE, from 1.
+    """
+
+    detections: tyro.conf.Positional[Path]
+    out: Path = Path("runs/lift")
+    format: Annotated[Format | None, by_default("recognised", "NAME")] = None
+    layout: Annotated[str | None, by_default("as the file tells", "NAME")] = None
+    size: Annotated[str | None, by_default("as the file tells", "WxH")] = None
+    video: Annotated[str | None, by_default("the only one", "NAME")] = None
+    person: Annotated[int | None, by_default("whom most frames show", "INT")] = None
+    confidence: float = LEAST_CONFIDENCE
+    rule: str = DEFAULT_RULE
+    repair_sides: bool = True
+    fps: Annotated[float | None, by_default("as the file tells, else MODEL_FPS", "FLOAT")] = None
+    model_fps: float = 60.0
+    checkpoint: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
+    prune: bool = True
+    hypotheses: int = 5
+    steps: int = 5
+    eta: float = 1.0
+    flip: bool = True
+    batch_size: int = 4
+    memory_budget: Annotated[
+        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
+    ] = None
+    precision: Precision = "fp32"
+    device: str = "auto"
+    seed: int = 0
+    draw: Drawing = "all"
+    reference: Annotated[Path | None, by_default("none", "FILE")] = None
+    camera: Annotated[int | None, by_default("none", "INT")] = None
+
+
+def main(options: Options) -> None:
+    """Read, lift, save, draw, and say what came out."""
+    found = read_detections(
+        options.detections,
+        format=options.format,
+        layout=None if options.layout is None else layout_named(options.layout),
+        image_size=None if options.size is None else _size(options.size),
+        video=options.video,
+    )
+    watched = watch(
+        found,
+        person=options.person,
+        rule=options.rule,
+        least_confidence=options.confidence,
+        repair_sides=options.repair_sides,
+    )
+    fps = options.fps or found.fps
+    _tell_input(found, watched, fps, options)
+    reference = None if options.reference is None else read_reference(options.reference, options.rule)
+    contenders = [
+        trained_contender(path, Pruning() if options.prune else Pruning(num_keep=1.0), CAMERA_METRES)
+        for path in options.checkpoint or (CHECKPOINTS / _DEFAULT,)
+    ]
+    out = make_folder(options.out)
+    scores = []
+    for index, contender in enumerate(contenders if reference is not None else contenders[:1]):
+        lifted = _lift(contender, watched, fps, options)
+        _tell_cost(contender, lifted)
+        if index == 0:
+            _write(out, options, found, watched, lifted, contender, fps)
+        if reference is not None:
+            scores.append(score(contender.name, lifted.poses, watched.frames, reference, options.camera))
+    if scores:
+        show(score_table(scores))
+
+
+def _size(text: str) -> Size:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise BenchmarkError(f"size expects width and height as 1920x1080, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _lift(contender: Contender, watched: Watched, fps: float | None, options: Options) -> Lifted:
+    sampling = Sampling(
+        hypotheses=options.hypotheses,
+        steps=options.steps,
+        eta=options.eta,
+        flip=options.flip,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    with progress_bar() as progress:
+        task = progress.add_task(f"{contender.name}, {sampling.label}, batches", total=None)
+        return lift(
+            contender,
+            watched.pose_2d,
+            sampling,
+            fps=fps,
+            model_fps=options.model_fps,
+            device=choose_device(options.device),
+            precision=options.precision,
+            memory_budget=options.memory_budget,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+def _write(
+    out: Path,
+    options: Options,
+    found: Detections,
+    watched: Watched,
+    lifted: Lifted,
+    contender: Contender,
+    fps: float | None,
+) -> None:
+    """Save first, draw afterwards."""
+    video = LiftedVideo(
+        source=options.detections.name,
+        detections=found,
+        watched=watched,
+        lifted=lifted,
+        model=contender.name,
+        fps=fps,
+        provenance=provenance(),
+    )
+    save_poses(out / "poses.npz", video)
+    write_text(out / "motion.bvh", bvh_text(lifted.poses.numpy(), fps or options.model_fps))
+    written = ["poses.npz", "motion.bvh"]
+    start = time.perf_counter()
+    if options.draw != "none":
+        draw_sheet(out / "sheet.png", video)
+        written.append("sheet.png")
+    if options.draw == "all":
+        write_page(out / "page.html", video)
+        draw_gif(out / "motion.gif", video)
+        written += ["page.html", "motion.gif"]
+        if draw_mp4(out / "motion.mp4", video):
+            written.append("motion.mp4")
+    if options.draw != "none":
+        print(f"drawing: {time.perf_counter() - start:.1f} s")
+    for name in written:
+        print(f"written: {out / name}")
+
+
+def _tell_input(found: Detections, watched: Watched, fps: float | None, options: Options) -> None:
+    width, height = found.image_size
+    print(f"{options.detections}: {found.format}, {found.layout.name}, {width}x{height} pixels")
+    others = ", ".join(f"{track.number} ({len(track.frames)} frames)" for track in found.tracks)
+    print(f"people, followed by {found.followed}: {others}; lifted: {watched.person}")
+    first, last = int(watched.frames[0]), int(watched.frames[-1])
+    missed, long = int((watched.gap > 0).sum()), int((watched.gap == 2).sum())
+    print(
+        f"frames {first} to {last}: {missed} in gaps, filled in on lines ({long} of them in long gaps); "
+        f"{watched.filled.float().mean():.1%} of the joints filled in; "
+        f"left and right changed back in {int(watched.swapped.sum())} frames"
+    )
+    print(f"joints: {'as they are' if watched.rule is None else f'by the rule {watched.rule}'}")
+    rate = f"{fps:g} frames a second" if fps else "no frame rate is known: taken as the model's"
+    print(f"{rate}; the model's: {options.model_fps:g}")
+
+
+def _tell_cost(contender: Contender, lifted: Lifted) -> None:
+    saved = saved_by_pruning(contender.config)
+    pruning = "" if saved is None else f"; pruning saves {saved:.0%} of the multiply-accumulates"
+    print(
+        f"{contender.name}: {lifted.windows} windows of {lifted.window_frames} frames "
+        f"in {lifted.seconds:.1f} s, {len(lifted.poses) / lifted.seconds:.1f} frames/s{pruning}; "
+        f"a pose waits for up to {lifted.window_frames - 1} later frames: there is no causal mode, as "
+        "every selection of frames looks at the whole window"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main, Options)

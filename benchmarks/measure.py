@@ -1,0 +1,20 @@
+"""Measure what models cost: their speed, how it grows with the sizes, and a step of training.
+
+    python benchmarks/measure.py throughput --hosts d3dp mixste motionbert
+    python benchmarks/measure.py scaling
+    python benchmarks/measure.py training --batch 4
+
+Each subcommand tells its options with --help.
+"""
+
+from htp_diffusion.base.command import run_subcommands
+from htp_diffusion.speed.commands import scaling, throughput, training
+
+COMMANDS = {
+    "throughput": (throughput.main, throughput.Options),
+    "scaling": (scaling.main, scaling.Options),
+    "training": (training.main, training.Options),
+}
+
+if __name__ == "__main__":
+    run_subcommands(COMMANDS)

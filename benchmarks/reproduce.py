@@ -1,0 +1,140 @@
+"""The paper in one command: every table and figure that can be made here, beside the paper's own figures.
+
+    python benchmarks/reproduce.py
+    python benchmarks/reproduce.py --minutes 9 --device cuda --data ../shared/data/cmu/data_3d_cmu.npz
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+
+from htp_diffusion.base.command import by_default, run_command
+from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import read_json
+from htp_diffusion.base.tables import show
+from htp_diffusion.data.mocap.cmu import CMU_FPS
+from htp_diffusion.data.source import Dataset, Source
+from htp_diffusion.reproduction.items import NeedKind
+from htp_diffusion.reproduction.machine import matmul_flops
+from htp_diffusion.reproduction.named_data import sources
+from htp_diffusion.reproduction.pair import SHIPPED, find_pair
+from htp_diffusion.reproduction.plan import Given, chosen_parts
+from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
+from htp_diffusion.reproduction.runner import Budget, Outcome, find_finished, run_parts
+from htp_diffusion.reproduction.scale import SCALES, ScaleName
+
+_MINUTES = {"cpu": 5.0, "cuda": 9.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Make the paper's tables and figures, as far as this machine and the files given can.
+
+    Without any option, on a CPU: the counts, the shipped models on embedded motion, the pictures, and one
+    pass of every model at the paper's size, in five minutes. On a GPU: the tests, Table V, faster precisions
+    and modes, the growth of the cost, and a training. Writes report.md, report.json and the pictures after
+    each part.
+
+    Attributes:
+        data: Data sets to score, files or folders; several in one run.
+        dataset: What each DATA is, in order (npz if not said): npz, h36m, 3dhp or motionbert, as evaluate.py
+            has them.
+        keypoints: Of each h36m, in order, the 2D poses: data_2d_h36m_*.npz.
+        conversion: Of each h36m and 3dhp, in order, the rule that turns joints into those of Human3.6M, or
+            none.
+        annotation: Of each 3dhp, in order: annot3 or univ_annot3.
+        fps: Frame rate of npz files, frames a second.
+        every: Of a data set's clips, score every so many windows.
+        checkpoints: JSON files of the models that are scored on the data sets.
+        checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json, for the embedded motion.
+        minutes: Time for everything; what does not fit is left out and named.
+        parts: Make these parts alone, by name (an unknown name lists all).
+        size: The paper's sizes, or tiny ones: every part by the same code in about a minute.
+        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
+        public: Folder of checkouts called owner+name; the hosts' public code is timed, too.
+        out: Folder for all that is written.
+    """
+
+    data: Annotated[tuple[Path, ...], by_default("none", "PATH...")] = ()
+    dataset: Annotated[tuple[Dataset, ...], by_default("npz each", "npz|h36m|3dhp|motionbert...")] = ()
+    keypoints: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
+    conversion: Annotated[tuple[str, ...], by_default("none", "RULE...")] = ()
+    annotation: Annotated[tuple[str, ...], by_default("none", "annot3|univ_annot3...")] = ()
+    fps: float = CMU_FPS
+    every: Annotated[int | None, by_default("as many as there is time for", "INT")] = None
+    checkpoints: Annotated[tuple[Path, ...], by_default("the shipped ones", "FILE...")] = ()
+    checkpoint_folder: Annotated[Path | None, by_default("the shipped ones", "FOLDER")] = None
+    minutes: Annotated[float | None, by_default("5 on a CPU, 9 on a GPU", "MINUTES")] = None
+    parts: Annotated[tuple[str, ...], by_default("those that suit the device", "PART...")] = ()
+    size: ScaleName = "paper"
+    device: str = "auto"
+    public: Annotated[Path | None, by_default("none", "FOLDER")] = None
+    out: Path = Path("runs/reproduction")
+
+
+def main(options: Options) -> None:
+    """Plan, make part after part, and say what was made and what was not."""
+    device = choose_device(options.device)
+    minutes = _MINUTES[device.type] if options.minutes is None else options.minutes
+    if not minutes > 0:
+        raise BenchmarkError(f"minutes expects a number above 0, got {minutes:g}")
+    if options.every is not None and options.every < 1:
+        raise BenchmarkError(f"every expects at least 1, got {options.every}")
+    budget = Budget(60 * minutes)
+    found = sources(
+        options.data, options.dataset, options.keypoints, options.conversion, options.annotation, options.fps
+    )
+    pair = find_pair(options.checkpoint_folder or SHIPPED)
+    folder = make_folder(options.out)
+    given = Given(
+        scale=SCALES[options.size],
+        device=device,
+        flops=matmul_flops(device),
+        pair=pair,
+        checkpoints=options.checkpoints or (pair.d3dp, pair.htp),
+        sources=tuple(found),
+        every=options.every,
+        public=options.public,
+    )
+    outcomes = find_finished(chosen_parts(given, options.parts), folder)
+
+    def write(so_far: Sequence[Outcome]) -> None:
+        report = make_report(
+            so_far,
+            _needs_met(found, given),
+            size=options.size,
+            device=device_name(device),
+            minutes=minutes,
+            data=[path.name for path in options.data],
+            provenance=provenance(),
+        )
+        write_report(folder, report, so_far)
+
+    outcomes = run_parts(outcomes, folder, device, budget, Console(stderr=True), write)
+    write(outcomes)
+    report = read_json(folder / "report.json", Report)
+    show(summary_table(report))
+    print(f"written: {folder / 'report.md'}, {folder / 'report.json'}")
+
+
+def _needs_met(found: Sequence[Source], given: Given) -> set[NeedKind]:
+    """What there is of what the paper's own tables take."""
+    needs: set[NeedKind] = {"gpu"} if given.device.type == "cuda" else set()
+    kinds = {source.kind for source in found}
+    if kinds & {"h36m", "motionbert"}:
+        needs.add("h36m")
+    if "3dhp" in kinds:
+        needs.add("3dhp")
+    return needs
+
+
+if __name__ == "__main__":
+    run_command(main, Options)

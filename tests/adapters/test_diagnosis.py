@@ -1,0 +1,113 @@
+"""What is said of a model that is no host, or that could not be checked."""
+
+import hosts
+import pytest
+import torch
+from torch import nn
+
+import adapters
+from adapters import PatchError, UnrecognisedHostError
+from adapters.verify import is_out_of_memory
+
+MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
+VERBS = [adapters.patch, adapters.describe]
+
+
+def message(verb, model):
+    with pytest.raises(UnrecognisedHostError) as caught:
+        verb(model)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_nearest_host_and_what_differs(verb):
+    model = MIXSTE.make()
+    for block in model.STEblocks:
+        block.reduction = nn.Identity()
+    model.TTEblocks[1].attn.comb = True
+    assert message(verb, model) == (
+        "MixSTE2 is not a MixSTE. Looked for and not found: no parts of unknown use (it has "
+        "STEblocks.0.reduction); TTEblocks.1.attn.comb false: attention over frames, not channels"
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("host", "part", "said"),
+    [
+        (MIXSTE, "head", "is not a MixSTE. Looked for and not found: head, a Module"),
+        (D3DP, "head", "is not a D3DP denoiser. Looked for and not found: head, a Module"),
+        (MOTIONBERT, "norm", "is not a MotionBERT DSTformer. Looked for and not found: norm, a Module"),
+    ],
+    ids=lambda x: getattr(x, "name", None),
+)
+def test_one_host_is_named_not_all(verb, host, part, said):
+    model = host.make()
+    name = type(model).__name__
+    delattr(model, part)
+    assert message(verb, model) == f"{name} {said}"
+    assert message(verb, nn.ModuleDict({"inner": model})) == f"ModuleDict.inner: {name} {said}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("model", [nn.Linear(2, 2), nn.TransformerEncoderLayer(8, 2, 16), nn.Sequential()])
+def test_a_model_like_none_of_them(verb, model):
+    said = message(verb, model)
+    assert said.startswith(
+        f"{type(model).__name__} holds no host that can be patched: MixSTE, D3DP denoiser, "
+    )
+    assert len(said) < 250
+
+
+def test_many_differences_are_not_all_listed():
+    model = MIXSTE.make()
+    for part in ("head", "Spatial_norm", "Temporal_norm", "Spatial_pos_embed", "Spatial_patch_to_embedding"):
+        delattr(model, part)
+    with pytest.raises(UnrecognisedHostError, match=r"; and \d more$") as caught:
+        adapters.patch(model)
+    assert len(str(caught.value)) < 300
+    assert "head, a Module" in caught.value.missing
+    assert 0.5 < caught.value.likeness < 1
+
+
+def test_a_host_that_is_not_patched_yet():
+    with pytest.raises(PatchError, match=r"not patched; it is a D3DP denoiser: call patch\(model\) first"):
+        adapters.describe(HYPS.make())
+
+
+FULL = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:130] . DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    RuntimeError("MPS backend out of memory"),
+]
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__ + str(error)[:4])
+@pytest.mark.parametrize("when", ["float32", "float64", "copy"])
+def test_out_of_memory_is_not_another_model(error, when, monkeypatch):
+    class Full(type(MIXSTE.make())):
+        def forward(self, x):
+            if x.dtype == torch.float64 or when == "float32":
+                raise error
+            return super().forward(x) + 1  # disagrees in float32, so that float64 decides
+
+        def __deepcopy__(self, memo):
+            if when == "copy":
+                raise error
+            memo[id(self)] = twin = MIXSTE.make()
+            twin.__class__ = Full
+            return twin
+
+    model = MIXSTE.make()
+    model.__class__ = Full
+    with pytest.raises(PatchError, match="out of memory in the check before a patch") as caught:
+        adapters.patch(model, num_sft_layers=1)
+    assert caught.value.__cause__ is error
+    assert type(model) is Full
+
+
+def test_other_errors_are_not_out_of_memory():
+    assert not any(is_out_of_memory(error) for error in (RuntimeError("shape"), ValueError("out of memory")))

@@ -1,0 +1,63 @@
+"""Models' poses beside the truth."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from htp_diffusion.comparison.poses_picture import ScoredFrames, draw_poses, scored_frames
+from htp_diffusion.data.motion import cut, view
+from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.pose.cameras import virtual_cameras
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Two clips of 20 frames in windows of 8: the last one overlaps the one before it."""
+    motions = synthetic_motions(seed=0, count=2, frames=20)
+    return [cut(view(motion, virtual_cameras(motion.positions)[0]), 8) for motion in motions]
+
+
+def test_every_scored_frame_once_with_its_own_error(clips):
+    truth = torch.cat([clip.pose_3d for clip in clips])
+    off = truth + torch.tensor([0.03, 0.0, 0.04])
+    padded = torch.cat([off, off[-1:]])  # a last batch is filled up
+    frames = scored_frames(clips, {"exact": truth, "off": padded})
+    assert frames.names == tuple(f"{clip.name}, {frame}" for clip in clips for frame in range(20))
+    torch.testing.assert_close(frames.errors["off"], torch.full((40,), 50.0))
+    assert frames.errors["exact"].abs().max() == 0
+    assert torch.equal(frames.predicted["exact"], frames.truth)
+
+
+@given(
+    errors=st.lists(st.floats(0, 1000), min_size=1, max_size=60),
+    apart=st.integers(1, 20),
+    count=st.integers(1, 8),
+)
+def test_the_worst_are_the_worst_of_what_is_left(errors, apart, count):
+    values = torch.tensor(errors)
+    poses = torch.zeros(len(errors), 17, 3)
+    frames = ScoredFrames(
+        names=tuple(map(str, range(len(errors)))), truth=poses, predicted={"m": poses}, errors={"m": values}
+    )
+    worst = frames.worst("m", apart, count)
+    left = set(range(len(errors)))
+    for frame in worst:
+        assert values[frame] == max(values[other] for other in left)
+        left -= set(range(frame - apart + 1, frame + apart))
+    assert len(worst) == count or not left
+    chosen = frames.spread_out(count)
+    assert chosen == sorted(set(chosen))
+    assert set(chosen) <= set(range(len(errors)))
+
+
+def test_the_picture_has_a_cell_a_frame_and_model(tmp_path, clips):
+    truth = torch.cat([clip.pose_3d for clip in clips])
+    means = {"D3DP": truth + 0.05, "HTP": truth - 0.02}
+    frames = scored_frames(clips, means)
+    draw_poses(tmp_path / "poses.png", frames, frames.spread_out(4), "chosen")
+    draw_poses(tmp_path / "one.png", frames, [3], "one")
+    with Image.open(tmp_path / "poses.png") as wide, Image.open(tmp_path / "one.png") as narrow:
+        assert wide.height == narrow.height
+        assert wide.width > 2 * narrow.width

@@ -1,0 +1,102 @@
+"""People are followed from frame to frame."""
+
+import numpy as np
+import pytest
+import torch
+from detector_files import alphapose, mmpose, people
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.keypoints.detections import Sighting
+from htp_diffusion.data.keypoints.reading import read_detections
+from htp_diffusion.data.keypoints.tracks import follow, numbered_by_file
+
+SIZE = (2000, 1000)
+
+
+def sightings(poses, order, *, missed=(), tracks=None):
+    """Sightings of (frames, persons, joints, 3); ``order`` shuffles the persons of each frame."""
+    rng = np.random.default_rng(order)
+    return [
+        Sighting(frame=t, joints=poses[t, i], track=None if tracks is None else tracks[i])
+        for t in range(len(poses))
+        for i in rng.permutation(poses.shape[1])
+        if (t, i) not in missed
+    ]
+
+
+@given(
+    persons=st.integers(1, 4),
+    order=st.integers(0, 100),
+    missed=st.sets(st.tuples(st.integers(1, 11), st.integers(0, 3)), max_size=15),
+)
+def test_people_apart_are_followed_through_any_order_and_gaps(persons, order, missed):
+    poses = people(12, 17, persons)
+    tracks = follow(sightings(poses, order, missed=missed))
+    assert sorted(track.number for track in tracks) == list(range(persons))
+    lengths = [len(track.frames) for track in tracks]
+    assert lengths == sorted(lengths, reverse=True)
+    assert sum(lengths) == 12 * persons - len([pair for pair in missed if pair[1] < persons])
+    for track in tracks:
+        assert (track.frames.diff() > 0).all()
+        [who] = {
+            int(np.abs(poses[t, :, 0, 0] - x).argmin())
+            for t, x in zip(track.frames.tolist(), track.joints[:, 0, 0].tolist(), strict=True)
+        }
+        torch.testing.assert_close(track.joints, torch.from_numpy(poses[track.frames, who, :, :2]).float())
+
+
+@given(order=st.integers(0, 100), persons=st.integers(1, 3))
+def test_the_files_own_numbers_go_before_overlap(order, persons):
+    poses = people(6, 17, persons)
+    crossing = poses.copy()
+    crossing[3:] = poses[3:, ::-1]  # who is where changes: boxes would follow the place
+    found = sightings(crossing, order, tracks=[7, 3, 5])
+    assert numbered_by_file(found)
+    tracks = {track.number: track for track in follow(found)}
+    assert set(tracks) == {7, 3, 5} - set([7, 3, 5][persons:])
+    for i, number in enumerate([7, 3, 5][:persons]):
+        torch.testing.assert_close(tracks[number].joints, torch.from_numpy(crossing[:, i, :, :2]).float())
+
+
+def test_numbers_that_follow_nobody_are_not_believed(tmp_path):
+    poses = people(5, 17, persons=2)
+    found = read_detections(alphapose(tmp_path / "a.json", poses), image_size=SIZE)  # idx [0.0] for everybody
+    assert found.followed == "overlap"
+    assert [len(track.frames) for track in found.tracks] == [5, 5]
+    found = read_detections(alphapose(tmp_path / "b.json", poses, tracks=[4, 9]), image_size=SIZE)
+    assert (found.followed, [track.number for track in found.tracks]) == ("the file", [4, 9])
+    found = read_detections(mmpose(tmp_path / "c.json", poses, tracks=[2, 1]), image_size=SIZE)
+    assert (found.followed, [track.number for track in found.tracks]) == ("the file", [1, 2])
+
+
+def test_the_most_present_person_comes_first_and_others_by_number(tmp_path):
+    poses = people(8, 17, persons=2)
+    found = sightings(poses, 0, missed={(0, 0), (1, 0), (2, 0)})
+    assert [len(track.frames) for track in follow(found)] == [8, 5]
+    found = read_detections(alphapose(tmp_path / "a.json", poses, tracks=[4, 9]), image_size=SIZE)
+    assert found.person().number == 4
+    assert found.person(9).number == 9
+    with pytest.raises(BenchmarkError, match=r"no person 1; there are: 4 \(8 frames\), 9 \(8 frames\)"):
+        found.person(1)
+
+
+def test_who_was_away_for_long_is_somebody_new():
+    poses = people(60, 17)
+    gone = {(t, 0) for t in range(10, 45)}
+    assert len(follow(sightings(poses, 0, missed=gone))) == 2
+    assert (
+        len(
+            follow(
+                sightings(poses * [0.0, 1.0, 1.0] + [5.0, 0, 0], 0, missed={(t, 0) for t in range(10, 30)})
+            )
+        )
+        >= 1
+    )
+
+
+def test_joints_that_were_not_found_do_not_shape_the_box():
+    poses = people(4, 17, persons=2)
+    poses[:, :, 3:6] = 0.0  # at the image's corner, with no confidence, as OpenPose writes them
+    assert len(follow(sightings(poses, 1))) == 2

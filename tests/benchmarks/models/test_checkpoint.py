@@ -1,0 +1,113 @@
+"""Checkpoints: the names of their tensors, and how much of a file is read."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from training_runs import micro_denoiser, small_motions, trainer_in
+
+import adapters
+import publish_checkpoint
+from htp_diffusion.base import tensors as tensors_module
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.tensors import sha256_of
+from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, read_record
+
+SHIPPED = sorted((Path(__file__).resolve().parents[3] / "benchmarks" / "checkpoints").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    list(trainer_in(folder, small_motions()).run())
+    return folder
+
+
+def published(run, target):
+    run_command(publish_checkpoint.main, publish_checkpoint.Options, [str(run), str(target)])
+    return target.with_name(json.loads(target.read_text())["tensors"])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_file_fits_its_model_whole(path):
+    try:
+        checkpoint, expected = load_denoiser(path)
+    except BenchmarkError as error:
+        if "before version 0.2" not in str(error):
+            raise
+        pytest.skip(str(error))
+    model = checkpoint.build()
+    report = adapters.load_checkpoint(model, path.with_name(checkpoint.tensors))
+    assert (set(report.matched), report.missing) == (set(model.state_dict()), ())
+    assert (report.unexpected, report.resized) == ((), ())
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_what_is_published_are_the_averaged_weights_by_plain_names(run, tmp_path):
+    file = published(run, tmp_path / "htp.json")
+    names = set(micro_denoiser("htp").build().state_dict())
+    in_run = load_file(run / read_record(run / "last.json").tensors)
+    stored = load_file(file)
+    assert stored.keys() == names
+    assert all(torch.equal(stored[name], in_run[f"ema.{name}"]) for name in names)
+    model = micro_denoiser("htp").build()
+    model.load_state_dict(stored)
+    assert set(adapters.load_checkpoint(model, file).matched) == names
+    for path in (tmp_path / "htp.json", run / "last.json"):
+        loaded = load_denoiser(path)[1].state_dict()
+        assert all(torch.equal(loaded[name], stored[name]) for name in names)
+
+
+def test_a_file_with_the_prefix_of_runs_is_read_and_published_anew(run, tmp_path):
+    file = published(run, tmp_path / "htp.json")
+    plain = load_file(file)
+    save_file({f"ema.{name}": value for name, value in plain.items()}, file)
+    record = json.loads((tmp_path / "htp.json").read_text())
+    (tmp_path / "htp.json").write_text(json.dumps(record | {"sha256": sha256_of(file)}))
+    loaded = load_denoiser(tmp_path / "htp.json")[1].state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in plain.items())
+    again = published(tmp_path / "htp.json", tmp_path / "again.json")
+    assert load_file(again).keys() == plain.keys()
+
+
+@pytest.mark.parametrize(("weights", "prefix"), [("averaged", "ema."), ("last", "model.")])
+def test_scoring_reads_one_models_tensors(run, monkeypatch, weights, prefix):
+    opened, read = tensors_module.safe_open, []
+
+    def watched(*given, **named):
+        file = opened(*given, **named)
+
+        class Watched:
+            def __enter__(self):
+                self.inside = file.__enter__()
+                return self
+
+            def __exit__(self, *reason):
+                return file.__exit__(*reason)
+
+            def keys(self):
+                return self.inside.keys()
+
+            def get_tensor(self, name):
+                read.append(name)
+                return self.inside.get_tensor(name)
+
+        return Watched()
+
+    monkeypatch.setattr(tensors_module, "safe_open", watched)
+    load_denoiser(run / "last.json", weights=weights)
+    assert {name.removeprefix(prefix) for name in read} == set(micro_denoiser("htp").build().state_dict())
+    assert all(name.startswith(prefix) for name in read)
+    read.clear()
+    load_checkpoint(run / "last.json")
+    assert any(name.startswith("optimizer.") for name in read)
+
+
+def test_a_published_checkpoint_has_no_last_weights(run, tmp_path):
+    published(run, tmp_path / "htp.json")
+    with pytest.raises(BenchmarkError, match="holds no last weights: it is a published checkpoint"):
+        load_denoiser(tmp_path / "htp.json", weights="last")

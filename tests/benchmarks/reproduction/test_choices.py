@@ -1,0 +1,139 @@
+"""What parts decide for themselves: rounds, windows, steps, the largest batch, and which data is which."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.data.motion import windows
+from htp_diffusion.data.virtual_views import embedded_set
+from htp_diffusion.reproduction.checks import read_report
+from htp_diffusion.reproduction.datasets import every_within
+from htp_diffusion.reproduction.growth import largest_batch
+from htp_diffusion.reproduction.machine import fast_ways, matmul_flops
+from htp_diffusion.reproduction.named_data import sources
+from htp_diffusion.reproduction.pair import find_pair
+from htp_diffusion.reproduction.sampled import spread_frames, worst_frames
+from htp_diffusion.reproduction.sampling_speed import rounds_within
+from htp_diffusion.reproduction.trained import steps_within
+from htp_diffusion.speed.measure import SpeedUp
+from htp_diffusion.speed.step_cost import StepResult, TrainingCost
+
+SECONDS = st.floats(0.0, 1e4)
+A, B = Path("a.npz"), Path("b.npz")
+
+
+@given(SECONDS, st.floats(1e-3, 1e3))
+def test_rounds_fit_and_are_at_most_three(seconds, a_round):
+    rounds = rounds_within(seconds, a_round)
+    assert 0 <= rounds <= 3
+    assert rounds * a_round <= seconds
+    assert rounds == 3 or (rounds + 1) * a_round > seconds * (1 - 1e-9)
+
+
+@given(SECONDS, st.floats(1.0, 1e3))
+def test_windows_are_left_out_until_the_rest_fits(seconds, left):
+    every = every_within(seconds, left)
+    assert every >= 1
+    assert seconds / every <= left * (1 + 1e-9)
+    assert every == 1 or seconds / (every - 1) > left
+
+
+def test_steps_fit_and_are_at_least_one():
+    assert (steps_within(10.0, 0.25), steps_within(-3.0, 0.25)) == (40, 1)
+
+
+def cost(batch, *peaks):
+    row = StepResult(
+        model="D3DP", seconds=[1.0], median=1.0, iqr=0.0, speed_up=SpeedUp(1.0, 1.0, 1.0, 1.0),
+        true_gmacs=1.0, resident=0, peak_memory=None,
+    )  # fmt: skip
+    models = [StepResult(**{**vars(row), "peak_memory": peak}) for peak in peaks]
+    return TrainingCost(
+        frames=9, dim=8, depth=4, heads=2, batch=batch, num_keep=3, device="cpu", precision="fp32",
+        models=models, provenance=provenance(),
+    )  # fmt: skip
+
+
+def test_the_largest_batch_is_that_of_the_hungrier_model():
+    # 10 bytes a sequence, 85 percent of 1,000 are filled: 85 sequences, 64 of them by doubling from 4.
+    assert largest_batch(cost(4, 20, 40), free=1000, most=512) == 64
+    assert largest_batch(cost(4, 20, 40), free=1000, most=16) == 16
+    assert largest_batch(cost(4, 20, 40), free=10, most=512) == 4
+    with pytest.raises(BenchmarkError, match="memory of a step is not known"):
+        largest_batch(cost(4, None), free=1000, most=16)
+
+
+def test_options_given_several_times_go_to_the_data_sets_in_order():
+    found = sources(
+        [A, A, B, B], ["h36m", "npz", "h36m", "3dhp"], [Path("k1"), Path("k2")], ["none", "mean", "by-place"],
+        ["annot3"], 50.0,
+    )  # fmt: skip
+    assert [(one.kind, one.keypoints, one.conversion, one.annotation) for one in found] == [
+        ("h36m", Path("k1"), None, None),
+        ("npz", None, None, None),
+        ("h36m", Path("k2"), "mean", None),
+        ("3dhp", None, "by-place", "annot3"),
+    ]
+    assert [one.kind for one in sources([A, B], [], [], [], [], 60.0)] == ["npz", "npz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([A, B], ["npz"], [], [], []), "one for each --data, got 1 for 2"),
+        (([A], ["h36m"], [], [], []), "dataset h36m needs --keypoints"),
+        (([A], ["npz"], [B], [], []), "--keypoints was given 1 more than"),
+        (([A], ["3dhp"], [], [], []), "dataset 3dhp needs --annotation"),
+    ],
+)
+def test_numbers_of_options_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(BenchmarkError, match=message):
+        sources(*arguments, 60.0)
+
+
+def test_a_folder_without_a_pair_is_refused(tmp_path):
+    (tmp_path / "d3dp-small.json").write_text("{}")
+    with pytest.raises(
+        BenchmarkError, match=r"d3dp-PRESET\.json and htp-PRESET\.json of one preset, got none"
+    ):
+        find_pair(tmp_path)
+
+
+def test_the_worst_frames_are_where_the_last_model_is_furthest():
+    clips = [windows(clip, 9) for clip in embedded_set(9).clips]
+    truth = torch.cat([clip.pose_3d for clip in clips])
+    wrong = truth.clone()
+    for window, frame, metres in ((5, 2, 0.4), (0, 8, 0.9), (7, 0, 0.1), (3, 4, 0.2)):
+        wrong[window, frame, :, 0] += metres
+    shown = worst_frames(clips, {"D3DP": truth, "HTP": wrong})
+    assert [round(one.errors["HTP"]) for one in shown] == [900, 400, 200, 100]
+    assert all(one.errors["D3DP"] == 0 for one in shown)
+    starts = [(clip.name, int(start)) for clip in clips for start in clip.start]
+    name, start = starts[5]
+    assert shown[1].title == f"{name}, frame {start + 2}"
+    spread = spread_frames(clips, {"D3DP": truth, "HTP": wrong})
+    assert spread[0].title == f"{starts[0][0]}, frame 4"
+    assert spread[-1].title == f"{starts[-1][0]}, frame {starts[-1][1] + 4}"
+
+
+def test_a_test_report_is_counted(tmp_path):
+    (tmp_path / "tests.xml").write_text(
+        '<testsuites><testsuite><testcase classname="t" name="good"/>'
+        '<testcase classname="t" name="bad"><failure message="m"/></testcase>'
+        '<testcase classname="t" name="broken"><error message="m"/></testcase>'
+        '<testcase classname="t" name="none"><skipped/></testcase></testsuite></testsuites>'
+    )
+    found = read_report(tmp_path / "tests.xml", "pytest", 1.5)
+    assert (found.passed, found.failed, found.skipped, found.failures) == (1, 2, 1, ["t::bad", "t::broken"])
+
+
+def test_a_cpu_stands_in_for_a_gpu():
+    cpu = torch.device("cpu")
+    assert matmul_flops(cpu) > 0
+    assert fast_ways(cpu) == (("bf16", "eager"),)
+    assert ("bf16", "cuda-graph") in fast_ways(torch.device("cuda"))

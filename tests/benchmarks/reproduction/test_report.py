@@ -1,0 +1,112 @@
+"""The report. Oracle: the list of the paper's tables and figures, and links that must lead somewhere."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import read_json
+from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.reproduction.datasets import UNPLACED
+from htp_diffusion.reproduction.items import ITEMS, QUOTED
+from htp_diffusion.reproduction.part import Compared, Part, Picture
+from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
+from htp_diffusion.reproduction.runner import Outcome
+
+ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII"]
+PAPER = [*(f"Table {number}" for number in ROMAN), *(f"Figure {number}" for number in (1, 4, 6, 7, 8))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    value: float
+
+
+def outcome(items, *, made=True, compared=(), pictures=(), reason=None):
+    part = Part(
+        name="one", title="One's part", items=items, asked=None, kind=Answer, estimate=3.0,
+        make=lambda work: Answer(value=1.0),
+        tables=lambda result: [Table(title="of it", columns=(Column("x", ".1f"),), rows=((result.value,),))],
+        compared=lambda result: compared, pictures=lambda result: pictures,
+    )  # fmt: skip
+    if made:
+        return Outcome(part=part, state="made", result=Answer(value=1.0), seconds=2.5)
+    return Outcome(part=part, state="left out", reason=reason)
+
+
+def report_of(outcomes, given=frozenset()):
+    return make_report(
+        outcomes,
+        set(given),
+        size="tiny",
+        device="cpu",
+        minutes=5.0,
+        data=["own.npz"],
+        provenance=provenance(),
+    )
+
+
+def item(report, name):
+    [found] = [one for one in report.items if one.name == name]
+    return found
+
+
+def test_every_table_and_figure_of_the_paper_is_walked_and_none_is_unexplained():
+    assert [one.name for one in ITEMS] == [*PAPER, UNPLACED]
+    report = report_of([])
+    for one in report.items:
+        assert one.shows
+        assert one.known
+        assert one.command.startswith("python benchmarks/")
+        assert one.state == "cannot be made here"
+        assert one.missing
+        assert all(need.file and need.where for need in one.missing)
+
+
+def test_quoted_figures_are_of_known_items_and_never_measured():
+    assert {row.item for row in QUOTED} <= {*PAPER, UNPLACED}
+    assert all(row.measured is None and row.quoted is not None for row in QUOTED)
+
+
+@pytest.mark.parametrize(("given", "state"), [((), "made in part"), (("gpu",), "made")])
+def test_an_item_is_made_in_part_while_something_is_missing(given, state):
+    figure = Compared(item="Table V", what="speed", measured=2.0, quoted=772.7)
+    found = item(report_of([outcome(("Table V",), compared=(figure,))], given), "Table V")
+    assert found.state == state
+    assert [need.name for need in found.missing] == ([] if given else ["a GPU"])
+    assert found.figures[0] == figure
+    assert not [row for row in found.figures[1:] if row.quoted == 772.7]  # not told twice
+
+
+def test_a_part_that_was_left_out_is_the_reason():
+    found = item(report_of([outcome(("Table V",), made=False, reason="about 9 s, with 2 s left")]), "Table V")
+    assert found.state == "left out"
+    assert found.left_out == ["One's part: about 9 s, with 2 s left"]
+
+
+def test_the_written_report_is_read_back_and_its_links_lead_somewhere(tmp_path):
+    outcomes = [
+        outcome(
+            ("Figure 8",),
+            compared=(Compared(item="Figure 8", what="kept", measured=1.25, quoted=None, condition="so"),),
+            pictures=(Picture(file="kept.png", item="Figure 8", caption="How."),),
+        )
+    ]
+    report = report_of(outcomes)
+    write_report(tmp_path, report, outcomes)
+    assert read_json(tmp_path / "report.json", Report) == report
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(#([^)]+)\)", text)
+    heads = [
+        re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
+        for head in re.findall(r"^## (.*)", text, re.M)
+    ]
+    assert len(links) == len(set(links)) == 1 + len(PAPER) + 1 + 1
+    assert set(links) <= set(heads)
+    assert "| kept | 1.25 | - | so |" in text
+    assert "| figure | here \\* | paper † | measured how |" in text
+    assert "![Figure 8](kept.png)\n\nHow." in text
+    assert "own.npz" in text
+    assert "nothing was measured on a GPU" in text
+    assert len(summary_table(report).rows) == len(ITEMS)

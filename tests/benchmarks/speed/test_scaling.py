@@ -1,0 +1,80 @@
+"""The script that times over T, H and K."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed.commands import scaling
+from htp_diffusion.speed.scaling import ScalingResult, fitted_exponent
+
+SIZES = ["--frames", "9", "18", "--hypotheses", "1", "2", "--steps", "1", "3", "--sampling-frames", "9"]
+SMALL = [*SIZES, "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "2", "--warmup", "0"]
+
+
+@given(
+    st.floats(-2, 3),
+    st.floats(1e-3, 1e3),
+    st.lists(st.integers(1, 1000), min_size=2, max_size=6, unique=True),
+)
+def test_a_power_is_found_again(power, factor, values):
+    costs = [factor * value**power for value in values]
+    assert fitted_exponent(values, costs) == pytest.approx(power, abs=1e-6)
+
+
+def test_the_exponent_is_that_of_least_squares():
+    # Logarithms to base 2: (0, 0), (1, 1), (2, 3); slope of least squares 3/2.
+    assert fitted_exponent([1, 2, 4], [1, 2, 8]) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(("values", "costs"), [([2, 2], [1.0, 2.0]), ([1, 2], [0.0, 1.0])])
+def test_an_exponent_needs_a_line(values, costs):
+    with pytest.raises(BenchmarkError, match="two different values above 0 and costs above 0"):
+        fitted_exponent(values, costs)
+
+
+def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
+    path, picture = tmp_path / "scaling.json", tmp_path / "scaling.png"
+    arguments = [*SMALL, "--json", str(path), "--picture", str(picture)]
+    run_command(scaling.main, scaling.Options, arguments)
+    result = read_json(path, ScalingResult)
+    found = {(curve.model, curve.axis): curve for curve in result.curves}
+    assert set(found) == {(model, axis) for model in ("D3DP", "HTP n=1") for axis in "THK"}
+    for (_, axis), curve in found.items():
+        assert [point.value for point in curve.points] == {"T": [9, 18], "H": [1, 2], "K": [1, 3]}[axis]
+        assert all(len(point.seconds) == 2 for point in curve.points)
+        if axis != "T":
+            assert curve.exponent_of_macs == pytest.approx(1.0)
+    # Attention grows with the square of T, everything else with T.
+    assert 1 < found["D3DP", "T"].exponent_of_macs < 2
+    # A pass twice over: H=1 and K=1 is one sampling with flip, at the first T.
+    assert found["D3DP", "H"].points[0].true_gmacs == pytest.approx(
+        2 * found["D3DP", "T"].points[0].true_gmacs
+    )
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "D3DP: time grows as T^" in printed
+    assert str(picture) in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--frames", "9"], "frames expects at least two different values from 1, got [9]"),
+        (["--steps", "1", "1"], "steps expects at least two different values from 1, got [1, 1]"),
+        (["--hypotheses", "0", "1"], "hypotheses expects at least two different values from 1, got [0, 1]"),
+        (["--batch", "0"], "batch expects at least 1, got 0"),
+        (["--mode", "cuda-graph"], "mode cuda-graph needs a CUDA device, got cpu"),
+        ([*SMALL, "--num-keep", "1.5"], "num_keep as a float is a share"),
+        ([*SMALL, "--precision", "tf32"], "precision tf32 needs a CUDA device"),
+    ],
+)
+def test_a_wrong_option_ends_with_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as left:
+        run_command(scaling.main, scaling.Options, arguments)
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert told.count("\n") == 1
+    assert message in told
