@@ -3,7 +3,7 @@
 Oracle: a plain copy of the host, never patched, whose weights follow; where pruned, a copy of it patched anew
 with the same additions. 50 sequences; more, and others, by hand:
 
-pytest tests/adapters/contract/test_sequences.py --sequences 2000 --hypothesis-profile=thorough --hypothesis-seed 0
+pytest tests/adapters/contract/test_sequences.py --sequences 2000 --hypothesis-profile thorough
 """
 
 import io
