@@ -29,9 +29,9 @@ def read_mat(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
         keys: The variables to read.
 
     Raises:
-        BenchmarkError: No such file, not a MATLAB file, a damaged one, one that takes more than a minute or more
-            memory than twice its size and 200 MB; the package is not installed, or a variable is missing or
-            not an array of numbers.
+        BenchmarkError: No such file, not a MATLAB file, a damaged one, one that takes more than a minute or
+            more memory than twice its size and 200 MB; the package is not installed, or a variable is missing
+            or not an array of numbers.
     """
     try:
         with open(path, "rb") as file:

@@ -2,8 +2,8 @@
 
 python matlab_child.py FILE VARIABLE ...
 
-It imports nothing of this package, so that it starts in a fraction of a second. Standard output gets a line of
-JSON, null or what is wrong, then each variable as an npy file.
+It imports nothing of this package, so that it starts in a fraction of a second. Standard output gets a line
+of JSON, null or what is wrong, then each variable as an npy file.
 """
 
 import importlib
