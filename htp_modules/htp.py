@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -123,3 +123,9 @@ class HTP(nn.Module):
             x = pair.spatial(x)
             x = pair.temporal(x, None)
         return x if kept.is_all else self.recovery(x, kept)
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(
+            self, x: Tensor, pairs: Sequence[Pair], inject: Callable[[Tensor], Tensor] | None = None
+        ) -> Tensor: ...

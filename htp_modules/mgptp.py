@@ -11,6 +11,8 @@ Saliency rho' * delta is ranked by its logarithm: rho is exp(-d²), which underf
 its logarithm does not, and the ranking is the same.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -167,6 +169,10 @@ class MGPTP(nn.Module):
         frame_weights = mask.frame_weights(self.joint_pool)
         kept = salient_frames(self._frame_tokens(x), frame_weights, num_keep, self.num_neighbors)
         return kept.gather(x), kept
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x: Tensor, mask: TemporalMask) -> tuple[Tensor, KeptFrames]: ...
 
     @torch.no_grad()
     def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:
