@@ -25,6 +25,7 @@ class Description:
         places: Where HTP's modules are, one sentence each.
         frames: T, frames of the clip.
         frames_kept: f, frames that the pruned blocks see.
+        required: Indices of the frames that always stay.
         neighbors: k, frames that each frame may attend to.
         tokens: Tokens of the clip, frames times joints.
         tokens_kept: Tokens that the pruned blocks see.
@@ -39,6 +40,7 @@ class Description:
     places: tuple[str, ...]
     frames: int
     frames_kept: int
+    required: tuple[int, ...]
     neighbors: int
     tokens: int
     tokens_kept: int
@@ -51,6 +53,7 @@ class Description:
             f"{self.host}, {self.frames_kept} of {self.frames} frames kept "
             f"({self.tokens_kept} of {self.tokens} tokens), at least {self.neighbors} neighbors each",
             *self.places,
+            *([f"always kept: frames {', '.join(map(str, self.required))}"] if self.required else []),
             f"{self.macs_before / 1e9:.3f} GMACs before, {self.macs_after / 1e9:.3f} GMACs after",
             *self.fine_tuning,
         ]
@@ -91,6 +94,7 @@ def describe(model: nn.Module) -> Description:
         places=adapter.places(config, adapter.injected),
         frames=frames,
         frames_kept=kept,
+        required=config.frames_required(frames),
         neighbors=config.neighbors(frames),
         tokens=frames * facts.num_joints,
         tokens_kept=kept * facts.num_joints,
