@@ -7,6 +7,7 @@ from typing import Annotated
 
 import torch
 
+from adapters.clock import interleaved
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
@@ -18,7 +19,6 @@ from htp_diffusion.diffusion.sampling import check_budget
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
 from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
-from htp_diffusion.speed.measure import interleaved
 from htp_diffusion.speed.scaling import Axis, Curve, Point, ScalingResult, draw_scaling, scaling_table
 from htp_diffusion.speed.sharding import Shards
 from htp_diffusion.speed.timing import Draw, Setting, timed_call

@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
+from adapters.clock import interleaved, peak_memory, speed_up
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
@@ -20,7 +21,6 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.counting import count_denoiser
-from htp_diffusion.speed.measure import interleaved, peak_memory, speed_up
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.training.batches import Batch
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
