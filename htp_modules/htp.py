@@ -40,6 +40,9 @@ class HTP(nn.Module):
         num_frames: T, the longest sequence.
         num_heads: Heads of the recovery's attention.
         config: Where and how hard to prune.
+
+    Raises:
+        ConfigError: Frames required that ``num_frames`` frames do not have, or more than are kept of them.
     """
 
     def __init__(
@@ -47,9 +50,10 @@ class HTP(nn.Module):
     ) -> None:
         super().__init__()
         config = HTPConfig() if config is None else config
+        config.frames_required(num_frames)
         self._config = config
         self.tcep = TCEP(dim, num_frames, config.num_neighbors)
-        self.mgptp = MGPTP(config.num_keep, config.density_neighbors)
+        self.mgptp = MGPTP(config.num_keep, config.density_neighbors, config.required)
         attends = config.recovery == "cross_attention"
         self.recovery = CrossMHSA(dim, num_frames, num_heads) if attends else Interpolation()
 
@@ -66,7 +70,8 @@ class HTP(nn.Module):
         """The options in force. Assign another config to change k, f, n or k' without touching weights.
 
         Raises:
-            ConfigError: The new config asks for other modules than were built.
+            ConfigError: The new config asks for other modules than were built, or requires frames that the
+                longest sequence does not have or keep.
         """
         return self._config
 
@@ -76,10 +81,12 @@ class HTP(nn.Module):
             built, asked = getattr(self._config, name), getattr(config, name)
             if built != asked:
                 raise ConfigError(f"{name} is fixed when HTP is built: expected {built!r}, got {asked!r}")
+        config.frames_required(self.tcep.num_frames)
         self._config = config
         self.tcep.num_neighbors = config.num_neighbors
         self.mgptp.num_keep = config.num_keep
         self.mgptp.num_neighbors = config.density_neighbors
+        self.mgptp.required = config.required
 
     def forward(
         self,
