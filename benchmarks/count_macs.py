@@ -1,5 +1,8 @@
 """Multiply-accumulates and parameters of every model at the paper's sizes, beside the paper's figures."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

@@ -3,6 +3,9 @@
 python benchmarks/evaluate.py benchmarks/checkpoints/htp-small.json --data ../shared/data/cmu/data_3d_cmu.npz
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace

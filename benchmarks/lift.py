@@ -3,6 +3,9 @@
 python benchmarks/lift.py alphapose-results.json --size 1920x1080 --fps 30 --out runs/lift
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 import re
 import time
 from dataclasses import dataclass, field

@@ -7,6 +7,9 @@
 Each subcommand tells its options with --help.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from htp_diffusion.base.command import run_subcommands
 from htp_diffusion.speed.commands import scaling, throughput, training
 

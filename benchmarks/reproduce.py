@@ -6,6 +6,9 @@
 A run that was stopped goes on where it was when the same command is given again.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

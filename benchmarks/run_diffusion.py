@@ -1,5 +1,8 @@
 """The main job: D3DP and HTP side by side on the same motion, their errors, speed and cost."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated

@@ -9,6 +9,9 @@ processes share each batch:
     torchrun --nproc-per-node 8 benchmarks/train.py htp --preset paper --batch-size 32 --data ...
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 import dataclasses
 import math
 from collections.abc import Sequence

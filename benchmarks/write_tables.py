@@ -4,6 +4,9 @@ A page marks where a table goes: an HTML comment `table: NAME` and another `end`
 them is replaced.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import write_tables
+from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
@@ -13,7 +14,6 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.scoring.clip_scores import Errors
-from htp_diffusion.speed.measure import SpeedUp
 from htp_diffusion.speed.scaling import Curve, Point, ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from htp_diffusion.base.command import by_default
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
 from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
 from htp_diffusion.data.formats.motionbert import read_motionbert
 from htp_diffusion.data.formats.motionbert_windows import read_motionbert_windows
@@ -89,7 +89,7 @@ class Source:
         for name in ("data", "test_data", "keypoints", "conversion", "annotation"):
             given, option = getattr(self, name) is not None, f"--{name.replace('_', '-')}"
             if name in needed and not given:
-                raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is)")
+                raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is); {DATA_PAGE}")
             if given and name not in needed + possible:
                 raise BenchmarkError(f"dataset {kind} has no {option}")
         if self.unit != "metres" and kind != "npz":
@@ -265,7 +265,7 @@ def _read_mpi_test(path: Path, annotation: Annotation) -> list[MPIClip]:
         return read_mpi_test(path, annotation)
     files = sorted(path.glob("TS*/annot_data.mat"))
     if not files:
-        raise BenchmarkError(f"{path}: no TS*/annot_data.mat in this folder")
+        raise BenchmarkError(f"{path}: no TS*/annot_data.mat in this folder; {DATA_PAGE}")
     return [read_mpi_mat(file, annotation) for file in files]
 
 

@@ -7,11 +7,11 @@ import pytest
 import throughput_runs
 import torch
 
+from adapters.clock import Timing
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.counting import count_denoiser
-from htp_diffusion.speed.measure import Timing
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.sharding import Shards, shards

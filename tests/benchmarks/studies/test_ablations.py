@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from adapters.clock import SpeedUp, Timing
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.computing import Where
 from htp_diffusion.base.errors import BenchmarkError
@@ -19,7 +20,6 @@ from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.speed.counting import Count, count_denoiser
-from htp_diffusion.speed.measure import SpeedUp, Timing
 from htp_diffusion.studies import sweep as sweep_module
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables, draw_ablation
 from htp_diffusion.studies.commands import ablations

@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from adapters.clock import interleaved
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.computing import Computing
 from htp_diffusion.base.device import device_name, precision_of
@@ -22,7 +23,6 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NUM_KEEP, NUM_SFT_LAYERS
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
 from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
-from htp_diffusion.speed.measure import interleaved
 from htp_diffusion.speed.options import CLIPS, Rounds, TimedSizes
 from htp_diffusion.speed.scaling import Axis, Curve, Point, ScalingResult, draw_scaling, scaling_table
 from htp_diffusion.speed.sharding import Shards

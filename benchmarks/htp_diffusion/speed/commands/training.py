@@ -10,6 +10,7 @@ import torch
 import tyro
 from torch import nn
 
+from adapters.clock import interleaved, peak_memory, speed_up
 from htp_diffusion.base.command import at_least
 from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.device import Precision, device_name, precision_of
@@ -24,7 +25,6 @@ from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.counting import count_denoiser
-from htp_diffusion.speed.measure import interleaved, peak_memory, speed_up
 from htp_diffusion.speed.options import Rounds, TimedSizes
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.training.batches import Batch

@@ -17,6 +17,7 @@ import torch
 import tyro
 from rich.console import Console
 
+from adapters.clock import SpeedUp, interleaved, speed_up
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.computing import Where
 from htp_diffusion.base.device import device_name
@@ -35,7 +36,6 @@ from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.speed.counting import count_denoiser
 from htp_diffusion.speed.lineup import random_inputs
-from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
 from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables, draw_ablation
 from htp_diffusion.studies.options import SEEDS, StudyMotion
 from htp_diffusion.studies.paper_rows import (

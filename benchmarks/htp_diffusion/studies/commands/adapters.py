@@ -18,6 +18,7 @@ from rich.console import Console
 from torch import nn
 
 import adapters
+from adapters.clock import SpeedUp, interleaved, speed_up
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.provenance import provenance
@@ -29,7 +30,6 @@ from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_s
 from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.speed.counting import true_macs
-from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
 from htp_diffusion.studies.options import StudyMotion
 from htp_diffusion.studies.patched_hosts import NUM_FRAMES, Host, d3dp_host, mixste_host
 from htp_diffusion.studies.patched_table import (

@@ -119,9 +119,12 @@ def scored_rows(
         console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
         return row
 
+    work = zip(fleet.members, fleet.learners, fleet.losses, strict=True)
+    if device.type != "cuda":
+        return list(map(scored, work))
     # Of a GPU's scores, most of the time goes to the processor, which has cores to spare.
-    with ThreadPoolExecutor(_SCORED_BESIDE if device.type == "cuda" else 1) as pool:
-        return list(pool.map(scored, zip(fleet.members, fleet.learners, fleet.losses, strict=True)))
+    with ThreadPoolExecutor(_SCORED_BESIDE) as pool:
+        return list(pool.map(scored, work))
 
 
 def _model_of(member: Member) -> str:
