@@ -56,7 +56,7 @@ def test_the_picture_is_a_png_of_its_size(tmp_path):
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 4])
-def test_retention_is_what_the_plain_half_keeps_at_the_last_step(max_batch):
+def test_retention_is_what_the_plain_half_keeps(max_batch):
     config = DenoiserConfig(
         kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=HTPConfig(num_sft_layers=1, num_keep=3)
     )
@@ -75,3 +75,15 @@ def test_retention_is_what_the_plain_half_keeps_at_the_last_step(max_batch):
         )
     assert torch.equal(found.kept, seen.kept[0].index[:2])
     assert (found.start.tolist(), found.num_frames) == ([0, 6], 9)
+
+
+def test_retention_is_that_of_the_last_step():
+    htp = HTPConfig(num_sft_layers=1, num_keep=3)
+    denoiser = DenoiserConfig(kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=htp).build().eval()
+    clip = windows(moving_clip(15, torch.ones(3)), 9)
+    sampling = Sampling(hypotheses=1, steps=3, eta=1.0, flip=True, seed=3, batch_size=2)
+    with record(denoiser) as seen:
+        found = observe_retention(denoiser, clip, sampling)
+    first, _, last = (kept.index[:2] for kept in seen.kept)  # the plain windows of each step
+    assert torch.equal(found.kept, last)
+    assert not torch.equal(first, last)
