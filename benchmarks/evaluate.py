@@ -27,7 +27,7 @@ from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import SweepOptions
+from htp_diffusion.diffusion.options import SweepOptions
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 
 

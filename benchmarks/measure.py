@@ -2,7 +2,7 @@
 
     python benchmarks/measure.py throughput --hosts d3dp mixste motionbert
     python benchmarks/measure.py scaling
-    python benchmarks/measure.py training --batch 4
+    python benchmarks/measure.py training --batch-size 4
 
 Each subcommand tells its options with --help.
 """

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from networks import DTYPES, EXTREMES, random_mask, tokens
 from torch.testing import assert_close
 
-from htp_modules import MGPTP, TCEP, TemporalMask
+from htp_modules import MGPTP, TCEP, ConfigError, TemporalMask
 from htp_modules.mgptp import (
     guided_distance,
     log_density,
@@ -293,3 +293,58 @@ def test_a_distance_to_a_lost_frame_is_none(far):
     assert guided[0, 2] == far
     assert bool((guided[1] > far).all())
     assert bool((guided[1] < 1.01 * far).all())
+
+
+# --- frames that must stay
+
+
+@given(tokens(max_joints=2), st.integers(1, 9), st.data())
+def test_required_frames_stay_and_the_rest_is_chosen_as_before(x, num_keep, data):
+    frames = x.shape[1]
+    names = {"centre": frames // 2, "first": 0, "last": frames - 1}
+    asked = data.draw(
+        st.lists(st.sampled_from([*names, *range(frames)]), max_size=min(num_keep, frames)).map(tuple)
+    )
+    must = {names.get(frame, frame) for frame in asked}
+    mask = mask_of(x)
+    prune = MGPTP(num_keep, required=asked)
+    x_kept, kept = prune(x, mask)
+    ranked = [MGPTP(count)(x, mask)[1].index.tolist() for count in range(1, frames + 1)]
+    for b, row in enumerate(kept.validate().index.tolist()):
+        # Frame by frame as f grows, those not required fill what room the required ones leave.
+        order = [
+            frame
+            for i, more in enumerate(ranked)
+            for frame in set(more[b]) - set(ranked[i - 1][b] if i else ())
+        ]
+        rest = [frame for frame in order if frame not in must][: min(num_keep, frames) - len(must)]
+        assert set(row) == must | set(rest)
+        assert torch.equal(x_kept[b], x[b, row])
+
+
+@pytest.mark.parametrize("required", [(8,), ("last", 3)])
+def test_a_required_frame_stays_even_if_it_is_lost(required):
+    x, mask = lose(torch.randn(1, 9, 2, 3), 8), random_mask(1, 2, 9)
+    numbers = [8 if frame == "last" else frame for frame in required]
+    tokens, weights = x.mean(dim=2), mask.frame_weights()
+    assert set(numbers) <= set(salient_frames(tokens, weights, 3, 2, numbers).index[0].tolist())
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize(
+    ("required", "num_keep", "message"),
+    [
+        ((9,), 3, "required names frame 9, but a sequence of 9 frames ends with frame 8"),
+        ((9,), 9, "required names frame 9"),  # also where nothing is pruned
+        (("first", 3, "last"), 2, "required names 3 frames, but num_keep keeps 2 of 9"),
+        (("first", "last"), 0.1, "required names 2 frames, but num_keep keeps 1 of 9"),
+    ],
+)
+def test_required_frames_that_a_clip_cannot_have(required, num_keep, message):
+    with pytest.raises(ConfigError, match=message):
+        MGPTP(num_keep, required=required)(torch.randn(1, 9, 2, 3), random_mask(1, 2, 9))
+
+
+def test_it_says_what_it_requires():
+    assert "required=('centre', 7)" in repr(MGPTP(3, required=("centre", 7)))
+    assert "required" not in repr(MGPTP(3))

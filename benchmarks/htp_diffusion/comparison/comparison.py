@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from adapters.clock import Timing, laps, peak_memory, speed_up
 from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.base.provenance import provenance
@@ -24,7 +25,6 @@ from htp_diffusion.scoring.action_scores import mean_scores
 from htp_diffusion.scoring.clip_scores import ClipScore, score_clip
 from htp_diffusion.scoring.forecast import announce
 from htp_diffusion.speed.counting import Count, count_denoiser
-from htp_diffusion.speed.measure import Timing, laps, peak_memory, speed_up
 
 
 def compare(

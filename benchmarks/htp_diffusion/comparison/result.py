@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from adapters.clock import SpeedUp
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import ADDED_LATER
@@ -10,7 +11,6 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.scoring.action_scores import Scores
-from htp_diffusion.speed.measure import SpeedUp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
 """The table of a comparison: figures down, models across."""
 
+from adapters.clock import speed_up_notes
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.comparison.result import ComparisonResult, ModelResult
 from htp_diffusion.data.protocol import EVERY_FRAME
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS
-from htp_diffusion.speed.measure import speed_up_notes
 from htp_modules.config import resolve_frames
 
 _GIGA, _MEGA, _MEBIBYTE = 1e9, 1e6, 2**20

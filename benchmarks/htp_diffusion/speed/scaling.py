@@ -9,13 +9,13 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from adapters.clock import Timing
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Cell, Column, Table
-from htp_diffusion.speed.measure import Timing
 
 Axis = Literal["T", "B", "H", "K"]
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from adapters.clock import SpeedUp, speed_up_notes
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.speed.measure import SpeedUp, speed_up_notes
 from htp_modules.config import resolve_frames
 
 _MEBIBYTE = 2**20

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+from adapters.clock import speed_up_notes
 from htp_diffusion.base.tables import Cell, Column, Table
 from htp_diffusion.speed.lineup import HOST_NAMES
-from htp_diffusion.speed.measure import speed_up_notes
 from htp_diffusion.speed.result import Group, Row, ThroughputResult
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 

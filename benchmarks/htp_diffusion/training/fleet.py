@@ -6,7 +6,7 @@ between its kernels, is busy with the others meanwhile.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -20,16 +20,14 @@ from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, load_denoiser, save_checkpoint
-from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from htp_diffusion.models.preset import Preset
-from htp_diffusion.models.stretch import stretched
-from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.fit import cosine_rate
 from htp_diffusion.training.learner import Learner, blank_batch, fill
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.noising import NoisyBatch, add_noise
 from htp_diffusion.training.side_by_side import SideBySide
 from htp_diffusion.training.variety import VARIETIES, VarietyName
@@ -39,60 +37,6 @@ _DRAWN_AT_ONCE = 8  # steps whose batches are drawn together
 _TIMED_STEPS = 10
 _DEPTH_SEEDS = 2**48  # far from those of batches: the first seed of stochastic depth
 _STRETCHES = 20  # of a run, over each of which the loss is averaged
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One model of a fleet.
-
-    Attributes:
-        name: Its folder.
-        denoiser: What to train.
-        variant: An ablation of ``denoiser``; None for the whole model.
-        seed: Of its weights and of every draw.
-        variety: How its windows differ.
-        tilt: How much more often high noise is drawn (:func:`~htp_diffusion.training.noising.add_noise`).
-        window: Frames of its windows; None: as many as the model takes. Short windows teach more a second,
-            long ones what only they show: a long run may begin with the former and end with the latter.
-        start: Checkpoint whose averaged weights it begins with, interpolated where its windows are shorter;
-            None for fresh weights.
-    """
-
-    name: str
-    denoiser: DenoiserConfig
-    variant: Variant | None = None
-    seed: int = 0
-    variety: VarietyName = "scored"
-    tilt: float = 1.0
-    window: int | None = None
-    start: Path | None = None
-
-    @property
-    def frames(self) -> int:
-        """Frames of its windows."""
-        return self.denoiser.num_frames if self.window is None else self.window
-
-    def build(self) -> torch.nn.Module:
-        """The model, its weights those it begins with or a function of the seed.
-
-        Raises:
-            BenchmarkError: A checkpoint of another model.
-        """
-        if self.start is not None:
-            _, earlier = load_denoiser(self.start)
-            model = self._fresh()
-            try:
-                model.load_state_dict(stretched(earlier.state_dict(), model))
-            except (BenchmarkError, RuntimeError) as error:
-                raise BenchmarkError(f"{self.start} cannot be the start of {self.name}: {error}") from error
-            return model
-        return self._fresh()
-
-    def _fresh(self) -> torch.nn.Module:
-        torch.manual_seed(self.seed)
-        if self.variant is None:
-            return self.denoiser.build()
-        return VariantConfig(variant=self.variant, denoiser=self.denoiser).build()
 
 
 class _Lane:

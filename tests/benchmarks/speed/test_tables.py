@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.clock import Timing, speed_up
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json, write_json
 from htp_diffusion.speed.drift import Drift
-from htp_diffusion.speed.measure import Timing, speed_up
 from htp_diffusion.speed.result import Group, Row, ThroughputResult
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.tables import throughput_tables

@@ -18,7 +18,8 @@ from htp_diffusion.studies.claims import predict
 from htp_diffusion.training import fleet as fleet_module
 from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.fit import cosine_rate
-from htp_diffusion.training.fleet import Fleet, Member
+from htp_diffusion.training.fleet import Fleet
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.noising import add_noise, denoising_loss
 from htp_diffusion.training.variety import VARIETIES
 from htp_diffusion.training.virtual import VirtualBatches

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
 
 _NEW, _OLD = b"MATLAB 7.3", b"MATLAB 5.0"
 _CHILD = Path(__file__).with_name("matlab_child.py")
@@ -37,7 +37,7 @@ def read_mat(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
         with open(path, "rb") as file:
             head = file.read(len(_NEW))
     except OSError as error:
-        raise BenchmarkError(f"{path}: cannot be read ({error.strerror})") from None
+        raise BenchmarkError(f"{path}: cannot be read ({error.strerror}); {DATA_PAGE}") from None
     if head not in (_NEW, _OLD):
         raise BenchmarkError(f"{path}: not a MATLAB file of version 7.3 or 5")
     command = [sys.executable, str(_CHILD), str(path), *keys]
