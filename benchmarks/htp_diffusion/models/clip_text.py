@@ -17,7 +17,7 @@ class QuickGELU(nn.Module):
     """CLIP's approximation of GELU."""
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """x sigmoid(1.702 x)."""
+        """X sigmoid(1.702 x)."""
         return x * torch.sigmoid(1.702 * x)
 
 

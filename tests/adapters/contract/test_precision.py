@@ -91,3 +91,18 @@ def test_dropout_inside_masked_attention(host, fused):
     host.patch(model, num_neighbors=1, num_keep=FRAMES, num_sft_layers=2)
     model.htp.fused = fused
     assert_close(model(*inputs), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_scale_of_masked_attention_is_the_hosts(host, fused):
+    try:
+        model, usual = host.make(qk_scale=3.0), host.make()
+    except TypeError:
+        pytest.skip("the host fixes its scale")
+    inputs = host.inputs()
+    usual.load_state_dict(model.state_dict())
+    expected = model(*inputs)
+    assert not torch.allclose(usual(*inputs), expected, rtol=1e-3, atol=1e-3)
+    host.patch(model, **KEEP_ALL)
+    model.htp.fused = fused
+    assert_close(model(*inputs), expected, rtol=1e-5, atol=1e-5)
