@@ -73,7 +73,7 @@ def draw_masks(path: Path, denoiser: HTPDenoiser, pictured: Windows) -> None:
     figure = Figure(figsize=(9, 3.2), dpi=150, layout="constrained")
     for axes, name in zip(figure.subplots(1, len(_JOINTS)), _JOINTS, strict=True):
         keep = mask.keep[0, H36M_17.joints.index(name)]
-        axes.imshow(keep, cmap="Blues", vmin=0, vmax=1.4, interpolation="nearest")
+        axes.imshow(keep.numpy(), cmap="Blues", vmin=0, vmax=1.4, interpolation="nearest")
         share, degree = float(keep.float().mean()), keep.sum(dim=1)
         told = f"{int(degree.min())} to {int(degree.max())} frames a row"
         axes.set_title(f"{name}: {share:.0%} of the pairs,\n{told}", fontsize=9)
