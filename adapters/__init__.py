@@ -13,6 +13,7 @@ from adapters.errors import CheckpointError, MeasurementError, PatchError, Unrec
 from adapters.finepose import FINEPOSE
 from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
+from adapters.motionagformer import MOTIONAGFORMER
 from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
@@ -25,6 +26,7 @@ __all__ = [
     "FINEPOSE",
     "KTPFORMER",
     "MIXSTE",
+    "MOTIONAGFORMER",
     "MOTIONBERT",
     "STCFORMER",
     "Adapter",
@@ -56,6 +58,7 @@ __all__ = [
     "patch_finepose",
     "patch_ktpformer",
     "patch_mixste",
+    "patch_motionagformer",
     "patch_motionbert",
     "patch_stcformer",
     "patch_with",
@@ -86,6 +89,9 @@ patch_ktpformer = partial(patch_with, KTPFORMER)
 patch_stcformer = partial(patch_with, STCFORMER)
 """Patch an STCFormer; see :func:`patch_with`."""
 
-_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
-for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer, patch_stcformer):
+patch_motionagformer = partial(patch_with, MOTIONAGFORMER)
+"""Patch a MotionAGFormer; see :func:`patch_with`."""
+
+_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert, patch_finepose)
+for _function in (*_FUNCTIONS, patch_ktpformer, patch_stcformer, patch_motionagformer):
     _function.__doc__ = patch_with.__doc__

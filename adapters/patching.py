@@ -22,13 +22,14 @@ from adapters.host_htp import HostHTP
 from adapters.installed import class_without, installed, installed_class, patched_class
 from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
+from adapters.motionagformer import MOTIONAGFORMER
 from adapters.motionbert import MOTIONBERT
 from adapters.recognition import check_module, recognise
 from adapters.stcformer import STCFORMER
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
 
-ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER, STCFORMER)
+ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER, STCFORMER, MOTIONAGFORMER)
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -3,6 +3,9 @@
 python benchmarks/evaluate.py benchmarks/checkpoints/htp-small.json --data ../shared/data/cmu/data_3d_cmu.npz
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,7 +27,7 @@ from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import SweepOptions
+from htp_diffusion.diffusion.options import SweepOptions
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 
 

@@ -2,11 +2,14 @@
 
     python benchmarks/measure.py throughput --hosts d3dp mixste motionbert
     python benchmarks/measure.py scaling
-    python benchmarks/measure.py training --batch 4
+    python benchmarks/measure.py training --batch-size 4
 
 Each subcommand tells its options with --help.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from htp_diffusion.base.command import run_subcommands
 from htp_diffusion.speed.commands import scaling, throughput, training
 

@@ -1,5 +1,8 @@
 """The main job: D3DP and HTP side by side on the same motion, their errors, speed and cost."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +25,12 @@ from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.data.protocol import CutSet, Selection
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import Sampling, SamplingOptions
+from htp_diffusion.diffusion.options import SamplingOptions
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import (
+    CHECKPOINT_FOLDER,
+    PRESET,
     Contender,
     Pruning,
     trained_contenders,
@@ -50,8 +56,6 @@ class Options:
         source: The motion: CMU test clips if an npz file holds any, otherwise every clip of it, seen by four
             virtual cameras with seeded detector noise; of a data set its test part.
         selection: What of it.
-        preset: Size of the models.
-        checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json.
         sampling: How to sample; the seed is that of random weights, too.
         pruning: What to change in HTP.
         early_keep: f of HTP at every denoising step but the last, as NUM_KEEP and below it: approximate, and
@@ -62,9 +66,11 @@ class Options:
 
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     selection: Annotated[Selection, tyro.conf.arg(name="")] = field(default_factory=Selection)
-    preset: PresetName = "small"
+    preset: Annotated[PresetName, PRESET] = "small"
     checkpoint_folder: Annotated[
-        Path | None, by_default("the shipped ones for small, random weights for others", "FOLDER")
+        Path | None,
+        CHECKPOINT_FOLDER,
+        by_default("the shipped ones for small, random weights for others", "FOLDER"),
     ] = None
     sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(default_factory=SamplingOptions)
     pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from htp_modules.config import HTPConfig
 from htp_modules.errors import ConfigError
+from htp_modules.kept import KeptFrames
 from htp_modules.mask import TemporalMask
 from htp_modules.mgptp import MGPTP
 from htp_modules.recovery import CrossMHSA, Interpolation
@@ -23,10 +24,13 @@ class Pair(NamedTuple):
     Attributes:
         spatial: Mixes joints within a frame.
         temporal: Mixes frames within a joint, under a mask or, given None, all of them.
+        pruned: Stands in for ``temporal`` behind the pruner, in a block that must know which frames it sees;
+            None for ``temporal`` without a mask.
     """
 
     spatial: Callable[[Tensor], Tensor]
     temporal: Callable[[Tensor, TemporalMask | None], Tensor]
+    pruned: Callable[[Tensor, KeptFrames], Tensor] | None = None
 
 
 class HTP(nn.Module):
@@ -128,5 +132,11 @@ class HTP(nn.Module):
         del mask
         for pair in pairs[first_pruned:]:
             x = pair.spatial(x)
-            x = pair.temporal(x, None)
+            x = pair.temporal(x, None) if pair.pruned is None else pair.pruned(x, kept)
         return x if kept.is_all else self.recovery(x, kept)
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(
+            self, x: Tensor, pairs: Sequence[Pair], inject: Callable[[Tensor], Tensor] | None = None
+        ) -> Tensor: ...

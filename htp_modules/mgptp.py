@@ -12,6 +12,7 @@ its logarithm does not, and the ranking is the same.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -195,6 +196,10 @@ class MGPTP(nn.Module):
         tokens = self._frame_tokens(x)
         kept = salient_frames(tokens, frame_weights, num_keep, self.num_neighbors, required)
         return kept.gather(x), kept
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x: Tensor, mask: TemporalMask) -> tuple[Tensor, KeptFrames]: ...
 
     @torch.no_grad()
     def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:

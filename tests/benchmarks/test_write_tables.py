@@ -109,6 +109,7 @@ def test_an_unknown_table_is_named():
     ("command", "told"),
     [
         ("benchmarks/evaluate.py a.json --steps 5", "`python benchmarks/evaluate.py a.json --steps 5`"),
+        ("measure.py training --batch 4", "What is now `python measure.py training --batch-size 4`,"),
         ("benchmarks/ablate.py", "What is now `python benchmarks/study.py ablations`,"),
         (
             "benchmarks/measure_scaling.py --steps 1 2 --json a.json --picture b.png --repeats 2",

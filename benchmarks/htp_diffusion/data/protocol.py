@@ -17,6 +17,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.motion import Tail, Windows, cut
+from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.pose.layout import Layout
 
@@ -203,13 +204,12 @@ class Selection:
         protocol: every-frame scores each frame once. d3dp and motionbert score as these projects do; paper is
             another name of d3dp.
         actions: Score these actions alone.
-        every: Sample every so many windows of each clip: a look, not a result.
         max_windows: Take only so many windows.
     """
 
     protocol: ProtocolName = "every-frame"
     actions: Annotated[tuple[str, ...], by_default("all", "ACTION")] = ()
-    every: int = 1
+    every: Annotated[int, EVERY] = 1
     max_windows: Annotated[int | None, by_default("all", "INT")] = None
 
     def check(self) -> None:

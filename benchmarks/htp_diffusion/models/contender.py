@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+import tyro
 
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
@@ -27,19 +28,27 @@ NAMES: dict[Kind, str] = {
 }
 
 
+NUM_SFT_LAYERS = tyro.conf.arg(
+    help="n of HTP: pairs of blocks after the first that see every frame (the paper trains with 3 and "
+    "samples with 1)."
+)
+NUM_KEEP = tyro.conf.arg(
+    help="f of HTP: frames kept in a window; a number below 1 with a point is a share.", metavar="INT|FLOAT"
+)
+PRESET = tyro.conf.arg(help="Size of the models, and with it how they are trained.")
+CHECKPOINT_FOLDER = tyro.conf.arg(help="Folder with d3dp-PRESET.json and htp-PRESET.json.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
     """What to change in an HTP denoiser.
 
     Attributes:
-        num_sft_layers: n of HTP: pairs of blocks after the first that see every frame (the paper trains with
-            3 and samples with 1).
-        num_keep: f of HTP: frames kept in a window; a number below 1 with a point is a share.
         num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
     """
 
-    num_sft_layers: Annotated[int | None, by_default("the model's own", "INT")] = None
-    num_keep: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
+    num_sft_layers: Annotated[int | None, NUM_SFT_LAYERS, by_default("the model's own", "INT")] = None
+    num_keep: Annotated[int | float | None, NUM_KEEP, by_default("the model's own", "INT|FLOAT")] = None
     num_neighbors: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
 
     def applied_to(self, config: DenoiserConfig) -> DenoiserConfig:

@@ -68,10 +68,10 @@ def test_one_process_waits_for_nobody():
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
 def test_two_processes_share_the_clips(tmp_path):
-    path = tmp_path / "both.json"
+    path = tmp_path / "throughput.json"
     command = [sys.executable, throughput_runs.__file__, str(tmp_path), *SIZES, "--matmul-sizes", "16"]
     done = subprocess.run(
-        [*command, "--batch", "3", "--json", str(path)],
+        [*command, "--batch-size", "3", "--out", str(tmp_path)],
         env={
             "PATH": "",
             "OMP_NUM_THREADS": "1",

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from adapters.clock import SpeedUp, Timing
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.computing import Where
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
@@ -62,7 +63,12 @@ def micro(monkeypatch, tmp_path):
         ablations, "training_motions", lambda *_: synthetic_motions(seed=1, count=1, frames=40)
     )
     return ablations.Options(
-        preset="tiny", tables=("x", "xii"), training_steps=2, repeats=1, device="cpu", out=tmp_path / "out"
+        preset="tiny",
+        tables=("x", "xii"),
+        training_steps=2,
+        repeats=1,
+        where=Where(device="cpu"),
+        out=tmp_path / "out",
     )
 
 
@@ -154,7 +160,7 @@ def test_the_sweep_goes_on_where_it_was(micro, fits, untimed, capsys):
 
 
 def test_rows_are_what_scoring_by_hand_gives(micro):
-    options = dataclasses.replace(micro, tables=("x", "xiii"), seeds=(3, 5), every=2, denoising_steps=2)
+    options = dataclasses.replace(micro, tables=("x", "xiii"), seeds=(3, 5), every=2, steps=2)
     ablations.main(options)
     result = read_json(options.out / "ablation.json", AblationResult)
     rows = {row.setting: row for row in result.rows}

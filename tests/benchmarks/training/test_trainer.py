@@ -222,7 +222,7 @@ def test_the_paper_preset_is_that_of_section_4():
         (["--decay", "nan"], "decay expects a number above 0, got nan"),
         (["--synthetic-clips", "0"], "need motions at least as long, got none"),
         (["--dataset", "h36m", "--data", "a.npz"], "dataset h36m needs --keypoints"),
-        (["--sft-layers", "1"], "sft-layers is an option of HTP; D3DP has none"),
+        (["--num-sft-layers", "1"], "--num-sft-layers: an option of HTP; D3DP prunes nothing"),
         (["--out", "FILE"], "cannot make the folder"),
         (["--data", "nowhere.npz"], "nowhere.npz: no such file"),
     ],
