@@ -5,6 +5,7 @@ names checkouts.
 """
 
 import os
+from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -227,3 +228,19 @@ def test_both_or_neither(options, missing):
         PublicWeights(**options).contenders()
     with pytest.raises(BenchmarkError, match="no public weights are given: --weights FILE --model NAME"):
         PublicWeights().contender()
+
+
+def test_the_file_of_the_public_sampler(tmp_path):
+    if not UPSTREAM:
+        pytest.skip("HTP_UPSTREAM names no checkouts")
+    options = Namespace(
+        number_of_frames=FRAMES, test_time_augmentation=False, timestep=1000, scale=1.0, cs=16, dep=DEPTH
+    )
+    sampler = public_code.load_public(UPSTREAM, "D3DP sampler").D3DP(options, [4], [1], True)
+    shaken(sampler.pose_estimator)
+    torch.save({"model_pos": nn.DataParallel(sampler).state_dict()}, tmp_path / "h36m_best_epoch.bin")
+    weights = PublicWeights(weights=tmp_path / "h36m_best_epoch.bin", model="d3dp")  # 8 heads
+    contender, report = weights.contender()
+    assert "betas" in report.matched
+    with torch.no_grad():
+        assert_close(poses_of(contender), denoised(sampler.pose_estimator), rtol=1e-4, atol=1e-5)
