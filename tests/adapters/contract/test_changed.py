@@ -167,7 +167,10 @@ class Doubled(nn.Module):
 
 
 def table_of(host):
-    return "temp_embed" if host.kind == "motionbert" else "Temporal_pos_embed"
+    names = [name for name, _ in host.make().named_parameters(recurse=False)]
+    if not names:
+        pytest.skip("the host has no tensor of its own, outside its parts")
+    return next((name for name in names if "temp" in name.lower()), names[0])
 
 
 @torch.no_grad()
