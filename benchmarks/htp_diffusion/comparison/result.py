@@ -9,6 +9,7 @@ from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.data.protocol import EVERY_FRAME, EvaluationProtocol
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.public_config import PublicConfig
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.scoring.action_scores import Scores
 
@@ -35,7 +36,7 @@ class ModelResult:
     """
 
     name: str
-    denoiser: DenoiserConfig
+    denoiser: DenoiserConfig | PublicConfig
     checkpoint: str | None
     trained_steps: int | None
     scores: Scores

@@ -104,7 +104,11 @@ def describe_model(
     name: str, checkpoint: str | None, trained_steps: int | None, denoiser: DenoiserConfig, num_frames: int
 ) -> str:
     """A model in one sentence: its weights, and how it prunes windows of so many frames."""
-    weights = "random weights" if checkpoint is None else f"{checkpoint}, {trained_steps:,} training steps"
+    if checkpoint is None:
+        weights = "random weights"
+    else:
+        training = "published by others" if trained_steps is None else f"{trained_steps:,} training steps"
+        weights = f"{checkpoint}, {training}"
     htp = denoiser.htp
     if htp is None:
         return f"{name}: {weights}."

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 import tyro
@@ -17,8 +17,11 @@ from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.lifter import HTPLifter, Lifter
 from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.models.public_config import NetworkLifter
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_modules.config import check_frames
+
+Config = TypeVar("Config", bound=DenoiserConfig)
 
 NAMES: dict[Kind, str] = {
     "d3dp": "D3DP",
@@ -52,7 +55,7 @@ class Pruning:
     num_keep: Annotated[int | float | None, NUM_KEEP, by_default("the model's own", "INT|FLOAT")] = None
     num_neighbors: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
 
-    def applied_to(self, config: DenoiserConfig) -> DenoiserConfig:
+    def applied_to(self, config: Config) -> Config:
         """The denoiser's options with these changes; D3DP has nothing to change.
 
         Raises:
@@ -62,7 +65,9 @@ class Pruning:
         if config.htp is None:
             return config
         changes = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(config, htp=replace(config.htp, **changes)).check_layers()
+        changed = replace(config, htp=replace(config.htp, **changes))
+        changed.check_layers()
+        return changed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,15 +79,17 @@ class Contender:
         config: What it is, as it samples.
         denoiser: The model, in evaluation mode, on the CPU.
         source: The checkpoint's file name; None for random weights.
-        checkpoint: Its training record; None for random weights.
+        checkpoint: Its training record; None for random weights and for those that others published.
+        space: What its poses are where there is no such record; None for random weights.
         early: What predicts at every denoising step but the last; None for ``denoiser``.
     """
 
     name: str
     config: DenoiserConfig
-    denoiser: D3DPDenoiser | Lifter
+    denoiser: D3DPDenoiser | Lifter | NetworkLifter
     source: str | None = None
     checkpoint: Checkpoint | None = None
+    space: PoseSpace | None = None
     early: HTPDenoiser | None = None
 
     @property
@@ -100,8 +107,9 @@ class Contender:
         Raises:
             BenchmarkError: The two differ.
         """
-        if self.checkpoint is not None:
-            self.checkpoint.pose_space.require(space, f"{self.source} is not made for {what}")
+        own = self.space if self.checkpoint is None else self.checkpoint.pose_space
+        if own is not None:
+            own.require(space, f"{self.source} is not made for {what}")
 
     @property
     def early_config(self) -> DenoiserConfig:

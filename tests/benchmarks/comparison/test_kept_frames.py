@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -77,13 +79,23 @@ def test_retention_is_what_the_plain_half_keeps(max_batch):
     assert (found.start.tolist(), found.num_frames) == ([0, 6], 9)
 
 
-def test_retention_is_that_of_the_last_step():
-    htp = HTPConfig(num_sft_layers=1, num_keep=3)
-    denoiser = DenoiserConfig(kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=htp).build().eval()
+def test_retention_of_several_steps_is_that_of_the_last():
+    config = DenoiserConfig(
+        kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=HTPConfig(num_sft_layers=1, num_keep=3)
+    )
+    denoiser = config.build().eval()
     clip = windows(moving_clip(15, torch.ones(3)), 9)
-    sampling = Sampling(hypotheses=1, steps=3, eta=1.0, flip=True, seed=3, batch_size=2)
-    with record(denoiser) as seen:
-        found = observe_retention(denoiser, clip, sampling)
-    first, _, last = (kept.index[:2] for kept in seen.kept)  # the plain windows of each step
-    assert torch.equal(found.kept, last)
-    assert not torch.equal(first, last)
+    clip = replace(clip, pose_2d=torch.randn(clip.pose_2d.shape, generator=torch.Generator().manual_seed(1)))
+    calls = []
+    handle = denoiser.register_forward_pre_hook(lambda _, inputs: calls.append(inputs))
+    sampling = Sampling(hypotheses=1, steps=2, eta=1.0, flip=True, seed=3, batch_size=8)
+    found = observe_retention(denoiser, clip, sampling)
+    handle.remove()
+    assert [timestep.unique().tolist() for _, _, timestep in calls] == [[999], [499]]
+    kept = []
+    for inputs in calls:
+        with record(denoiser) as seen, torch.no_grad():
+            denoiser(*inputs)
+        kept.append(seen.kept[0].index[:2])
+    assert not torch.equal(*kept)
+    assert torch.equal(found.kept, kept[-1])
