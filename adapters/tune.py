@@ -133,7 +133,13 @@ def _grid(
 def _judged(judge: Judge, counter: Counter, grid: list[HTPConfig], metric: Metric) -> list[Trade]:
     """Every setting and the unpruned model, by operations, with the deviation of those not given up."""
     unpruned = Trade(config=None, macs=counter.plain(), deviation=judge.unpruned, cost=None)
-    counted = [Trade(config=one, macs=counter.pruned(one), deviation=None, cost=None) for one in grid]
+    # No shape depends on k: settings that differ in it alone are counted once.
+    shapes = {replace(one, num_neighbors=1.0) for one in grid}
+    macs = {shape: counter.pruned(shape) for shape in shapes}
+    counted = [
+        Trade(config=one, macs=macs[replace(one, num_neighbors=1.0)], deviation=None, cost=None)
+        for one in grid
+    ]
     trades, bound = [], math.inf
     for trade in sorted([unpruned, *counted], key=lambda trade: trade.macs):  # ties in the order of the grid
         if trade.config is not None:

@@ -35,6 +35,7 @@ from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
@@ -61,16 +62,18 @@ class Options:
         size: Width and height of the image, pixels, as 1920x1080.
         video: Which video of a file of several.
         person: Number of the person to lift.
-        confidence: A joint of a lower one counts as missing.
+        confidence: Joints detected with a lower confidence count as missing.
         rule: How the detector's joints become Human3.6M's: cmu for checkpoints of this project, or the rule
             that a checkpoint was trained with (motionbert, gast, ...).
         repair_sides: Change left and right back where the detector took one for the other.
         fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's.
         model_fps: Frames a second of the motion that the model was trained on.
         checkpoints: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
+        public: A checkpoint that others published, in place of the shipped one; patched by HTP unless pruning
+            is switched off.
         prune: Let HTP prune.
         sampling: How to sample; the mean of the hypotheses is taken, their spread is the uncertainty.
-        computing: Where, and in which precision.
+        computing: Device and precision.
         draw: all (sheet.png, page.html, motion.gif and, with ffmpeg, motion.mp4), the sheet alone, or none.
         reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with.
         camera: Number of the video's camera in REFERENCE, from 1.
@@ -82,13 +85,14 @@ class Options:
     layout: Annotated[str | None, by_default("as the file tells", "NAME")] = None
     size: Annotated[str | None, by_default("as the file tells", "WxH")] = None
     video: Annotated[str | None, by_default("the only one", "NAME")] = None
-    person: Annotated[int | None, by_default("whom most frames show", "INT")] = None
+    person: Annotated[int | None, by_default("the one seen in most frames", "INT")] = None
     confidence: float = LEAST_CONFIDENCE
     rule: str = DEFAULT_RULE
     repair_sides: bool = True
     fps: Annotated[float | None, by_default("as the file tells, else MODEL_FPS", "FLOAT")] = None
     model_fps: float = 60.0
     checkpoints: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
+    public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
     prune: bool = True
     sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(
         default_factory=lambda: SamplingOptions(batch_size=4)
@@ -118,10 +122,7 @@ def main(options: Options) -> None:
     fps = options.fps or found.fps
     _tell_input(found, watched, fps, options)
     reference = None if options.reference is None else read_reference(options.reference, options.rule)
-    contenders = [
-        trained_contender(path, Pruning() if options.prune else Pruning(num_keep=1.0), CAMERA_METRES)
-        for path in options.checkpoints or (CHECKPOINTS / _DEFAULT,)
-    ]
+    contenders = _contenders(options)
     out = make_folder(options.out)
     scores = []
     for index, contender in enumerate(contenders if reference is not None else contenders[:1]):
@@ -133,6 +134,16 @@ def main(options: Options) -> None:
             scores.append(score(contender.name, lifted.poses, watched.frames, reference, options.camera))
     if scores:
         show(score_table(scores))
+
+
+def _contenders(options: Options) -> list[Contender]:
+    public = options.public.contenders(Pruning() if options.prune else None)[-1:]
+    for contender in public:
+        contender.require_space(CAMERA_METRES, "poses in metres")
+    shipped = () if public else (CHECKPOINTS / _DEFAULT,)
+    pruning = Pruning() if options.prune else Pruning(num_keep=1.0)
+    own = [trained_contender(path, pruning, CAMERA_METRES) for path in options.checkpoints or shipped]
+    return [*public, *own]
 
 
 def _size(text: str) -> Size:

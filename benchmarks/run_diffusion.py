@@ -39,6 +39,7 @@ from htp_diffusion.models.contender import (
 )
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.preset import PresetName
+from htp_diffusion.models.public_weights import PublicWeights
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
@@ -55,12 +56,14 @@ class Options:
     Attributes:
         source: The motion: CMU test clips if an npz file holds any, otherwise every clip of it, seen by four
             virtual cameras with seeded detector noise; of a data set its test part.
-        selection: What of it.
+        selection: Which clips and windows of it.
+        public: A checkpoint that others published, in place of those.
+        prune: Beside a checkpoint that others published, the same patched by HTP without training.
         sampling: How to sample; the seed is that of random weights, too.
         pruning: What to change in HTP.
-        early_keep: f of HTP at every denoising step but the last, as NUM_KEEP and below it: approximate, and
-            compared as a model of its own beside HTP. Needs at least 2 steps.
-        computing: Where and how.
+        early_keep: f of HTP at every denoising step but the last: a count or a share as NUM_KEEP, and
+            smaller. Approximate, and compared as a model of its own beside HTP. Needs at least 2 steps.
+        computing: Device, precision and mode.
         out: Folder for result.json and the pictures.
     """
 
@@ -72,6 +75,8 @@ class Options:
         CHECKPOINT_FOLDER,
         by_default("the shipped ones for small, random weights for others", "FOLDER"),
     ] = None
+    public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
+    prune: bool = False
     sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(default_factory=SamplingOptions)
     pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
     early_keep: Annotated[int | float | None, by_default("no such model", "INT|FLOAT")] = None
@@ -123,6 +128,9 @@ def _contenders(options: Options) -> list[Contender]:
 
 
 def _exact_contenders(options: Options) -> list[Contender]:
+    public = options.public.contenders(options.pruning if options.prune else None)
+    if public:
+        return public
     folder = options.checkpoint_folder
     if folder is None and options.preset != "small":
         return untrained_contenders(options.preset, _KINDS, options.pruning, options.sampling.seed)
