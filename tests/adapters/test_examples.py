@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("patch_*.py"))
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("patch_*.py"))
 
 
 def test_there_are_examples():
@@ -22,5 +23,19 @@ def test_example(path, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "frames kept" in done.stdout
+    assert "False" not in done.stdout.replace("patched is False", "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.unhooked
+def test_the_walkthrough_reaches_its_end(tmp_path):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    # Warnings of PyTorch's exporter are its own.
+    command = [sys.executable, str(FOLDER / "walkthrough.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime agrees" in done.stdout
+    assert done.stdout.endswith("undone: patched is False\n")
     assert "False" not in done.stdout.replace("patched is False", "")
     assert not list(tmp_path.iterdir())
