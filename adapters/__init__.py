@@ -3,47 +3,66 @@
 from functools import partial
 
 from adapters.adapter import Adapter, Facts, FrameState
+from adapters.benchmark import Benchmark, Cost, benchmark
 from adapters.checkpoints import LoadReport, load_checkpoint
+from adapters.clock import SpeedUp, Timing
 from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
-from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
+from adapters.deviation import Deviation, joint_distance
+from adapters.errors import CheckpointError, MeasurementError, PatchError, UnrecognisedHostError
 from adapters.finepose import FINEPOSE
 from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
+from adapters.motionagformer import MOTIONAGFORMER
 from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
 from adapters.stcformer import STCFORMER
+from adapters.tune import tune
+from adapters.tuning import Trade, Tuning
 
 __all__ = [
     "D3DP",
     "FINEPOSE",
     "KTPFORMER",
     "MIXSTE",
+    "MOTIONAGFORMER",
     "MOTIONBERT",
     "STCFORMER",
     "Adapter",
+    "Benchmark",
     "CheckpointError",
+    "Cost",
     "Description",
+    "Deviation",
     "Facts",
     "FrameState",
     "LoadReport",
+    "MeasurementError",
     "PatchError",
     "Probe",
+    "SpeedUp",
+    "Timing",
+    "Trade",
+    "Tuning",
     "UnrecognisedHostError",
     "adapter_of",
+    "benchmark",
     "describe",
     "htp_of",
     "is_patched",
+    "joint_distance",
     "load_checkpoint",
     "patch",
     "patch_d3dp",
     "patch_finepose",
     "patch_ktpformer",
     "patch_mixste",
+    "patch_motionagformer",
     "patch_motionbert",
     "patch_stcformer",
     "patch_with",
+    "tune",
     "unpatch",
     "unpruned",
 ]
@@ -70,6 +89,9 @@ patch_ktpformer = partial(patch_with, KTPFORMER)
 patch_stcformer = partial(patch_with, STCFORMER)
 """Patch an STCFormer; see :func:`patch_with`."""
 
-_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert)
-for _function in (*_FUNCTIONS, patch_finepose, patch_ktpformer, patch_stcformer):
+patch_motionagformer = partial(patch_with, MOTIONAGFORMER)
+"""Patch a MotionAGFormer; see :func:`patch_with`."""
+
+_FUNCTIONS = (patch, patch_mixste, patch_d3dp, patch_motionbert, patch_finepose)
+for _function in (*_FUNCTIONS, patch_ktpformer, patch_stcformer, patch_motionagformer):
     _function.__doc__ = patch_with.__doc__

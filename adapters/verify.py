@@ -98,11 +98,18 @@ def shorten(host: nn.Module, adapter: Adapter, frames: int) -> None:
     """Cut what a host has for each frame to the first ``frames``."""
     for path, axes in adapter.by_frame:
         owner, _, name = path.rpartition(".")
-        holder = host.get_submodule(owner)
-        tensor = getattr(holder, name).detach()
-        for axis in axes:
-            tensor = tensor.narrow(axis, 0, min(frames, tensor.shape[axis]))
-        setattr(holder, name, nn.Parameter(tensor, False) if name in holder._parameters else tensor)
+        for holder in _modules(host, owner):
+            tensor = getattr(holder, name).detach()
+            for axis in axes:
+                tensor = tensor.narrow(axis, 0, min(frames, tensor.shape[axis]))
+            setattr(holder, name, nn.Parameter(tensor, False) if name in holder._parameters else tensor)
+
+
+def _modules(host: nn.Module, path: str) -> list[nn.Module]:
+    """The submodules at ``path``, in which ``*`` stands for each child."""
+    before, star, after = path.partition(".*.")
+    found = host.get_submodule(before)
+    return [module for child in found.children() for module in _modules(child, after)] if star else [found]
 
 
 def _run_both(
@@ -125,9 +132,10 @@ def _run_both(
         facts = replace(facts, num_frames=frames)
         inputs = [x.to(device) for x in adapter.inputs(twin, facts, frames)]
         inputs = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
-        keep_all = replace(config, num_neighbors=1.0, num_keep=1.0)
+        keep_all = replace(config, num_neighbors=1.0, num_keep=1.0, required=())  # the clip is a short one
         htp = HostHTP(facts, keep_all, adapter.modules(facts), from_scratch=False)
         htp = htp.to(device, dtype).eval()
+        htp.fused = False  # as the hosts write it: the least difference in rounding
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         expected = twin(*(x.clone() for x in inputs))  # some hosts write into what they are given
         install(twin, htp, patched)

@@ -4,6 +4,9 @@ A page marks where a table goes: an HTML comment `table: NAME` and another `end`
 them is replaced.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,18 +83,23 @@ _RENAMED = {
 }
 """Scripts that made results, and what they are called now."""
 
+_RESPELLED = {"--batch": "--batch-size", "--samplings": "--sampling"}
+"""Options that made results, and how they are spelled now."""
+
 
 def current_command(command: str) -> str:
-    """A command as a page tells it: where its script has another name now, under that one.
+    """A command as a page tells it, in the present spelling of its script and options.
 
-    The files that a script wrote beside its folder are left out with the option that is gone.
+    The options that named the files to write are left out: there is a folder for them now.
     """
-    script, *arguments = command.split(" ", 1)
-    folder, _, name = script.rpartition("/")
-    if name not in _RENAMED:
-        return f"`python {command}`"
-    current = " ".join([f"python {folder}/{_RENAMED[name]}", *arguments])
-    return f"What is now `{_WRITTEN.sub('', current)}`,"
+    script, *arguments = _WRITTEN.sub("", command).split(" ")
+    folder, slash, name = script.rpartition("/")
+    words = [
+        f"{folder}{slash}{_RENAMED.get(name, name)}",
+        *(_RESPELLED.get(word, word) for word in arguments),
+    ]
+    current = " ".join(words)
+    return f"`python {command}`" if current == command else f"What is now `python {current}`,"
 
 
 def _source(made: Provenance) -> str:

@@ -3,15 +3,13 @@
 Run: python examples/walkthrough.py [FOLDER], or cell by cell in an editor that knows `# %%`.
 
 FOLDER holds a checkout of MixSTE's public code (JinluZhang1126/MixSTE) or is the checkout; without it, the
-model is the benchmark's own, which has the same parameters. Weights and clips are random: shapes, times and the
-way are real, poses mean nothing. The export needs `pip install "htp-modules[export]"`.
+model is the benchmark's own, which has the same parameters. Weights and clips are random: shapes and times
+are real, poses mean nothing. The export needs the extra `export`.
 """
 
 # %% The model, for clips of 81 frames
 import sys
 import tempfile
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,16 +33,11 @@ print(f"{type(model).__module__}.{type(model).__name__}")
 adapters.patch(model, recovery="interpolate")
 print(adapters.describe(model))
 
-# %% Look for a setting: what each costs, and how far the output moves from the host's own
-htp = adapters.htp_of(model)
-with torch.no_grad():
-    with adapters.unpruned(model):
-        own = model(pose_2d)
-    for num_keep in (1 / 2, 1 / 3, 2 / 9):
-        htp.config = replace(htp.config, num_keep=num_keep, num_sft_layers=1)
-        off = float((model(pose_2d) - own).norm(dim=-1).mean())
-        share = adapters.describe(model).macs_after / adapters.describe(model).macs_before
-        print(f"f = {htp.config.frames_kept(81)}: {share:.0%} of the operations, {off:.3f} off")
+# %% Tune it: the fastest setting whose output stays within a tolerance of the host's own, on these clips
+tuning = adapters.tune(
+    model, pose_2d, tolerance=1.0, num_sft_layers=(1, 3), num_keep=(2 / 9, 1 / 3), repeats=3
+)
+print(tuning)
 
 # %% Fine-tune it for ten steps
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)  # built after the patch
@@ -61,20 +54,7 @@ model.eval()
 
 
 # %% Measure: the host and the patched model in turn
-def seconds():
-    begun = time.perf_counter()
-    model(pose_2d)
-    return time.perf_counter() - begun
-
-
-with torch.no_grad():
-    model(pose_2d)
-    pruned, full = [], []
-    for _ in range(7):
-        pruned.append(seconds())
-        with adapters.unpruned(model):
-            full.append(seconds())
-print(f"median of 7: {sorted(full)[3] * 1e3:.1f} ms plain, {sorted(pruned)[3] * 1e3:.1f} ms patched")
+print(adapters.benchmark(model, batch_size=2, repeats=5))
 
 # %% Export to ONNX and run it there
 import onnxruntime  # noqa: E402

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from htp_modules.config import HTPConfig
 from htp_modules.errors import ConfigError
+from htp_modules.kept import KeptFrames
 from htp_modules.mask import TemporalMask
 from htp_modules.mgptp import MGPTP
 from htp_modules.recovery import CrossMHSA, Interpolation
@@ -23,10 +24,13 @@ class Pair(NamedTuple):
     Attributes:
         spatial: Mixes joints within a frame.
         temporal: Mixes frames within a joint, under a mask or, given None, all of them.
+        pruned: Stands in for ``temporal`` behind the pruner, in a block that must know which frames it sees;
+            None for ``temporal`` without a mask.
     """
 
     spatial: Callable[[Tensor], Tensor]
     temporal: Callable[[Tensor, TemporalMask | None], Tensor]
+    pruned: Callable[[Tensor, KeptFrames], Tensor] | None = None
 
 
 class HTP(nn.Module):
@@ -40,6 +44,9 @@ class HTP(nn.Module):
         num_frames: T, the longest sequence.
         num_heads: Heads of the recovery's attention.
         config: Where and how hard to prune.
+
+    Raises:
+        ConfigError: Frames required that ``num_frames`` frames do not have, or more than are kept of them.
     """
 
     def __init__(
@@ -47,9 +54,10 @@ class HTP(nn.Module):
     ) -> None:
         super().__init__()
         config = HTPConfig() if config is None else config
+        config.frames_required(num_frames)
         self._config = config
         self.tcep = TCEP(dim, num_frames, config.num_neighbors)
-        self.mgptp = MGPTP(config.num_keep, config.density_neighbors)
+        self.mgptp = MGPTP(config.num_keep, config.density_neighbors, config.required)
         attends = config.recovery == "cross_attention"
         self.recovery = CrossMHSA(dim, num_frames, num_heads) if attends else Interpolation()
 
@@ -66,7 +74,8 @@ class HTP(nn.Module):
         """The options in force. Assign another config to change k, f, n or k' without touching weights.
 
         Raises:
-            ConfigError: The new config asks for other modules than were built.
+            ConfigError: The new config asks for other modules than were built, or requires frames that the
+                longest sequence does not have or keep.
         """
         return self._config
 
@@ -76,10 +85,12 @@ class HTP(nn.Module):
             built, asked = getattr(self._config, name), getattr(config, name)
             if built != asked:
                 raise ConfigError(f"{name} is fixed when HTP is built: expected {built!r}, got {asked!r}")
+        config.frames_required(self.tcep.num_frames)
         self._config = config
         self.tcep.num_neighbors = config.num_neighbors
         self.mgptp.num_keep = config.num_keep
         self.mgptp.num_neighbors = config.density_neighbors
+        self.mgptp.required = config.required
 
     def forward(
         self,
@@ -121,7 +132,7 @@ class HTP(nn.Module):
         del mask
         for pair in pairs[first_pruned:]:
             x = pair.spatial(x)
-            x = pair.temporal(x, None)
+            x = pair.temporal(x, None) if pair.pruned is None else pair.pruned(x, kept)
         return x if kept.is_all else self.recovery(x, kept)
 
     if TYPE_CHECKING:  # else a call of a module has no type

@@ -7,6 +7,7 @@ from typing import Any
 
 import checkouts
 import standins
+import standins_agformer
 import standins_priors as priors
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Host:
         model = self.build(frames, self.joints or joints, **options)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.normal_(0.0, min(0.25, 0.7 * parameter.shape[-1] ** -0.5))
+                parameter.normal_(0.0, min(0.25, 0.7 * (parameter.shape or (1,))[-1] ** -0.5))
                 if parameter.ndim == 1 and name.endswith("weight"):  # of a norm
                     parameter += 1.0
         return model.eval()
@@ -54,14 +55,15 @@ class Host:
         shape = (batch, frames, self.joints or joints)
         if self.kind == "mixste":
             return (torch.randn(*shape, 2),)
-        if self.kind == "motionbert":
+        if self.kind in ("motionbert", "motionagformer"):
             return (torch.randn(*shape, 3),)
         several = self.kind.endswith("hyps")
         noisy = torch.randn(batch, 2, *shape[1:], 3) if several else torch.randn(*shape, 3)
         inputs = torch.randn(*shape, 2), noisy, torch.randint(1000, (batch,))
         if not self.kind.startswith("finepose"):
             return inputs
-        words = torch.randint(priors.VOCABULARY, (batch, 7, priors.WORDS))
+        length = checkouts.WORDS if self.name.startswith("real") else priors.WORDS
+        words = torch.randint(priors.VOCABULARY, (batch, 7, length))
         return *inputs, words[:, 0].clamp(max=priors.WORDS - 1), words[:, 1:]
 
 
@@ -103,6 +105,16 @@ PRIORS = (
     Host("ktpformer", partial(_trunk, priors.KTPFormer), adapters.patch_ktpformer, "mixste"),
     Host("stcformer", partial(_trunk, priors.STCFormer), adapters.patch_stcformer, "mixste", any_length=True),
 )
+_AGFORMER = adapters.patch_motionagformer
+AGFORMERS = (
+    Host("motionagformer", partial(_trunk, standins_agformer.MotionAGFormer), _AGFORMER, "motionagformer"),
+    Host(
+        "motionagformer-mean",
+        partial(_trunk, standins_agformer.MotionAGFormer, fuse=False),
+        _AGFORMER,
+        "motionagformer",
+    ),
+)
 PLAIN = Host(
     "plain", partial(_dstformer, att_fuse=False, mlp_ratio=4), _MOTIONBERT, "motionbert", any_length=True
 )
@@ -116,15 +128,23 @@ _REAL = {
     "MotionBERT lite": (_MOTIONBERT, "motionbert", True, None),
     "MotionBERT without fusion": (_MOTIONBERT, "motionbert", True, None),
     "HoT MotionBERT": (_MOTIONBERT, "motionbert", False, 17),
+    "FinePOSE": (_FINEPOSE, "finepose", False, None),
+    "FinePOSE hypotheses": (_FINEPOSE, "finepose-hyps", False, None),
+    "KTPFormer": (adapters.patch_ktpformer, "mixste", False, 17),
+    "STCFormer": (adapters.patch_stcformer, "mixste", True, 17),
+    "MotionAGFormer": (_AGFORMER, "motionagformer", False, 17),
 }
 REAL = tuple(
     Host(f"real {name}", checkouts.BUILDERS[name], *rest)
     for name, rest in (_REAL.items() if checkouts.ROOT else ())
 )
-ALL = (*OURS, *PUBLIC, *PRIORS, PLAIN, *REAL)
+ALL = (*OURS, *PUBLIC, *PRIORS, *AGFORMERS, PLAIN, *REAL)
 # For the slow tests, with two blocks each: ours share their structure with the stand-ins, and the modes of
 # D3DP most of their code.
 GRAPHS = (
-    *(replace(host, build=partial(host.build, depth=2)) for host in (PUBLIC[0], *PUBLIC[2:], *PRIORS[1:])),
+    *(
+        replace(host, build=partial(host.build, depth=2))
+        for host in (PUBLIC[0], *PUBLIC[2:], *PRIORS[1:], AGFORMERS[0])
+    ),
     *REAL,
 )

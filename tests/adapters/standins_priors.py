@@ -7,26 +7,11 @@ from einops import rearrange, repeat
 from standins import Attention, Block, Denoiser, Mlp
 from torch import nn
 
+from htp_diffusion.models.clip_text import Clip
 from htp_modules.block import DropPath
 
 PROMPTS = {"subject": 2, "verb": 3, "speed": 2, "head": 2, "body": 2, "arm": 3, "leg": 3}
 WORDS, VOCABULARY, KEPT = 2 * 7 + 3, 20, 1  # of a prompt, KEPT words are the text's
-
-
-class TextEncoder(nn.Module):
-    """CLIP's parts that FinePOSE uses."""
-
-    def __init__(self, dim, heads):
-        super().__init__()
-        self.token_embedding = nn.Embedding(VOCABULARY, dim)
-        self.positional_embedding = nn.Parameter(torch.zeros(WORDS, dim))
-        layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, 0.0)
-        self.transformer = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
-        self.ln_final = nn.LayerNorm(dim)
-
-    @property
-    def dtype(self):
-        return self.positional_embedding.dtype
 
 
 class Stylization(nn.Module):
@@ -65,19 +50,33 @@ class WordAttention(nn.Module):
 class FinePOSE(Denoiser):
     """FinePOSE's denoiser, also called MixSTE2 there."""
 
-    def __init__(self, num_frame, num_joints, dim, depth, heads, is_train=True, **options):
+    def __init__(
+        self,
+        num_frame,
+        num_joints,
+        dim,
+        depth,
+        heads,
+        is_train=True,
+        text=None,
+        prompts=PROMPTS,
+        kept=KEPT,
+        **options,
+    ):
         super().__init__(num_frame, num_joints, dim, depth, heads, is_train, **options)
         drop = options.get("drop", 0.0)
+        layers, hidden = text or (2, 2 * dim)
         self.temporal_cross_attn = WordAttention(dim, heads, drop)
         self.text_pre_proj = nn.Identity()
-        layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, drop, activation="gelu")
-        self.textTransEncoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(dim, heads, hidden, drop, activation="gelu")
+        self.textTransEncoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.text_ln = nn.LayerNorm(dim)
         self.text_proj = nn.Sequential(nn.Linear(dim, dim))
-        self.clip_text = TextEncoder(dim, heads).requires_grad_(False)
-        self.remain_len = KEPT
-        for name, words in PROMPTS.items():
-            setattr(self, f"ctx_{name}", nn.Parameter(torch.zeros(words - KEPT, dim)))
+        words = sum(prompts.values())
+        self.clip_text = Clip(VOCABULARY, words, dim, depth=1, heads=heads, image=False)
+        self.remain_len = kept
+        for name, words in prompts.items():
+            setattr(self, f"ctx_{name}", nn.Parameter(torch.zeros(words - kept, dim)))
 
     def encode_text(self, text, pre_text_tensor):
         own, fixed = self.clip_text.token_embedding(text), self.clip_text.token_embedding(pre_text_tensor)
@@ -222,7 +221,7 @@ class CrissCross(nn.Module):
         self.scale = (d_coor // 2) ** -0.5
         self.proj = nn.Linear(d_coor, d_coor)
         self.emb = nn.Embedding(5, d_coor // head // 2)
-        self.part = torch.arange(d_joint) % 5
+        self.part = torch.tensor([0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 3, 3, 3, 4, 4, 4])[:d_joint]
         half = d_coor // 2
         self.sep2_t = nn.Conv2d(half, half, kernel_size=3, padding=1, groups=half)
         self.sep2_s = nn.Conv2d(half, half, kernel_size=3, padding=1, groups=half)
@@ -256,7 +255,7 @@ class CrissCrossBlock(nn.Module):
     def __init__(self, d_joint, d_coor, head):
         super().__init__()
         self.layer_norm = nn.LayerNorm(d_coor)
-        self.mlp = Mlp(d_coor, 4 * d_coor, 0.1)
+        self.mlp = Mlp(d_coor, 4 * d_coor, 0.1, bias=False)
         self.stc_att = CrissCross(d_joint, d_coor, head)
         self.drop = DropPath(0.0)
 

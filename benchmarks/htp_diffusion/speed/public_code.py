@@ -1,6 +1,7 @@
 """The public code of the hosts, run from checkouts that somebody names; nothing of it is in this project.
 
-Its files import timm for a handful of names; where it is not installed, those are lent for the import.
+Its files import timm, scipy and such for a handful of names; where one is not installed, those are lent for
+the import. CLIP is always lent, with random weights: the real one would fetch its own.
 """
 
 import importlib.util
@@ -14,6 +15,7 @@ from pathlib import Path
 from torch import nn
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.models.clip_text import Clip
 from htp_diffusion.pose.layout import H36M_17
 from htp_modules.block import NORM_EPS, DropPath
 
@@ -27,7 +29,20 @@ FILES = {
     "MotionBERT action": ("Walter0807+MotionBERT", "lib/model/model_action.py"),
     "HoT MotionBERT": ("NationalGAILab+HoT", "model/motionbert/motionbert.py"),
     "KTPFormer": ("JihuaPeng+KTPFormer", "common/model_ktpformer.py"),
+    "FinePOSE": ("PKU-ICST-MIPL+FinePOSE_CVPR2024", "common/mixste_finepose.py"),
+    "FinePOSE sampler": ("PKU-ICST-MIPL+FinePOSE_CVPR2024", "common/finepose.py"),
+    "STCFormer": ("zhenhuat+STCFormer", "model/stcformer.py"),
+    "MotionAGFormer": ("TaatiTeam+MotionAGFormer", "model/MotionAGFormer.py"),
+    "HoT w/ MixSTE": ("NationalGAILab+HoT", "model/mixste/hot_mixste.py"),
+    "HoT w/ MotionBERT": ("NationalGAILab+HoT", "model/motionbert/hot_motionbert.py"),
+    "HoT w/ MotionAGFormer": ("NationalGAILab+HoT", "model/motionagformer/hot_motionagformer.py"),
+    "MHFormer": ("Vegetebird+MHFormer", "model/mhformer.py"),
+    "PoseFormer": ("zczcwh+PoseFormer", "common/model_poseformer.py"),
+    "PoseFormerV2": ("QitaoZhao+PoseFormerV2", "common/model_poseformer.py"),
+    "P-STMO": ("paTRICK-swk+P-STMO", "model/stmo.py"),
+    "PoseMamba": ("nankingjing+PoseMamba", "lib/model/PoseMamba.py"),
 }
+_LENT_ALWAYS = ("clip",)
 
 
 def _lent() -> dict[str, types.ModuleType]:
@@ -44,10 +59,22 @@ def _lent() -> dict[str, types.ModuleType]:
         },
         "timm.models.registry": {"register_model": lambda function: function},
         "local_attention": {"LocalAttention": None},
+        "timm.models.vision_transformer": {"_cfg": None},
+        "fvcore": {},
+        "fvcore.nn": dict.fromkeys(("FlopCountAnalysis", "flop_count_str", "flop_count", "parameter_count")),
+        "torchvision": {},
+        "torchvision.models": {"VisionTransformer": None},
+        "triton": {"jit": lambda function: function},
+        "triton.language": {"constexpr": int},
+        "torch_dct": {"dct": None, "idct": None},
+        "scipy": {},
+        "scipy.sparse": {},
+        "clip": {"load": lambda name, device: (Clip(), None)},
     }
     made: dict[str, types.ModuleType] = {}
     for name, content in names.items():
-        if importlib.util.find_spec(name.partition(".")[0]) is None:
+        package = name.partition(".")[0]
+        if package in _LENT_ALWAYS or importlib.util.find_spec(package) is None:
             made[name] = types.ModuleType(name)
             vars(made[name]).update(content)
     return made
@@ -55,7 +82,7 @@ def _lent() -> dict[str, types.ModuleType]:
 
 @cache
 def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
-    """Import one of ``FILES``; its own packages (``common``, ``lib``) are forgotten again afterwards.
+    """Import one of ``FILES``; its own packages (``common``, ``lib``, ``model``) are free again afterwards.
 
     Args:
         root: Folder of the checkouts, each called owner+name.
@@ -69,7 +96,8 @@ def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
     if not (checkout / file).is_file():
         raise BenchmarkError(f"{root} holds no {folder}/{file}: clone {folder.replace('+', '/')} there")
     before = dict(sys.modules)
-    sys.modules.update(_lent())
+    lent = _lent()
+    sys.modules.update(lent)
     sys.path.insert(0, str(checkout))
     try:
         # Registered under the name, so that the classes pickle.
@@ -84,9 +112,20 @@ def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
     finally:
         sys.path.remove(str(checkout))
         for key in set(sys.modules) - set(before):
-            if key.partition(".")[0] in ("common", "lib", "model", "timm", "local_attention"):
+            if key in lent:
                 del sys.modules[key]
+            elif key.partition(".")[0] in ("common", "lib", "model"):
+                _rename(key, f"upstream_{name.replace(' ', '_')}.{key}")
     return module
+
+
+def _rename(key: str, name: str) -> None:
+    """Give a checkout's module a name that no other checkout has; its classes pickle under it."""
+    module = sys.modules.pop(key)
+    sys.modules[name] = module
+    for value in vars(module).values():
+        if isinstance(value, type) and value.__module__ == key:
+            value.__module__ = name
 
 
 def public_d3dp(root: str | os.PathLike[str], *, frames: int, dim: int, depth: int, heads: int) -> nn.Module:

@@ -5,6 +5,9 @@ from argparse import Namespace
 import checkouts
 import hosts
 import pytest
+import standins
+import standins_agformer
+import standins_priors
 import torch
 from torch.testing import assert_close
 
@@ -17,6 +20,31 @@ PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1}
 
 def test_the_contract_runs_over_every_checkout():
     assert {host.name.removeprefix("real ") for host in hosts.REAL} == set(checkouts.BUILDERS)
+
+
+PROMPTS = dict(zip(standins_priors.PROMPTS, (7, 12, 10, 10, 10, 14, 14), strict=True))  # words of FinePOSE's
+FINEPOSE = {"text": (4, 2048), "prompts": PROMPTS, "kept": 4}
+STANDINS = {
+    "MixSTE": lambda: standins.MixSTE2(9, 17, 8, 3, 2),
+    "D3DP": lambda: standins.Denoiser(9, 17, 8, 3, 2),
+    "D3DP hypotheses": lambda: standins.Denoiser(9, 17, 8, 3, 2, is_train=False),
+    "FinePOSE": lambda: standins_priors.FinePOSE(9, 17, 512, 3, 8, **FINEPOSE),
+    "FinePOSE hypotheses": lambda: standins_priors.FinePOSE(9, 17, 512, 3, 8, is_train=False, **FINEPOSE),
+    "KTPFormer": lambda: standins_priors.KTPFormer(9, 17, 8, 3, 2),
+    "STCFormer": lambda: standins_priors.STCFormer(9, 17, 16, 3, 8),
+    "MotionAGFormer": lambda: standins_agformer.MotionAGFormer(9, 17, 8, 3, 2),
+}
+
+
+@pytest.mark.parametrize("name", STANDINS)
+@torch.no_grad()
+def test_the_stand_ins_are_the_public_classes(name):
+    """With the public weights, under the same names, they give the public outputs."""
+    host = next(host for host in hosts.REAL if host.name == f"real {name}")
+    public, standin = host.make(joints=17), STANDINS[name]().eval()
+    standin.load_state_dict(public.state_dict())
+    inputs = host.inputs(joints=17)
+    assert_close(standin(*inputs), public(*inputs), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("cls", ["MixSTE_seperate", "Cross_Linformer", "MixSTERELA", "MixSTEPooling"])
@@ -32,24 +60,31 @@ def test_the_other_classes_of_mixste_are_refused(cls):
     assert type(model).__name__ == cls
 
 
-def test_a_mixste_that_hot_has_pruned_is_refused():
-    model = checkouts.hot_pruned_mixste(9, 5)
-    with pytest.raises(adapters.UnrecognisedHostError, match="it has pool"):
-        adapters.patch(model, **PRUNED)
+SIZES = {"channel": 32, "d_hid": 64, "n_joints": 17, "out_joints": 17, "frames": 27, "layers": 2}
+HOT = {**SIZES, "frames": 9, "token_num": 3, "layer_index": 1}
+V2 = {"embed_dim_ratio": 32, "depth": 2, "number_of_frames": 27, "number_of_kept_frames": 3}
+REFUSED = {
+    "HoT w/ MixSTE": lambda module: module.Model(Namespace(**HOT)),
+    "HoT pruned MixSTE": lambda module: module.Model(Namespace(**HOT)),
+    "HoT w/ MotionBERT": lambda module: module.Model(Namespace(maxlen=243)),
+    "HoT w/ MotionAGFormer": lambda module: module.Model(Namespace(maxlen=243)),
+    "MHFormer": lambda module: module.Model(Namespace(**SIZES)),
+    "PoseFormer": lambda module: module.PoseTransformer(num_frame=9),
+    "PoseFormerV2": lambda module: module.PoseTransformerV2(args=Namespace(number_of_kept_coeffs=3, **V2)),
+    "P-STMO": lambda module: module.Model(Namespace(stride_num=[3, 3, 3], **SIZES)),
+    "PoseMamba": lambda module: module.PoseMamba(num_frame=9, embed_dim_ratio=32, depth=2),
+}
 
 
-def test_ktpformer_is_refused():
-    model = checkouts.load("KTPFormer").KTPFormer(
-        adj=torch.eye(5),
-        adj_temporal=torch.eye(9),
-        num_frame=9,
-        num_joints=5,
-        embed_dim_ratio=8,
-        depth=3,
-        num_heads=2,
-    )
-    with pytest.raises(adapters.UnrecognisedHostError, match="kpattention"):
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_pruning_in_time_does_not_apply_to_is_told_why(name):
+    model = REFUSED[name](checkouts.load(name))
+    kind = "a model that HoT has pruned" if name.startswith("HoT") else name
+    with pytest.raises(
+        adapters.UnrecognisedHostError, match=f"has the structure of {kind}, to which"
+    ) as caught:
         adapters.patch(model, **PRUNED)
+    assert "\n" not in str(caught.value)
 
 
 def sampler(is_train=False):
