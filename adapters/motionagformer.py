@@ -1,8 +1,8 @@
 """MotionAGFormer: an attention stream and a graph stream, each along joints and then along frames.
 
-Source of the host's attribute names: Mehraban et al., "MotionAGFormer", WACV 2024, and its public code. It has
-no temporal position. Its graph over frames joins each to its most similar ones, and normalises by statistics
-that each frame has of its own: behind the pruner the statistics are those of the kept frames.
+Source of the host's attribute names: Mehraban et al., "MotionAGFormer", WACV 2024, and its public code. It
+has no temporal position. Its graph over frames joins each to its most similar ones, and normalises by
+statistics that each frame has of its own: behind the pruner they are those of the kept frames.
 """
 
 from functools import partial
