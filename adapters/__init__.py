@@ -3,10 +3,13 @@
 from functools import partial
 
 from adapters.adapter import Adapter, Facts, FrameState
+from adapters.benchmark import Benchmark, Cost, benchmark
 from adapters.checkpoints import LoadReport, load_checkpoint
+from adapters.clock import SpeedUp, Timing
 from adapters.d3dp import D3DP
 from adapters.describe import Description, describe
-from adapters.errors import CheckpointError, PatchError, UnrecognisedHostError
+from adapters.deviation import Deviation, joint_distance
+from adapters.errors import CheckpointError, MeasurementError, PatchError, UnrecognisedHostError
 from adapters.finepose import FINEPOSE
 from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
@@ -15,6 +18,8 @@ from adapters.motionbert import MOTIONBERT
 from adapters.patching import ADAPTERS, adapter_of, htp_of, is_patched, patch_with, unpatch, unpruned
 from adapters.probe import Probe
 from adapters.stcformer import STCFORMER
+from adapters.tune import tune
+from adapters.tuning import Trade, Tuning
 
 __all__ = [
     "D3DP",
@@ -25,18 +30,28 @@ __all__ = [
     "MOTIONBERT",
     "STCFORMER",
     "Adapter",
+    "Benchmark",
     "CheckpointError",
+    "Cost",
     "Description",
+    "Deviation",
     "Facts",
     "FrameState",
     "LoadReport",
+    "MeasurementError",
     "PatchError",
     "Probe",
+    "SpeedUp",
+    "Timing",
+    "Trade",
+    "Tuning",
     "UnrecognisedHostError",
     "adapter_of",
+    "benchmark",
     "describe",
     "htp_of",
     "is_patched",
+    "joint_distance",
     "load_checkpoint",
     "patch",
     "patch_d3dp",
@@ -47,6 +62,7 @@ __all__ = [
     "patch_motionbert",
     "patch_stcformer",
     "patch_with",
+    "tune",
     "unpatch",
     "unpruned",
 ]

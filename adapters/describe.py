@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from adapters.counting import Counter
 from adapters.errors import PatchError
 from adapters.host_htp import HostHTP
 from adapters.installed import installed
-from adapters.patching import ADAPTERS, find_htp, find_patched, unpruned
+from adapters.patching import ADAPTERS, find_htp, find_patched
 from adapters.recognition import recognise
-from adapters.verify import bare_copy
 from htp_modules import HTPConfig
 
 
@@ -25,6 +23,7 @@ class Description:
         places: Where HTP's modules are, one sentence each.
         frames: T, frames of the clip.
         frames_kept: f, frames that the pruned blocks see.
+        required: Indices of the frames that always stay.
         neighbors: k, frames that each frame may attend to.
         tokens: Tokens of the clip, frames times joints.
         tokens_kept: Tokens that the pruned blocks see.
@@ -39,6 +38,7 @@ class Description:
     places: tuple[str, ...]
     frames: int
     frames_kept: int
+    required: tuple[int, ...]
     neighbors: int
     tokens: int
     tokens_kept: int
@@ -51,6 +51,7 @@ class Description:
             f"{self.host}, {self.frames_kept} of {self.frames} frames kept "
             f"({self.tokens_kept} of {self.tokens} tokens), at least {self.neighbors} neighbors each",
             *self.places,
+            *([f"always kept: frames {', '.join(map(str, self.required))}"] if self.required else []),
             f"{self.macs_before / 1e9:.3f} GMACs before, {self.macs_after / 1e9:.3f} GMACs after",
             *self.fine_tuning,
         ]
@@ -74,15 +75,7 @@ def describe(model: nn.Module) -> Description:
     if not htp.enabled:
         raise PatchError("pruning is switched off here; call describe outside the unpruned block")
     adapter, config, facts = made.adapter, htp.config, htp.facts
-    twin = bare_copy(host).to("meta")
-    for module in twin.modules():
-        if isinstance(getattr(module, "fused", None), bool):
-            module.fused = False  # pyright: ignore[reportArgumentType]  (a fused kernel is not counted everywhere)
-    with torch.random.fork_rng([]), torch.device("cpu"):
-        inputs = [x.to("meta") for x in adapter.inputs(twin, facts, facts.num_frames)]
-    after = _count(twin, inputs)
-    with unpruned(twin):
-        before = _count(twin, inputs)
+    counter = Counter.of(model)
     frames = facts.num_frames
     kept = config.frames_kept(frames)
     return Description(
@@ -91,19 +84,14 @@ def describe(model: nn.Module) -> Description:
         places=adapter.places(config, adapter.injected),
         frames=frames,
         frames_kept=kept,
+        required=config.frames_required(frames),
         neighbors=config.neighbors(frames),
         tokens=frames * facts.num_joints,
         tokens_kept=kept * facts.num_joints,
-        macs_before=before,
-        macs_after=after,
+        macs_before=counter.plain(),
+        macs_after=counter.pruned(config),
         fine_tuning=_fine_tuning(htp, prunes=kept < frames),
     )
-
-
-def _count(model: nn.Module, inputs: list[torch.Tensor]) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(*inputs)
-    return counter.get_total_flops() // 2
 
 
 def _fine_tuning(htp: HostHTP, *, prunes: bool) -> tuple[str, ...]:

@@ -23,3 +23,7 @@ class UnrecognisedHostError(HTPError, TypeError):
 
 class CheckpointError(HTPError, ValueError):
     """A checkpoint cannot be read, holds more than weights, or does not fit the model."""
+
+
+class MeasurementError(HTPError, ValueError):
+    """Times that cannot be taken or compared."""

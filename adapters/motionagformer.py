@@ -2,7 +2,7 @@
 
 Source of the host's attribute names: Mehraban et al., "MotionAGFormer", WACV 2024, and its public code. It
 has no temporal position. Its graph over frames joins each to its most similar ones, and normalises by
-statistics that each frame has of its own: behind the pruner they are those of the kept frames.
+statistics that each frame has of its own: behind the pruner the statistics are those of the kept frames.
 """
 
 from functools import partial
@@ -92,7 +92,7 @@ def frame_norm(
 
 
 def _statistics(norm: nn.BatchNorm1d, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The batch's mean and variance of each sample's frames; the running ones follow where there are any."""
+    """Mean and variance of each sample's frames in the batch; running ones follow where there are any."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     shape = (len(index), 1, index.shape[1], 1)
     numbers = wide.new_full(index.shape, x.shape[1] * x.shape[3])

@@ -68,7 +68,7 @@ def find_htp(model: nn.Module) -> tuple[nn.Module, HostHTP]:
     htp = next((module for module in (added.modules() if added else ()) if isinstance(module, HostHTP)), None)
     if htp is None:
         raise PatchError(
-            f"the htp that the patch added is no more in the model ({type(host).__name__}.htp is "
+            f"the htp that the patch added is no longer in the model ({type(host).__name__}.htp is "
             f"{type(added).__name__}); put it back"
         )
     htp.belongs_to(host)
@@ -112,6 +112,7 @@ def patch_with(
     density_neighbors: int | None = None,
     recovery: Literal["cross_attention", "interpolate"] | None = None,
     spatial_gcn: bool | None = None,
+    required: tuple[Literal["centre", "first", "last"] | int, ...] | None = None,
 ) -> Model:
     """Prune a host's time axis, in place; ``unpatch`` undoes it.
 
@@ -134,6 +135,7 @@ def patch_with(
         density_neighbors: k'.
         recovery: How the full length comes back.
         spatial_gcn: Whether a Spatial GCN embeds the joints.
+        required: Frames that must stay.
 
     Returns:
         The model itself.
@@ -141,7 +143,8 @@ def patch_with(
     Raises:
         PatchError: The model is patched already, holds several hosts, or cannot be patched.
         UnrecognisedHostError: It is not a host of the adapter; the error says how it differs.
-        ConfigError: A wrong option, or more masked pairs than the host has.
+        ConfigError: A wrong option, more masked pairs than the host has, or required frames that its clips
+            do not have or keep.
     """
     if is_patched(model):
         raise PatchError(
@@ -155,6 +158,7 @@ def patch_with(
         "density_neighbors": density_neighbors,
         "recovery": recovery,
         "spatial_gcn": spatial_gcn,
+        "required": required,
     }
     given = {name: value for name, value in options.items() if value is not None}
     config = replace(adapter.defaults if config is None else config, **given)  # pyright: ignore[reportArgumentType]

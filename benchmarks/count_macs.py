@@ -1,10 +1,16 @@
 """Multiply-accumulates and parameters of every model at the paper's sizes, beside the paper's figures."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from htp_diffusion.base.command import by_default, run_command
+import tyro
+
+from htp_diffusion.base.command import run_command
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.speed.paper_macs import count_rows, macs_table
@@ -17,19 +23,19 @@ class Options:
     Prints one table: THOP's count beside the paper's figure, and the true count. Takes seconds.
 
     Attributes:
-        json: Write the rows as JSON here, too.
+        out: Folder for macs.json.
     """
 
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/macs")
 
 
 def main(options: Options) -> None:
     """Count, print, write."""
     rows = count_rows()
     show(macs_table(rows))
-    if options.json is not None:
-        write_json(options.json, rows)
-        print(f"written: {options.json}")
+    path = make_folder(options.out) / "macs.json"
+    write_json(path, rows)
+    print(f"written: {path}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 python benchmarks/evaluate.py benchmarks/checkpoints/htp-small.json --data ../shared/data/cmu/data_3d_cmu.npz
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,8 +27,9 @@ from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import SweepOptions
+from htp_diffusion.diffusion.options import SweepOptions
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.models.public_weights import PublicWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +41,19 @@ class Options:
 
     Attributes:
         checkpoints: JSON files of checkpoints: last.json of a training run, or a published KIND-PRESET.json.
+        public: A checkpoint that others published, scored as it is.
+        prune: Score it once more, patched by HTP without training.
         source: The motion.
-        selection: What of it, and how it is scored.
+        selection: Which clips and windows of it, and the protocol that scores them.
         sampling: How to sample.
         pruning: What to change in HTP.
-        computing: Where and how.
+        computing: Device, precision and mode.
         out: Folder for evaluation.json.
     """
 
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
+    public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
+    prune: bool = False
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     selection: Annotated[Selection, tyro.conf.arg(name="")] = field(default_factory=Selection)
     sampling: Annotated[SweepOptions, tyro.conf.arg(name="")] = field(default_factory=SweepOptions)
@@ -93,18 +101,24 @@ def main(options: Options) -> None:
 
 
 def _contenders(options: Options) -> list[Contender]:
-    if not options.checkpoints:
+    contenders = options.public.contenders(options.pruning if options.prune else None)
+    if not options.checkpoints and not contenders:
         raise BenchmarkError(
-            "name one checkpoint or several: last.json of a training run, or a published one"
+            "name one checkpoint or several: last.json of a training run, a published one, or public weights "
+            "by --weights and --model"
         )
-    contenders = [trained_contender(path, options.pruning) for path in options.checkpoints]
+    contenders = [
+        *(trained_contender(path, options.pruning) for path in options.checkpoints),
+        *contenders,
+    ]
     if len({contender.name for contender in contenders}) == len(contenders):
         return contenders
     folders = [path.resolve().parent.name for path in options.checkpoints]  # every run has a last.json
-    return [
+    named = [
         replace(contender, name=f"{folder}/{contender.name}")
-        for contender, folder in zip(contenders, folders, strict=True)
+        for contender, folder in zip(contenders, folders, strict=False)
     ]
+    return [*named, *contenders[len(named) :]]
 
 
 @contextmanager

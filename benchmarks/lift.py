@@ -3,16 +3,19 @@
 python benchmarks/lift.py alphapose-results.json --size 1920x1080 --fps 30 --out runs/lift
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import Precision, choose_device
+from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder, write_text
 from htp_diffusion.base.progress import progress_bar
@@ -22,7 +25,7 @@ from htp_diffusion.data.keypoints.detections import Detections, Size
 from htp_diffusion.data.keypoints.gaps import LEAST_CONFIDENCE
 from htp_diffusion.data.keypoints.reading import Format, read_detections
 from htp_diffusion.data.mocap.bvh_writing import bvh_text
-from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.lifting.animation import draw_gif, draw_mp4
 from htp_diffusion.lifting.lifted import Lifted, lift
 from htp_diffusion.lifting.page import write_page
@@ -32,6 +35,7 @@ from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
@@ -58,53 +62,42 @@ class Options:
         size: Width and height of the image, pixels, as 1920x1080.
         video: Which video of a file of several.
         person: Number of the person to lift.
-        confidence: A joint of a lower one counts as missing.
+        confidence: Joints detected with a lower confidence count as missing.
         rule: How the detector's joints become Human3.6M's: cmu for checkpoints of this project, or the rule
             that a checkpoint was trained with (motionbert, gast, ...).
         repair_sides: Change left and right back where the detector took one for the other.
         fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's.
         model_fps: Frames a second of the motion that the model was trained on.
-        checkpoint: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
+        checkpoints: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
+        public: A checkpoint that others published, in place of the shipped one; patched by HTP unless pruning
+            is switched off.
         prune: Let HTP prune.
-        hypotheses: H, poses sampled for each window; the mean is taken, the spread is the uncertainty.
-        steps: K, denoising steps.
-        eta: Noise put back at each step, 0 to 1.
-        flip: Average with the mirrored input inside each step.
-        batch_size: Windows sampled in one call.
-        memory_budget: GiB for the activations of one call; a batch is split to fit.
-        precision: Of the model: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        seed: Seed of the sampling noise.
+        sampling: How to sample; the mean of the hypotheses is taken, their spread is the uncertainty.
+        computing: Device and precision.
         draw: all (sheet.png, page.html, motion.gif and, with ffmpeg, motion.mp4), the sheet alone, or none.
         reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with.
         camera: Number of the video's camera in REFERENCE, from 1.
     """
 
     detections: tyro.conf.Positional[Path]
-    out: Path = Path("runs/lift")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/lift")
     format: Annotated[Format | None, by_default("recognised", "NAME")] = None
     layout: Annotated[str | None, by_default("as the file tells", "NAME")] = None
     size: Annotated[str | None, by_default("as the file tells", "WxH")] = None
     video: Annotated[str | None, by_default("the only one", "NAME")] = None
-    person: Annotated[int | None, by_default("whom most frames show", "INT")] = None
+    person: Annotated[int | None, by_default("the one seen in most frames", "INT")] = None
     confidence: float = LEAST_CONFIDENCE
     rule: str = DEFAULT_RULE
     repair_sides: bool = True
     fps: Annotated[float | None, by_default("as the file tells, else MODEL_FPS", "FLOAT")] = None
     model_fps: float = 60.0
-    checkpoint: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
+    checkpoints: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
+    public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
     prune: bool = True
-    hypotheses: int = 5
-    steps: int = 5
-    eta: float = 1.0
-    flip: bool = True
-    batch_size: int = 4
-    memory_budget: Annotated[
-        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
-    ] = None
-    precision: Precision = "fp32"
-    device: str = "auto"
-    seed: int = 0
+    sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: SamplingOptions(batch_size=4)
+    )
+    computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
     draw: Drawing = "all"
     reference: Annotated[Path | None, by_default("none", "FILE")] = None
     camera: Annotated[int | None, by_default("none", "INT")] = None
@@ -129,10 +122,7 @@ def main(options: Options) -> None:
     fps = options.fps or found.fps
     _tell_input(found, watched, fps, options)
     reference = None if options.reference is None else read_reference(options.reference, options.rule)
-    contenders = [
-        trained_contender(path, Pruning() if options.prune else Pruning(num_keep=1.0), CAMERA_METRES)
-        for path in options.checkpoint or (CHECKPOINTS / _DEFAULT,)
-    ]
+    contenders = _contenders(options)
     out = make_folder(options.out)
     scores = []
     for index, contender in enumerate(contenders if reference is not None else contenders[:1]):
@@ -146,6 +136,16 @@ def main(options: Options) -> None:
         show(score_table(scores))
 
 
+def _contenders(options: Options) -> list[Contender]:
+    public = options.public.contenders(Pruning() if options.prune else None)[-1:]
+    for contender in public:
+        contender.require_space(CAMERA_METRES, "poses in metres")
+    shipped = () if public else (CHECKPOINTS / _DEFAULT,)
+    pruning = Pruning() if options.prune else Pruning(num_keep=1.0)
+    own = [trained_contender(path, pruning, CAMERA_METRES) for path in options.checkpoints or shipped]
+    return [*public, *own]
+
+
 def _size(text: str) -> Size:
     match = _SIZE.fullmatch(text)
     if match is None:
@@ -154,14 +154,7 @@ def _size(text: str) -> Size:
 
 
 def _lift(contender: Contender, watched: Watched, fps: float | None, options: Options) -> Lifted:
-    sampling = Sampling(
-        hypotheses=options.hypotheses,
-        steps=options.steps,
-        eta=options.eta,
-        flip=options.flip,
-        seed=options.seed,
-        batch_size=options.batch_size,
-    )
+    sampling = options.sampling.sampling
     with progress_bar() as progress:
         task = progress.add_task(f"{contender.name}, {sampling.label}, batches", total=None)
         return lift(
@@ -170,9 +163,9 @@ def _lift(contender: Contender, watched: Watched, fps: float | None, options: Op
             sampling,
             fps=fps,
             model_fps=options.model_fps,
-            device=choose_device(options.device),
-            precision=options.precision,
-            memory_budget=options.memory_budget,
+            device=options.computing.start(),
+            precision=options.computing.precision,
+            memory_budget=options.sampling.memory_budget,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
 

@@ -1,5 +1,8 @@
 """Convert CMU motion capture, ASF/AMC or BVH, to the 17 Human3.6M joints in the field's npz layout."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,5 +1,8 @@
 """Cut a training run down to what sampling needs: the averaged weights and the JSON that describes them."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -6,22 +6,29 @@
 A run that was stopped goes on where it was when the same command is given again.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import tyro
 from rich.console import Console
 
 from htp_diffusion.base.command import by_default, run_command
-from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.computing import Where
+from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.data.mocap.cmu import CMU_FPS
+from htp_diffusion.data.options import EVERY, FPS
 from htp_diffusion.data.source import Dataset, Source
+from htp_diffusion.models.contender import CHECKPOINT_FOLDER
 from htp_diffusion.reproduction.items import NeedKind
 from htp_diffusion.reproduction.machine import matmul_flops
 from htp_diffusion.reproduction.named_data import sources
@@ -30,6 +37,7 @@ from htp_diffusion.reproduction.plan import Given, chosen_parts
 from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
 from htp_diffusion.reproduction.runner import Budget, Outcome, find_finished, run_parts
 from htp_diffusion.reproduction.scale import SCALES, ScaleName
+from htp_diffusion.speed.options import PUBLIC
 
 _MINUTES = {"cpu": 5.0, "cuda": 9.0}
 
@@ -51,15 +59,11 @@ class Options:
         conversion: Of each h36m and 3dhp, in order, the rule that turns joints into those of Human3.6M, or
             none.
         annotation: Of each 3dhp, in order: annot3 or univ_annot3.
-        fps: Frame rate of npz files, frames a second.
-        every: Of a data set's clips, score every so many windows.
         checkpoints: JSON files of the models that are scored on the data sets.
-        checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json, for the embedded motion.
         minutes: Time for everything; what does not fit is left out and named.
         parts: Make these parts alone, by name (an unknown name lists all).
         size: The paper's sizes, or tiny ones: every part by the same code in about a minute.
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        public: Folder of checkouts called owner+name; the hosts' public code is timed, too.
+        where: Device and threads.
         out: Folder for all that is written.
     """
 
@@ -68,21 +72,23 @@ class Options:
     keypoints: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
     conversion: Annotated[tuple[str, ...], by_default("none", "RULE...")] = ()
     annotation: Annotated[tuple[str, ...], by_default("none", "annot3|univ_annot3...")] = ()
-    fps: float = CMU_FPS
-    every: Annotated[int | None, by_default("as many as there is time for", "INT")] = None
+    fps: Annotated[float, FPS] = CMU_FPS
+    every: Annotated[int | None, EVERY, by_default("as many as there is time for", "N")] = None
     checkpoints: Annotated[tuple[Path, ...], by_default("the shipped ones", "FILE...")] = ()
-    checkpoint_folder: Annotated[Path | None, by_default("the shipped ones", "FOLDER")] = None
+    checkpoint_folder: Annotated[Path | None, CHECKPOINT_FOLDER, by_default("the shipped ones", "FOLDER")] = (
+        None
+    )
     minutes: Annotated[float | None, by_default("5 on a CPU, 9 on a GPU", "MINUTES")] = None
     parts: Annotated[tuple[str, ...], by_default("those that suit the device", "PART...")] = ()
     size: ScaleName = "paper"
-    device: str = "auto"
-    public: Annotated[Path | None, by_default("none", "FOLDER")] = None
-    out: Path = Path("runs/reproduction")
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+    public: Annotated[Path | None, PUBLIC, by_default("none", "FOLDER")] = None
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/reproduction")
 
 
 def main(options: Options) -> None:
     """Plan, make part after part, and say what was made and what was not."""
-    device = choose_device(options.device)
+    device = options.where.start()
     minutes = _MINUTES[device.type] if options.minutes is None else options.minutes
     if not minutes > 0:
         raise BenchmarkError(f"minutes expects a number above 0, got {minutes:g}")

@@ -1,5 +1,8 @@
 """The main job: D3DP and HTP side by side on the same motion, their errors, speed and cost."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +25,12 @@ from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.data.protocol import CutSet, Selection
 from htp_diffusion.data.source import Source, test_clips
-from htp_diffusion.diffusion.sampling import Sampling, SamplingOptions
+from htp_diffusion.diffusion.options import SamplingOptions
+from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import (
+    CHECKPOINT_FOLDER,
+    PRESET,
     Contender,
     Pruning,
     trained_contenders,
@@ -33,6 +39,7 @@ from htp_diffusion.models.contender import (
 )
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.preset import PresetName
+from htp_diffusion.models.public_weights import PublicWeights
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
@@ -49,23 +56,27 @@ class Options:
     Attributes:
         source: The motion: CMU test clips if an npz file holds any, otherwise every clip of it, seen by four
             virtual cameras with seeded detector noise; of a data set its test part.
-        selection: What of it.
-        preset: Size of the models.
-        checkpoint_folder: Folder with d3dp-PRESET.json and htp-PRESET.json.
+        selection: Which clips and windows of it.
+        public: A checkpoint that others published, in place of those.
+        prune: Beside a checkpoint that others published, the same patched by HTP without training.
         sampling: How to sample; the seed is that of random weights, too.
         pruning: What to change in HTP.
-        early_keep: f of HTP at every denoising step but the last, as NUM_KEEP and below it: approximate, and
-            compared as a model of its own beside HTP. Needs at least 2 steps.
-        computing: Where and how.
+        early_keep: f of HTP at every denoising step but the last: a count or a share as NUM_KEEP, and
+            smaller. Approximate, and compared as a model of its own beside HTP. Needs at least 2 steps.
+        computing: Device, precision and mode.
         out: Folder for result.json and the pictures.
     """
 
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     selection: Annotated[Selection, tyro.conf.arg(name="")] = field(default_factory=Selection)
-    preset: PresetName = "small"
+    preset: Annotated[PresetName, PRESET] = "small"
     checkpoint_folder: Annotated[
-        Path | None, by_default("the shipped ones for small, random weights for others", "FOLDER")
+        Path | None,
+        CHECKPOINT_FOLDER,
+        by_default("the shipped ones for small, random weights for others", "FOLDER"),
     ] = None
+    public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
+    prune: bool = False
     sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = field(default_factory=SamplingOptions)
     pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
     early_keep: Annotated[int | float | None, by_default("no such model", "INT|FLOAT")] = None
@@ -117,6 +128,9 @@ def _contenders(options: Options) -> list[Contender]:
 
 
 def _exact_contenders(options: Options) -> list[Contender]:
+    public = options.public.contenders(options.pruning if options.prune else None)
+    if public:
+        return public
     folder = options.checkpoint_folder
     if folder is None and options.preset != "small":
         return untrained_contenders(options.preset, _KINDS, options.pruning, options.sampling.seed)

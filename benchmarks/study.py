@@ -7,6 +7,9 @@ Each subcommand tells its options with --help. A study that was stopped goes on 
 command is given again.
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from htp_diffusion.base.command import run_subcommands
 from htp_diffusion.studies.commands import ablations, adapters, claims, recovery, seeds
 

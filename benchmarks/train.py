@@ -9,6 +9,9 @@ processes share each batch:
     torchrun --nproc-per-node 8 benchmarks/train.py htp --preset paper --batch-size 32 --data ...
 """
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -25,11 +28,12 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.data.motion import Clip
+from htp_diffusion.data.options import EXTRA
 from htp_diffusion.data.source import SYNTHETIC_CLIPS, Source, training_clips, training_motions
 from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.diffusion.sampling import check_seed
 from htp_diffusion.models.config import DenoiserConfig, Kind
-from htp_diffusion.models.contender import NAMES
+from htp_diffusion.models.contender import NAMES, Pruning
 from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.training.batches import BatchSource, ClipBatches
@@ -52,15 +56,14 @@ class Options:
     hours), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
-    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further data_3d_*.npz of world motion, to train on but for CMU's test clips."""
+    extra: Annotated[tuple[Path, ...], EXTRA, by_default("none", "FILE...")] = ()
     variety: VarietyName = "scored"
     """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
     webcams, and what real detectors get wrong); for motion without cameras of its own."""
     out: Annotated[Path | None, by_default("runs/KIND-PRESET", "FOLDER")] = None
-    """Folder of the run. A run that is there is resumed."""
+    """Folder of the run. A run found there is resumed."""
     epochs: Annotated[int | None, by_default("the preset's", "N")] = None
-    """Passes over the motion; more than a run that is there was asked for make it longer."""
+    """Passes over the motion; asking for more than a finished run had continues it."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
     """Windows in a step."""
     learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
@@ -83,8 +86,8 @@ class Options:
     """Write scalars for TensorBoard (package tensorboard) into the run's folder."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
-    sft_layers: Annotated[int | None, by_default("HTP's own", "N")] = None
-    """n of HTP: pairs of blocks after the first that see every frame."""
+    pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
+    """How hard HTP prunes."""
     device: Literal["auto", "cpu"] = "auto"
     """auto takes an accelerator if there is one."""
 
@@ -177,15 +180,18 @@ def chosen_preset(options: Options) -> Preset:
 
 
 def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
-    """The preset's denoiser with the number of masked layers asked for."""
+    """The preset's denoiser with the pruning asked for."""
     denoiser = preset.denoiser(options.kind)
-    if options.sft_layers is None:
+    if options.pruning == Pruning():
         return denoiser
     if denoiser.htp is None:
-        raise BenchmarkError(f"sft-layers is an option of HTP; {NAMES[options.kind]} has none")
-    return dataclasses.replace(
-        denoiser, htp=dataclasses.replace(denoiser.htp, num_sft_layers=options.sft_layers)
-    ).check_layers()
+        asked = [
+            f"--{name.replace('_', '-')}"
+            for name, value in vars(options.pruning).items()
+            if value is not None
+        ]
+        raise BenchmarkError(f"{', '.join(asked)}: an option of HTP; {NAMES[options.kind]} prunes nothing")
+    return options.pruning.applied_to(denoiser).check_layers()
 
 
 def train(options: Options) -> None:

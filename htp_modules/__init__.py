@@ -1,8 +1,10 @@
 """Plug-and-play temporal token pruning for video-based 3D human pose transformers (HTP, arXiv 2508.21363)."""
 
 from htp_modules.config import HTPConfig
+from htp_modules.conflict import check_no_conflict
 from htp_modules.errors import (
     ConfigError,
+    ConflictError,
     DtypeError,
     HTPError,
     MaskError,
@@ -25,6 +27,7 @@ __all__ = [
     "SFTMHSA",
     "TCEP",
     "ConfigError",
+    "ConflictError",
     "CrossMHSA",
     "DtypeError",
     "HTPConfig",
@@ -40,4 +43,6 @@ __all__ = [
     "TemporalMask",
     "record",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+check_no_conflict()

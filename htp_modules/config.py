@@ -1,6 +1,6 @@
 """HTPConfig: where and how hard to prune."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from typing import Literal
 
@@ -8,6 +8,9 @@ from htp_modules.errors import ConfigError
 
 Recovery = Literal["cross_attention", "interpolate"]
 _RECOVERIES = ("cross_attention", "interpolate")
+
+FrameName = Literal["centre", "first", "last"]
+_FRAME_NAMES = ("centre", "first", "last")
 
 
 def check_frames(value: int | float, name: str) -> int | float:
@@ -85,6 +88,60 @@ def resolve_frames(value: int | float, num_frames: int) -> int:
     return min(value, num_frames)
 
 
+def check_required(value: tuple[FrameName | int, ...]) -> tuple[FrameName | int, ...]:
+    """Check frames that must stay: a tuple of names and of indices from 0 on.
+
+    Raises:
+        ConfigError: No tuple, an unknown name, or no index.
+    """
+    wrong = not isinstance(value, tuple)
+    if not wrong:
+        wrong = not all(
+            frame in _FRAME_NAMES if isinstance(frame, str) else _is_index(frame) for frame in value
+        )
+    if wrong:
+        raise ConfigError(
+            f"required expects a tuple of {', '.join(map(repr, _FRAME_NAMES))} and frame indices from 0 on, "
+            f"such as ('centre',) or (0, 40), got {value!r}"
+        )
+    return tuple(frame if isinstance(frame, str) else index(frame) for frame in value)
+
+
+def _is_index(value: object) -> bool:
+    try:
+        return not isinstance(value, bool) and index(value) >= 0  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        return False
+
+
+def resolve_required(
+    required: tuple[FrameName | int, ...], num_frames: int, num_keep: int
+) -> tuple[int, ...]:
+    """Indices of the frames that must stay in a sequence, ascending and distinct.
+
+    Args:
+        required: Names and indices; the centre of T frames is frame T // 2.
+        num_frames: T.
+        num_keep: f, frames that are kept.
+
+    Raises:
+        ConfigError: An index past the end, or more frames than are kept.
+    """
+    named = {"centre": num_frames // 2, "first": 0, "last": num_frames - 1}
+    frames = sorted({named[frame] if isinstance(frame, str) else frame for frame in required})
+    if frames and frames[-1] >= num_frames:
+        raise ConfigError(
+            f"required names frame {frames[-1]}, but a sequence of {num_frames} frames ends with frame "
+            f"{num_frames - 1}"
+        )
+    if len(frames) > num_keep:
+        raise ConfigError(
+            f"required names {len(frames)} frames, but num_keep keeps {num_keep} of {num_frames}; "
+            "raise num_keep or require fewer"
+        )
+    return tuple(frames)
+
+
 @dataclass(frozen=True, kw_only=True)
 class HTPConfig:
     """Options of hierarchical temporal pruning; the defaults are the paper's trained model at T = 243.
@@ -99,6 +156,8 @@ class HTPConfig:
         recovery: How the full length comes back: ``"cross_attention"`` (Cross MHSA, learned) or
             ``"interpolate"`` (linear between kept frames, no parameters).
         spatial_gcn: Embed the joints by a graph convolution over the skeleton.
+        required: Frames that must stay, whatever their saliency: ``"centre"`` (frame T // 2), ``"first"``,
+            ``"last"``, or indices. They count towards ``num_keep``; the rest is chosen as without them.
 
     Raises:
         ConfigError: An option lies outside its range.
@@ -110,6 +169,8 @@ class HTPConfig:
     density_neighbors: int = 2
     recovery: Recovery = "cross_attention"
     spatial_gcn: bool = True
+    # By this metadata a reader of JSON knows that files older than the field lack it.
+    required: tuple[FrameName | int, ...] = field(default=(), metadata={"added later": True})
 
     def __post_init__(self) -> None:
         check_frames(self.num_neighbors, "num_neighbors")
@@ -120,10 +181,19 @@ class HTPConfig:
             raise ConfigError(f"recovery expects one of {', '.join(_RECOVERIES)}, got {self.recovery!r}")
         if not isinstance(self.spatial_gcn, bool):
             raise ConfigError(f"spatial_gcn expects True or False, got {self.spatial_gcn!r}")
+        check_required(self.required)
 
     def frames_kept(self, num_frames: int) -> int:
         """Frames kept, f, of a sequence of ``num_frames``: all of it if it is no longer."""
         return resolve_frames(self.num_keep, num_frames)
+
+    def frames_required(self, num_frames: int) -> tuple[int, ...]:
+        """Indices of the frames that must stay in a sequence of ``num_frames``, ascending and distinct.
+
+        Raises:
+            ConfigError: An index past the end, or more frames than are kept.
+        """
+        return resolve_required(self.required, num_frames, self.frames_kept(num_frames))
 
     def neighbors(self, num_frames: int) -> int:
         """Neighbours of a frame, k, in a sequence of ``num_frames``: at most all the others."""

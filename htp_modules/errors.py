@@ -23,3 +23,7 @@ class NonFiniteError(HTPError, ValueError):
 
 class MaskError(HTPError, ValueError):
     """A temporal mask, or the kept frames, break an invariant or lie on another device."""
+
+
+class ConflictError(HTPError, ImportError):
+    """Another distribution that is installed stands in the way."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -44,6 +44,9 @@ class HTP(nn.Module):
         num_frames: T, the longest sequence.
         num_heads: Heads of the recovery's attention.
         config: Where and how hard to prune.
+
+    Raises:
+        ConfigError: Frames required that ``num_frames`` frames do not have, or more than are kept of them.
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class HTP(nn.Module):
     ) -> None:
         super().__init__()
         config = HTPConfig() if config is None else config
+        config.frames_required(num_frames)
         self._config = config
         self.tcep = TCEP(dim, num_frames, config.num_neighbors)
-        self.mgptp = MGPTP(config.num_keep, config.density_neighbors)
+        self.mgptp = MGPTP(config.num_keep, config.density_neighbors, config.required)
         attends = config.recovery == "cross_attention"
         self.recovery = CrossMHSA(dim, num_frames, num_heads) if attends else Interpolation()
 
@@ -70,7 +74,8 @@ class HTP(nn.Module):
         """The options in force. Assign another config to change k, f, n or k' without touching weights.
 
         Raises:
-            ConfigError: The new config asks for other modules than were built.
+            ConfigError: The new config asks for other modules than were built, or requires frames that the
+                longest sequence does not have or keep.
         """
         return self._config
 
@@ -80,10 +85,12 @@ class HTP(nn.Module):
             built, asked = getattr(self._config, name), getattr(config, name)
             if built != asked:
                 raise ConfigError(f"{name} is fixed when HTP is built: expected {built!r}, got {asked!r}")
+        config.frames_required(self.tcep.num_frames)
         self._config = config
         self.tcep.num_neighbors = config.num_neighbors
         self.mgptp.num_keep = config.num_keep
         self.mgptp.num_neighbors = config.density_neighbors
+        self.mgptp.required = config.required
 
     def forward(
         self,
@@ -127,3 +134,9 @@ class HTP(nn.Module):
             x = pair.spatial(x)
             x = pair.temporal(x, None) if pair.pruned is None else pair.pruned(x, kept)
         return x if kept.is_all else self.recovery(x, kept)
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(
+            self, x: Tensor, pairs: Sequence[Pair], inject: Callable[[Tensor], Tensor] | None = None
+        ) -> Tensor: ...

@@ -11,13 +11,23 @@ Saliency rho' * delta is ranked by its logarithm: rho is exp(-d²), which underf
 its logarithm does not, and the ranking is the same.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from htp_modules.checks import check_tokens, check_type
-from htp_modules.config import check_count, check_frames, resolve_frames
+from htp_modules.config import (
+    FrameName,
+    check_count,
+    check_frames,
+    check_required,
+    resolve_frames,
+    resolve_required,
+)
 from htp_modules.kept import KeptFrames
 from htp_modules.mask import TemporalMask
 from htp_modules.selection import scale_tokens, select_highest
@@ -95,8 +105,9 @@ def salient_frames(
     frame_weights: Float[Tensor, "batch frames frames"],
     num_keep: int,
     num_neighbors: int,
+    required: Sequence[int] = (),
 ) -> KeptFrames:
-    """The ``num_keep`` frames of highest saliency, ties broken by frame order.
+    """The ``required`` frames and those of highest saliency, ``num_keep`` in all, ties broken by frame order.
 
     A frame with NaN or infinity ranks below every other, and those are ranked as if it were not there.
     """
@@ -109,6 +120,8 @@ def salient_frames(
     saliency = density + separation(distance, density).log()
     # A frame that comes twice has a saliency of -inf: still above one that is lost.
     saliency = saliency.clamp(min=torch.finfo(saliency.dtype).min).masked_fill(lost, -torch.inf)
+    for must_stay in required:  # one by one: an index tensor from the host would wait in a CUDA graph
+        saliency[:, must_stay] = torch.inf
     chosen = select_highest(saliency, num_keep) > 0
     frame = torch.arange(frames, device=chosen.device)
     # A pruned frame gets a number past the end, so that sorting leaves the kept ones first, in order.
@@ -121,11 +134,15 @@ class MGPTP(nn.Module):
     Args:
         num_keep: f, an int (frames) or a float (share of T); T <= f prunes nothing.
         num_neighbors: k', neighbours in the local density.
+        required: Frames that must stay: ``"centre"``, ``"first"``, ``"last"``, or indices.
     """
 
-    def __init__(self, num_keep: int | float, num_neighbors: int = 2) -> None:
+    def __init__(
+        self, num_keep: int | float, num_neighbors: int = 2, required: tuple[FrameName | int, ...] = ()
+    ) -> None:
         super().__init__()
         self.num_keep = num_keep
+        self.required = required
         self.num_neighbors = check_count(num_neighbors, "num_neighbors")
         # A module for THOP's sake, by which the paper counts: it charges this mean and sees no bare one.
         self.joint_pool = nn.AdaptiveAvgPool1d(1)
@@ -138,6 +155,15 @@ class MGPTP(nn.Module):
     @num_keep.setter
     def num_keep(self, value: int | float) -> None:
         self._num_keep = check_frames(value, "num_keep")
+
+    @property
+    def required(self) -> tuple[FrameName | int, ...]:
+        """Frames that must stay, which may be changed at any time; they count towards ``num_keep``."""
+        return self._required
+
+    @required.setter
+    def required(self, value: tuple[FrameName | int, ...]) -> None:
+        self._required = check_required(value)
 
     def forward(
         self, x: Float[Tensor, "batch frames joints dim"], mask: TemporalMask
@@ -155,6 +181,7 @@ class MGPTP(nn.Module):
             ShapeError: Another rank, or a mask of another batch, length or number of joints.
             DtypeError: Tokens that are not floating, or no TemporalMask.
             MaskError: A mask on another device.
+            ConfigError: A required frame past the end of the tokens, or more of them than are kept.
             NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled graphs. Elsewhere
                 frames that hold them are kept only where too few others are left.
         """
@@ -162,11 +189,17 @@ class MGPTP(nn.Module):
         check_type(mask, TemporalMask, name="MGPTP")
         mask.check_tokens(x, name="MGPTP")
         num_keep = resolve_frames(self.num_keep, x.shape[1])
+        required = resolve_required(self.required, x.shape[1], num_keep)
         if num_keep == x.shape[1]:
             return x, KeptFrames.all(x.shape[0], num_keep, device=x.device)
         frame_weights = mask.frame_weights(self.joint_pool)
-        kept = salient_frames(self._frame_tokens(x), frame_weights, num_keep, self.num_neighbors)
+        tokens = self._frame_tokens(x)
+        kept = salient_frames(tokens, frame_weights, num_keep, self.num_neighbors, required)
         return kept.gather(x), kept
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x: Tensor, mask: TemporalMask) -> tuple[Tensor, KeptFrames]: ...
 
     @torch.no_grad()
     def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:
@@ -175,4 +208,5 @@ class MGPTP(nn.Module):
         return rearrange(pooled, "(b t) d 1 -> b t d", t=x.shape[1])
 
     def extra_repr(self) -> str:
-        return f"num_keep={self.num_keep}, num_neighbors={self.num_neighbors}"
+        required = f", required={self.required}" if self.required else ""
+        return f"num_keep={self.num_keep}, num_neighbors={self.num_neighbors}{required}"

@@ -15,6 +15,7 @@ Parameters and multiply-accumulates are the paper's.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -98,6 +99,10 @@ class CrossMHSA(nn.Module):
         restored = self.out(rearrange(attended, "s h t d -> s t (h d)")) + queries
         return rearrange(restored, "(b j) t d -> b t j d", b=batch)
 
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x_kept: Tensor, kept: KeptFrames) -> Tensor: ...
+
     @torch.no_grad()
     def _start_at_positions(self) -> None:
         num_frames, dim = self.queries.shape
@@ -143,3 +148,7 @@ class Interpolation(nn.Module):
         check_type(kept, KeptFrames, name="Interpolation")
         kept.check_tokens(x_kept, name="Interpolation")
         return interpolate_frames(x_kept, kept)
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x_kept: Tensor, kept: KeptFrames) -> Tensor: ...

@@ -5,6 +5,8 @@ Notation:
     z = y + MLP(LN(y))
 """
 
+from typing import TYPE_CHECKING
+
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -43,3 +45,7 @@ class SFTMHSA(TransformerBlock):
         # The sequences, a copy, have no name here: the block lets go of them as soon as it can.
         attended = super().forward(rearrange(x, "b t j d -> (b j) t d"), additive)
         return rearrange(attended, "(b j) t d -> b t j d", b=batch)
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x: Tensor, mask: TemporalMask | None = None) -> Tensor: ...

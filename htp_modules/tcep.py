@@ -9,6 +9,7 @@ Notation:
 """
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -146,6 +147,10 @@ class TCEP(nn.Module):
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement may have another dtype than the tokens; they keep theirs.
         return x + rearrange(refined, "b j t d -> b t j d").to(x.dtype), mask
+
+    if TYPE_CHECKING:  # else a call of a module has no type
+
+        def __call__(self, x: Tensor) -> tuple[Tensor, TemporalMask]: ...
 
     def _correlate(
         self, tokens: Float[Tensor, "batch joints frames dim"]

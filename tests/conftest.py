@@ -34,6 +34,7 @@ torch.set_num_threads(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much the tests that draw at random do; by hand, more."""
     parser.addoption("--mutations", type=int, default=100, help="damaged files a format (default 100)")
+    parser.addoption("--sequences", type=int, default=50, help="of what is done to a model (default 50)")
     parser.addoption("--kills", type=int, default=3, help="kills of a training run (default 3)")
 
 
@@ -41,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def mutations(request: pytest.FixtureRequest) -> int:
     """Damaged files a format."""
     return request.config.getoption("--mutations")
+
+
+@pytest.fixture
+def sequences(request: pytest.FixtureRequest) -> int:
+    """Random sequences of what is done to a model."""
+    return request.config.getoption("--sequences")
 
 
 @pytest.fixture

@@ -37,9 +37,9 @@ PER_FRAME = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    path = tmp_path_factory.mktemp("macs") / "macs.json"
-    run_command(count_macs.main, count_macs.Options, ["--json", str(path)])
-    return json.loads(path.read_text())
+    folder = tmp_path_factory.mktemp("macs")
+    run_command(count_macs.main, count_macs.Options, ["--out", str(folder)])
+    return json.loads((folder / "macs.json").read_text())
 
 
 def test_rows_are_those_of_the_paper(written):

@@ -14,7 +14,7 @@ from htp_diffusion.data import source
 from htp_diffusion.data.formats.h36m import H36M_TEST
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source
-from htp_diffusion.diffusion.sampling import SweepOptions
+from htp_diffusion.diffusion.options import SweepOptions
 from htp_diffusion.models.contender import Pruning, trained_contender, trained_contenders
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE

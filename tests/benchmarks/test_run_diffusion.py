@@ -18,7 +18,7 @@ from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.data.window_batches import first_windows
-from htp_diffusion.diffusion.sampling import SamplingOptions
+from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.contender import Pruning, trained_contenders
 from htp_diffusion.pose.flip import flip_pose

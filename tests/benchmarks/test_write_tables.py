@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import write_tables
+from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
@@ -13,7 +14,6 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.scoring.clip_scores import Errors
-from htp_diffusion.speed.measure import SpeedUp
 from htp_diffusion.speed.scaling import Curve, Point, ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables
@@ -109,6 +109,7 @@ def test_an_unknown_table_is_named():
     ("command", "told"),
     [
         ("benchmarks/evaluate.py a.json --steps 5", "`python benchmarks/evaluate.py a.json --steps 5`"),
+        ("measure.py training --batch 4", "What is now `python measure.py training --batch-size 4`,"),
         ("benchmarks/ablate.py", "What is now `python benchmarks/study.py ablations`,"),
         (
             "benchmarks/measure_scaling.py --steps 1 2 --json a.json --picture b.png --repeats 2",

@@ -18,6 +18,10 @@ EXAMPLES = {
     "tcep": lambda: (TCEP(8, 9, 4), (torch.randn(2, 9, 3, 8),)),
     "sft": lambda: (SFTMHSA(8, 2), (torch.randn(2, 9, 3, 8), random_mask(2, 3, 9))),
     "mgptp": lambda: (MGPTP(4), (torch.randn(2, 9, 3, 8), random_mask(2, 3, 9))),
+    "requiring": lambda: (
+        MGPTP(4, required=("centre", "last", 1)),
+        (torch.randn(2, 9, 3, 8), random_mask(2, 3, 9)),
+    ),
     "cross": lambda: (
         CrossMHSA(8, 9, 2),
         (torch.randn(2, 3, 3, 8), KeptFrames(torch.tensor([[0, 4, 8], [1, 2, 3]]), 9)),

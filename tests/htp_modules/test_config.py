@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_modules import HTPConfig
+from htp_modules import HTP, MGPTP, ConfigError, HTPConfig
 from htp_modules.config import check_count, check_frames, resolve_frames
 
 
@@ -68,3 +68,46 @@ def test_frozen_comparable_hashable_picklable():
     assert pickle.loads(pickle.dumps(config)) == config
     with pytest.raises(TypeError):
         HTPConfig(0.5)
+
+
+@pytest.mark.parametrize(
+    ("required", "num_frames", "expected"),
+    [
+        ((), 9, ()),
+        (("centre",), 243, (121,)),  # (243 - 1) / 2, the frame that a seq2frame network answers for
+        (("centre",), 1, (0,)),
+        (("last", "first", 4), 9, (0, 4, 8)),
+        ((8, "last", 8), 9, (8,)),
+    ],
+)
+def test_frames_that_must_stay(required, num_frames, expected):
+    config = HTPConfig(num_keep=3, required=required)
+    assert config.frames_required(num_frames) == expected
+    assert HTP(8, num_frames, 2, config).config.required == required
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("value", ["centre", 3, [0], ("middle",), (-1,), (True,), (1.0,), (None,)])
+def test_frames_that_must_stay_are_a_tuple_of_names_and_indices(value):
+    with pytest.raises(ConfigError, match="required expects a tuple of 'centre', 'first', 'last' and frame"):
+        HTPConfig(required=value)
+    with pytest.raises(ConfigError, match="required expects"):
+        MGPTP(3, required=value)
+
+
+def test_frames_that_the_longest_sequence_cannot_keep():
+    htp = HTP(8, 9, 2, HTPConfig(num_keep=2, required=("first", "last")))
+    for change in ({"required": (9,)}, {"num_keep": 1}):
+        with pytest.raises(ConfigError, match="required names"):
+            htp.config = replace(htp.config, **change)
+        with pytest.raises(ConfigError, match="required names"):
+            HTP(8, 9, 2, replace(htp.config, **change))
+    assert htp.config == HTPConfig(num_keep=2, required=("first", "last"))
+    with pytest.raises(ConfigError, match=r"replace\(htp.config, required="):
+        htp.required = (0,)
+
+
+def test_a_config_pickled_before_it_could_require_frames():
+    old = HTPConfig(num_keep=4)
+    del vars(old)["required"]
+    assert pickle.loads(pickle.dumps(old)) == HTPConfig(num_keep=4)

@@ -11,14 +11,17 @@ MAY_IMPORT = {"torch", "einops", "jaxtyping"}
 # Inside htp_modules a file imports from the rows above its own only.
 LAYERS = (
     {"errors", "pytree"},
-    {"config", "checks"},
+    {"config", "checks", "conflict"},
     {"selection", "kept", "graph", "attention"},
     {"mask", "block"},
     {"tcep", "sft_mhsa", "mgptp", "recovery"},
     {"htp"},
     {"record"},
     {"__init__"},
+    {"__main__"},
 )
+# `python -m htp_modules` is a command that nothing imports: it alone looks at what is built on the library.
+COMMAND = "htp_modules/__main__.py"
 # Inside htp_diffusion a room imports from the rooms above its own only.
 ROOMS = (
     "base",
@@ -59,6 +62,8 @@ def test_inside_the_library(path):
         package, _, rest = module.partition(".")
         if package == "htp_modules":
             assert rest in below, f"{path.stem} may not import {module}"
+        elif path == ROOT / COMMAND:
+            assert module == "adapters.self_check"
         else:
             assert package in MAY_IMPORT or package in sys.stdlib_module_names, (
                 f"{path.stem} imports {module}"
@@ -85,7 +90,15 @@ def test_adapters_import_public_names_alone():
                 assert set(names) <= exported, f"{path} imports {set(names) - exported}"
             else:
                 own = package in MAY_IMPORT | {"adapters"} or package in sys.stdlib_module_names
+                own = own or (package == "matplotlib" and path.stem == "tuning_picture")
                 assert own, f"{path} imports {module}"
+
+
+def test_drawing_imports_matplotlib_when_it_draws():
+    path = ROOT / "adapters" / "tuning_picture.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert "matplotlib" not in ast.unparse(ast.Module(at_once, []))
 
 
 @pytest.mark.parametrize("folder", ["htp_modules", "adapters", "benchmarks", "examples"])
@@ -98,7 +111,10 @@ def test_nothing_imports_what_lies_downstream(folder):
     }[folder]
     for path in files(folder):
         for module, _ in imports(path):
-            assert module.partition(".")[0] not in downstream, f"{path} imports {module}"
+            assert module.partition(".")[0] not in downstream or path == ROOT / COMMAND, (
+                f"{path} imports {module}"
+            )
+            assert module != "htp_modules.__main__"
 
 
 def rooms_imported(path):
@@ -132,3 +148,11 @@ def test_the_tests_of_the_benchmarks_lie_in_their_rooms():
     tests = ROOT / "tests" / "benchmarks"
     folders = {entry.name for entry in tests.iterdir() if entry.is_dir() and entry.name != "__pycache__"}
     assert folders <= {*ROOMS, "fuzz"}  # damaged files of every reader, and killed trainings
+
+
+def test_no_file_is_above_300_lines():
+    folders = ("htp_modules", "adapters", "benchmarks", "examples", "tests")
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for name in folders for path in files(name)}
+    assert len(lengths) > 300
+    too_long = {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > 300}
+    assert too_long == {}, f"split by noun: {too_long}"

@@ -1,13 +1,17 @@
-"""Options that every script has which computes: where, how, and in which precision."""
+"""Options of every script that computes: device, threads, precision and mode."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+import tyro
 
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.device import Precision, check_precision, choose_device
 from htp_diffusion.base.execution import Mode, check_mode
+
+PRECISION = tyro.conf.arg(help="fp32, tf32 (CUDA), bf16 or fp16 (autocast).")
+MODE = tyro.conf.arg(help="eager, compiled (takes minutes before it pays) or cuda-graph (CUDA).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +27,10 @@ class Where:
     threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
 
     def start(self) -> torch.device:
-        """Set the threads, and tell the device.
+        """Set the number of threads, and return the device.
 
         Raises:
-            BenchmarkError: A device that there is not here, or fewer than one thread.
+            BenchmarkError: A device that this machine lacks, or fewer than one thread.
         """
         if self.threads is not None:
             at_least(self, 1, "threads")
@@ -35,26 +39,34 @@ class Where:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Computing(Where):
-    """Where and how to compute.
+class Precise(Where):
+    """Where to compute, and in which precision."""
 
-    Attributes:
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        threads: CPU threads of an operation.
-        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        mode: eager, compiled (takes minutes before it pays) or cuda-graph (CUDA).
-    """
-
-    precision: Precision = "fp32"
-    mode: Mode = "eager"
+    precision: Annotated[Precision, PRECISION] = "fp32"
 
     def start(self) -> torch.device:
-        """Set the threads, and tell the device, once it is known to have the precision and the mode.
+        """Set the number of threads, and return the device if it has the precision.
 
         Raises:
-            BenchmarkError: As ``Where.start``, or a precision or mode that the device does not have.
+            BenchmarkError: As ``Where.start``, or a precision that the device does not have.
+        """
+        device = super().start()
+        check_precision(self.precision, device)
+        return device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing(Precise):
+    """Where to compute, in which precision, and how models are run."""
+
+    mode: Annotated[Mode, MODE] = "eager"
+
+    def start(self) -> torch.device:
+        """Set the number of threads, and return the device if it has the precision and the mode.
+
+        Raises:
+            BenchmarkError: As ``Precise.start``, or a mode that the device does not have.
         """
         device = super().start()
         check_mode(self.mode, device)
-        check_precision(self.precision, device)
         return device

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from adapters.clock import Timing, laps, peak_memory, speed_up
 from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.base.provenance import provenance
@@ -24,7 +25,6 @@ from htp_diffusion.scoring.action_scores import mean_scores
 from htp_diffusion.scoring.clip_scores import ClipScore, score_clip
 from htp_diffusion.scoring.forecast import announce
 from htp_diffusion.speed.counting import Count, count_denoiser
-from htp_diffusion.speed.measure import Timing, laps, peak_memory, speed_up
 
 
 def compare(
@@ -188,13 +188,13 @@ class _Costs:
         self._counted: dict[DenoiserConfig, Count] = {}
 
     def of(self, config: DenoiserConfig) -> Count:
-        """Of one pass over a window, and the parameters."""
+        """Multiply-accumulates of one pass over a window, and parameters."""
         if config not in self._counted:
             self._counted[config] = count_denoiser(config.build, self._num_frames)
         return self._counted[config]
 
     def per_frame(self, contender: Contender) -> tuple[float, float]:
-        """Of all passes, by THOP and in full."""
+        """Multiply-accumulates of all passes, by THOP and counting every matrix product."""
         early, last = self.of(contender.early_config), self.of(contender.config)
         first = self._sampling.early_passes
         rest = self._sampling.passes - first

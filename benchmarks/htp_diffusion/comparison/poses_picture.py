@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,9 @@ from htp_diffusion.scoring.metrics import mpjpe
 
 SHOWN = 6
 _TRUTH = "#b9bec8"
+
+View = Literal["front", "side"]
+_AZIMUTHS: dict[View, float] = {"front": 0.0, "side": 90.0}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +82,13 @@ def scored_frames(
     return ScoredFrames(names=tuple(names), truth=truth, predicted=predicted, errors=errors)
 
 
-def draw_poses(path: Path, frames: ScoredFrames, chosen: Sequence[int], title: str) -> None:
+def draw_poses(
+    path: Path,
+    frames: ScoredFrames,
+    chosen: Sequence[int],
+    title: str,
+    views: Sequence[View] = ("front",),
+) -> None:
     """Draw chosen frames: the truth, and each model over it with its error.
 
     Args:
@@ -86,26 +96,31 @@ def draw_poses(path: Path, frames: ScoredFrames, chosen: Sequence[int], title: s
         frames: The frames there are.
         chosen: Which.
         title: What they are chosen for.
+        views: A row each, for the truth and for every model; the camera sees the person from the front.
 
     Raises:
         BenchmarkError: The file cannot be written.
     """
-    rows = {"truth": frames.truth, **frames.predicted}
+    rows = [
+        (name, poses, view)
+        for name, poses in {"truth": frames.truth, **frames.predicted}.items()
+        for view in views
+    ]
     figure = Figure(figsize=(2.1 * len(chosen) + 0.6, 2.4 * len(rows) + 0.6), dpi=120, layout="constrained")
     grid = figure.subplots(len(rows), len(chosen), squeeze=False)
     reach = 1.1 * float(frames.truth[list(chosen)].abs().amax()) or 1.0
-    for (name, poses), cells in zip(rows.items(), grid, strict=True):
+    for axes, frame in zip(grid[0], chosen, strict=True):
+        axes.set_title(frames.names[frame], fontsize=7)
+    for (name, poses, view), cells in zip(rows, grid, strict=True):
         for frame, axes in zip(chosen, cells, strict=True):
-            truth = seen_from(frames.truth[frame], 0.0)
-            if name == "truth":
-                axes.set_title(frames.names[frame], fontsize=7)
-            else:
-                draw_bones(axes, truth, width=3.0, colour=_TRUTH)
+            azimuth = _AZIMUTHS[view]
+            if name != "truth":
+                draw_bones(axes, seen_from(frames.truth[frame], azimuth), width=3.0, colour=_TRUTH)
                 text = f"{frames.errors[name][frame]:.0f} mm"
                 axes.text(0.97, 0.03, text, transform=axes.transAxes, ha="right", fontsize=8)
-            draw_bones(axes, seen_from(poses[frame], 0.0))
+            draw_bones(axes, seen_from(poses[frame], azimuth))
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
             axes.spines[:].set_color("#cdd1d8")
-        cells[0].set_ylabel(name, fontsize=9)
+        cells[0].set_ylabel(name if len(views) == 1 else f"{name}, {view}", fontsize=9)
     figure.suptitle(title, fontsize=10)
     save_png(figure, path)

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, field
 
+from adapters.clock import SpeedUp
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.data.protocol import EVERY_FRAME, EvaluationProtocol
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.public_config import PublicConfig
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.scoring.action_scores import Scores
-from htp_diffusion.speed.measure import SpeedUp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class ModelResult:
     """
 
     name: str
-    denoiser: DenoiserConfig
+    denoiser: DenoiserConfig | PublicConfig
     checkpoint: str | None
     trained_steps: int | None
     scores: Scores
@@ -70,7 +71,7 @@ class ComparisonResult:
         space: Layout, unit and frame of reference of the poses.
         notes: What else to know of the data.
         protocol: How it was scored.
-        every: Every so many windows of each clip were sampled.
+        every: N, where every N-th window of each clip was sampled.
         padded: Clips shorter than a window.
         mode: How the models were run; None in files from before there were others than eager and compiled.
     """

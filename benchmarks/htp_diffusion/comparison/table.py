@@ -1,11 +1,11 @@
-"""The table of a comparison: figures down, models across."""
+"""The table of a comparison: a row per figure, a column per model."""
 
+from adapters.clock import speed_up_notes
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.comparison.result import ComparisonResult, ModelResult
 from htp_diffusion.data.protocol import EVERY_FRAME
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS
-from htp_diffusion.speed.measure import speed_up_notes
 from htp_modules.config import resolve_frames
 
 _GIGA, _MEGA, _MEBIBYTE = 1e9, 1e6, 2**20
@@ -14,7 +14,7 @@ _ETA = {0.0: "deterministic", 1.0: "fresh noise at each step"}
 
 
 def comparison_table(result: ComparisonResult) -> Table:
-    """The table: figures down, models across, below it what each figure needs and means."""
+    """The table: a row per figure, a column per model; notes say what each figure needs and means."""
     sampling, models = result.sampling, result.models
     rows: list[tuple[str, list[str]]] = []
     for label, name in (("MPJPE, mm", "mpjpe"), ("P-MPJPE, mm", "p_mpjpe")):
@@ -104,7 +104,11 @@ def describe_model(
     name: str, checkpoint: str | None, trained_steps: int | None, denoiser: DenoiserConfig, num_frames: int
 ) -> str:
     """A model in one sentence: its weights, and how it prunes windows of so many frames."""
-    weights = "random weights" if checkpoint is None else f"{checkpoint}, {trained_steps:,} training steps"
+    if checkpoint is None:
+        weights = "random weights"
+    else:
+        training = "published by others" if trained_steps is None else f"{trained_steps:,} training steps"
+        weights = f"{checkpoint}, {training}"
     htp = denoiser.htp
     if htp is None:
         return f"{name}: {weights}."

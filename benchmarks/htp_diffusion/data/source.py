@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from htp_diffusion.base.command import by_default
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
 from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
 from htp_diffusion.data.formats.motionbert import read_motionbert
 from htp_diffusion.data.formats.motionbert_windows import read_motionbert_windows
@@ -16,6 +16,7 @@ from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
 from htp_diffusion.data.mocap.cmu import CMU_FPS, cmu_action, cmu_split
 from htp_diffusion.data.motion import Clip, Motion
+from htp_diffusion.data.options import FPS, UNIT
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.data.virtual_views import check_fps, embedded_set, file_set
 from htp_diffusion.pose.conversions import convert
@@ -61,8 +62,6 @@ class Source:
             COCO's; of 3dhp all joints (by-place). Without one, 3dhp keeps its own order of joints.
         annotation: Of 3dhp, which poses the file holds; the file does not say which, you must: annot3 (D3DP's
             _ori files) or univ_annot3 (scaled to one height, P-STMO's files).
-        fps: Frame rate of an npz file, frames a second.
-        unit: Unit of an npz file: metres, centimetres, millimetres, inches, or cmu (inches / 0.45).
     """
 
     dataset: Annotated[
@@ -74,8 +73,8 @@ class Source:
     keypoints: Annotated[Path | None, by_default("none", "FILE")] = None
     conversion: Annotated[str | None, by_default("none", "RULE")] = None
     annotation: Annotated[Annotation | None, by_default("asked for", "annot3|univ_annot3")] = None
-    fps: float = CMU_FPS
-    unit: Unit = "metres"
+    fps: Annotated[float, FPS] = CMU_FPS
+    unit: Annotated[Unit, UNIT] = "metres"
 
     @property
     def kind(self) -> Dataset:
@@ -90,7 +89,7 @@ class Source:
         for name in ("data", "test_data", "keypoints", "conversion", "annotation"):
             given, option = getattr(self, name) is not None, f"--{name.replace('_', '-')}"
             if name in needed and not given:
-                raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is)")
+                raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is); {DATA_PAGE}")
             if given and name not in needed + possible:
                 raise BenchmarkError(f"dataset {kind} has no {option}")
         if self.unit != "metres" and kind != "npz":
@@ -157,7 +156,7 @@ def training_clips(source: Source) -> ClipSet:
 def training_motions(
     source: Source, synthetic_clips: int = SYNTHETIC_CLIPS, extra: Sequence[Path] = ()
 ) -> list[Motion]:
-    """World motion that is trained on through cameras drawn at every step: no CMU test clip is.
+    """World motion to train on, seen by cameras drawn at every step; CMU's test clips are left out.
 
     Args:
         source: Which motion.
@@ -180,7 +179,7 @@ def training_motions(
 
 
 def _trainable(path: Path, source: Source) -> list[Motion]:
-    """The motion of a file but for the CMU test clips."""
+    """The motion of a file, without the CMU test clips."""
     motions = read_npz(path, source.fps, source.unit)
     trainable, test = cmu_split(motions)
     if not trainable:
@@ -266,7 +265,7 @@ def _read_mpi_test(path: Path, annotation: Annotation) -> list[MPIClip]:
         return read_mpi_test(path, annotation)
     files = sorted(path.glob("TS*/annot_data.mat"))
     if not files:
-        raise BenchmarkError(f"{path}: no TS*/annot_data.mat in this folder")
+        raise BenchmarkError(f"{path}: no TS*/annot_data.mat in this folder; {DATA_PAGE}")
     return [read_mpi_mat(file, annotation) for file in files]
 
 

@@ -3,14 +3,11 @@
 import re
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
-from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.ddim import Denoiser, sample
 from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
@@ -74,7 +71,7 @@ class Sampling:
 
     @property
     def early_passes(self) -> int:
-        """Those among them that belong to a step before the last."""
+        """Passes of the denoising steps before the last."""
         return self.passes - self.passes // self.steps
 
     def draw(
@@ -120,96 +117,6 @@ class Sampling:
             dtype=pose_2d.dtype,
             device=pose_2d.device,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawOptions:
-    """How hypotheses are drawn, but for how many and in how many steps.
-
-    Attributes:
-        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
-        flip: Average with the mirrored input inside each step.
-        batch_size: Windows sampled in one call.
-        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
-        seed: Seed of the sampling noise.
-    """
-
-    eta: float = 1.0
-    flip: bool = True
-    batch_size: int = 2
-    memory_budget: Annotated[
-        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
-    ] = None
-    seed: int = 0
-
-    def of(self, hypotheses: int, steps: int) -> Sampling:
-        """How to sample so many hypotheses in so many steps.
-
-        Raises:
-            BenchmarkError: A number out of range.
-        """
-        check_budget(self.memory_budget)
-        return Sampling(
-            hypotheses=hypotheses,
-            steps=steps,
-            eta=self.eta,
-            flip=self.flip,
-            seed=self.seed,
-            batch_size=self.batch_size,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingOptions(DrawOptions):
-    """One way to sample.
-
-    Attributes:
-        hypotheses: H, poses sampled for each window.
-        steps: K, denoising steps.
-        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
-        flip: Average with the mirrored input inside each step.
-        batch_size: Windows sampled in one call.
-        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
-        seed: Seed of the sampling noise.
-    """
-
-    hypotheses: int = 5
-    steps: int = 5
-
-    @property
-    def sampling(self) -> Sampling:
-        """The way."""
-        return self.of(self.hypotheses, self.steps)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepOptions(DrawOptions):
-    """Several ways to sample: every pair of a number of hypotheses and a number of steps.
-
-    Attributes:
-        hypotheses: H, poses sampled for each window; several are a sweep.
-        steps: K, denoising steps; several are a sweep.
-        eta: Noise put back at each step, 0 to 1: 1 as D3DP's code, 0 deterministic as the paper says.
-        flip: Average with the mirrored input inside each step.
-        batch_size: Windows sampled in one call.
-        memory_budget: GiB for the activations of one call of a denoiser; a batch is split to fit.
-        seed: Seed of the sampling noise.
-    """
-
-    hypotheses: tuple[int, ...] = (5,)
-    steps: tuple[int, ...] = (5,)
-
-    @property
-    def samplings(self) -> list[Sampling]:
-        """The ways.
-
-        Raises:
-            BenchmarkError: No number of hypotheses or of steps.
-        """
-        pairs = list(product(self.hypotheses, self.steps))
-        if not pairs:
-            raise BenchmarkError("hypotheses and steps expect at least one number each")
-        return [self.of(hypotheses, steps) for hypotheses, steps in pairs]
 
 
 def check_seed(seed: int) -> None:

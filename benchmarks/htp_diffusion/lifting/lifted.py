@@ -14,6 +14,7 @@ from htp_diffusion.lifting.frame_rate import nearest, positions_at, sample_at
 from htp_diffusion.lifting.windows import blend, cut_windows, leading_window, window_starts
 from htp_diffusion.models.contender import Contender
 from htp_diffusion.models.lifter import Lifter
+from htp_diffusion.models.public_config import NetworkLifter
 from htp_diffusion.pose.layout import H36M_17
 from htp_modules import record
 
@@ -82,7 +83,7 @@ def lift(
         at_model = positions_at(length, fps, model_fps)
         pose_2d = sample_at(pose_2d, at_model)
     starts = window_starts(len(pose_2d), num_frames)
-    if isinstance(contender.denoiser, Lifter):
+    if isinstance(contender.denoiser, Lifter | NetworkLifter):
         sampling = replace(sampling, hypotheses=1, steps=1)
     sampling = fit_sampling(sampling, len(starts), contender.config, memory_budget, device)
     cut = cut_windows(pose_2d, starts, num_frames)

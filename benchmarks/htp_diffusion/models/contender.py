@@ -4,9 +4,10 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
+import tyro
 
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
@@ -16,8 +17,11 @@ from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.lifter import HTPLifter, Lifter
 from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.models.public_config import NetworkLifter
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_modules.config import check_frames
+
+Config = TypeVar("Config", bound=DenoiserConfig)
 
 NAMES: dict[Kind, str] = {
     "d3dp": "D3DP",
@@ -27,22 +31,31 @@ NAMES: dict[Kind, str] = {
 }
 
 
+NUM_SFT_LAYERS = tyro.conf.arg(
+    help="n of HTP: pairs of blocks after the first that see every frame (the paper trains with 3 and "
+    "samples with 1)."
+)
+NUM_KEEP = tyro.conf.arg(
+    help="f of HTP: frames kept in a window, an integer count or a share of T such as 0.22.",
+    metavar="INT|FLOAT",
+)
+PRESET = tyro.conf.arg(help="Size of the models and their training schedule.")
+CHECKPOINT_FOLDER = tyro.conf.arg(help="Folder with d3dp-PRESET.json and htp-PRESET.json.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
     """What to change in an HTP denoiser.
 
     Attributes:
-        num_sft_layers: n of HTP: pairs of blocks after the first that see every frame (the paper trains with
-            3 and samples with 1).
-        num_keep: f of HTP: frames kept in a window; a number below 1 with a point is a share.
-        num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
+        num_neighbors: k of HTP: frames that a frame attends to, a count or a share likewise.
     """
 
-    num_sft_layers: Annotated[int | None, by_default("the model's own", "INT")] = None
-    num_keep: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
+    num_sft_layers: Annotated[int | None, NUM_SFT_LAYERS, by_default("the model's own", "INT")] = None
+    num_keep: Annotated[int | float | None, NUM_KEEP, by_default("the model's own", "INT|FLOAT")] = None
     num_neighbors: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
 
-    def applied_to(self, config: DenoiserConfig) -> DenoiserConfig:
+    def applied_to(self, config: Config) -> Config:
         """The denoiser's options with these changes; D3DP has nothing to change.
 
         Raises:
@@ -52,7 +65,9 @@ class Pruning:
         if config.htp is None:
             return config
         changes = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(config, htp=replace(config.htp, **changes)).check_layers()
+        changed = replace(config, htp=replace(config.htp, **changes))
+        changed.check_layers()
+        return changed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,15 +79,17 @@ class Contender:
         config: What it is, as it samples.
         denoiser: The model, in evaluation mode, on the CPU.
         source: The checkpoint's file name; None for random weights.
-        checkpoint: Its training record; None for random weights.
+        checkpoint: Its training record; None for random weights and for those that others published.
+        space: What its poses are where there is no such record; None for random weights.
         early: What predicts at every denoising step but the last; None for ``denoiser``.
     """
 
     name: str
     config: DenoiserConfig
-    denoiser: D3DPDenoiser | Lifter
+    denoiser: D3DPDenoiser | Lifter | NetworkLifter
     source: str | None = None
     checkpoint: Checkpoint | None = None
+    space: PoseSpace | None = None
     early: HTPDenoiser | None = None
 
     @property
@@ -90,8 +107,9 @@ class Contender:
         Raises:
             BenchmarkError: The two differ.
         """
-        if self.checkpoint is not None:
-            self.checkpoint.pose_space.require(space, f"{self.source} is not made for {what}")
+        own = self.space if self.checkpoint is None else self.checkpoint.pose_space
+        if own is not None:
+            own.require(space, f"{self.source} is not made for {what}")
 
     @property
     def early_config(self) -> DenoiserConfig:

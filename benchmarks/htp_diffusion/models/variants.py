@@ -118,7 +118,8 @@ def _htp(kind: type[HTPDenoiser], config: DenoiserConfig) -> HTPDenoiser:
 
 def _unguided(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoiser:
     model = _htp(kind, config)
-    model.htp.mgptp = UnguidedMGPTP(model.htp.mgptp.num_keep, model.htp.mgptp.num_neighbors)
+    mgptp = model.htp.mgptp
+    model.htp.mgptp = UnguidedMGPTP(mgptp.num_keep, mgptp.num_neighbors, mgptp.required)
     return model
 
 

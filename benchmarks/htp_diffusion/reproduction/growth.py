@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from htp_diffusion.base.computing import Computing, Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.reproduction.machine import free_bytes, release
@@ -59,7 +60,7 @@ def growth_part(scale: Scale, device: torch.device, flops: float) -> Part[Scalin
                 depth=sizes.depth,
                 heads=sizes.heads,
                 num_keep=2 / 9,
-                device=str(work.device),
+                computing=Computing(device=str(work.device)),
                 repeats=scale.rounds,
             )
         )
@@ -144,8 +145,8 @@ def _step_options(scale: Scale, device: torch.device, batch: int) -> training.Op
         dim=sizes.dim,
         depth=sizes.depth,
         heads=sizes.heads,
-        batch=batch,
-        device=str(device),
+        batch_size=batch,
+        computing=Precise(device=str(device)),
         repeats=scale.rounds,
     )
 

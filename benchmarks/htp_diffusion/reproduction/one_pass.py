@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from htp_diffusion.base.computing import Where
 from htp_diffusion.base.device import device_name
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
@@ -67,7 +68,7 @@ def one_pass_part(
                 depth=scale.sizes.depth,
                 motionbert_depth=scale.sizes.motionbert_depth,
                 heads=scale.sizes.heads,
-                device=str(device),
+                where=Where(device=str(device)),
                 repeats=scale.rounds,
                 warmup=0,  # the first call and the memory's come before
                 public=public,

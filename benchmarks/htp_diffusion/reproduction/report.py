@@ -10,8 +10,9 @@ from htp_diffusion.base.files import whole_file
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.reproduction.items import ITEMS, QUOTED, Item, Need, NeedKind
+from htp_diffusion.reproduction.items import ITEMS, Item, Need, NeedKind
 from htp_diffusion.reproduction.part import Compared, Picture, compared_table
+from htp_diffusion.reproduction.quoted import QUOTED
 from htp_diffusion.reproduction.runner import PARTS_FOLDER, Outcome, State
 
 ItemState = Literal["made", "made in part", "left out", "cannot be made here"]

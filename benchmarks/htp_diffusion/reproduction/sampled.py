@@ -8,6 +8,7 @@ from torch import Tensor
 
 from htp_diffusion.base.device import device_name
 from htp_diffusion.comparison.comparison import compare
+from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.data.motion import Windows, windows
@@ -18,9 +19,8 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.checkpoint import read_record
 from htp_diffusion.reproduction.pair import Pair
 from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
-from htp_diffusion.reproduction.pictures import PosedFrame, draw_error_cost, draw_poses
+from htp_diffusion.reproduction.pictures import draw_error_cost
 from htp_diffusion.reproduction.scale import Scale
-from htp_diffusion.scoring.metrics import mpjpe
 from htp_diffusion.speed.counting import count_denoiser
 
 ERROR_COST, POSES, WORST = "error-cost.png", "poses.png", "worst.png"
@@ -113,47 +113,14 @@ def _make(pair: Pair, sampling: Sampling, work: Workplace) -> ComparisonResult:
         (m.name, (m.thop_macs_per_frame or 0.0) / _GIGA, m.scores.over_frames["mean"].mpjpe) for m in models
     ]
     draw_error_cost(work.folder / ERROR_COST, points, condition)
-    shown = {
-        name: torch.cat(parts)[: cut.count]
-        for name, parts in poses.items()
-        if name in (models[0].name, models[1].name)
-    }
-    draw_poses(work.folder / POSES, spread_frames(clips, shown), f"Truth (grey), and predicted: {condition}")
-    draw_poses(
-        work.folder / WORST, worst_frames(clips, shown), f"The worst frames of {models[1].name}: {condition}"
-    )
+    shown = {model.name: torch.cat(poses[model.name]) for model in models[:2]}
+    frames, last = scored_frames(clips, shown), models[1].name
+    for file, chosen, title in (
+        (POSES, frames.spread_out(_DRAWN), "Truth (grey below the models), and predicted"),
+        (WORST, frames.worst(last, num_frames, _DRAWN), f"The worst frames of {last}"),
+    ):
+        draw_poses(work.folder / file, frames, chosen, f"{title}: {condition}", views=("front", "side"))
     return result
-
-
-def spread_frames(clips: Sequence[Windows], poses: dict[str, Tensor]) -> list[PosedFrame]:
-    """The middle frames of windows spread evenly over all."""
-    total = sum(len(clip.start) for clip in clips)
-    windows_shown = sorted({round(i * (total - 1) / max(1, _DRAWN - 1)) for i in range(_DRAWN)})
-    middle = clips[0].pose_2d.shape[1] // 2
-    return [_posed(clips, poses, window, middle) for window in windows_shown]
-
-
-def worst_frames(clips: Sequence[Windows], poses: dict[str, Tensor]) -> list[PosedFrame]:
-    """The frames in which the last model is furthest from the truth, one a window."""
-    truth = torch.cat([clip.pose_3d for clip in clips])
-    scored = torch.cat([clip.scored for clip in clips])
-    errors = mpjpe(list(poses.values())[-1], truth).masked_fill(~scored, -1.0)
-    worst, frame = errors.max(dim=1)
-    chosen = worst.argsort(descending=True, stable=True)[:_DRAWN]
-    return [_posed(clips, poses, int(window), int(frame[window])) for window in chosen]
-
-
-def _posed(clips: Sequence[Windows], poses: dict[str, Tensor], window: int, frame: int) -> PosedFrame:
-    owners = [(clip, place) for clip in clips for place in range(len(clip.start))]
-    clip, place = owners[window]
-    truth = clip.pose_3d[place, frame]
-    predicted = {name: part[window, frame] for name, part in poses.items()}
-    return PosedFrame(
-        title=f"{clip.name}, frame {int(clip.start[place]) + frame}",
-        truth=truth,
-        predicted=predicted,
-        errors={name: float(mpjpe(pose, truth)) for name, pose in predicted.items()},
-    )
 
 
 def _compared(result: ComparisonResult) -> Sequence[Compared]:
@@ -190,8 +157,10 @@ def _pictures(result: ComparisonResult) -> Sequence[Picture]:
     how = f"{result.data}; {result.sampling.label}, mean of the hypotheses."
     return [
         Picture(file=ERROR_COST, item="Figure 1", caption=f"Left, measured here: {how} Right: the paper's."),
-        Picture(file=POSES, item="Figure 6", caption=f"Frames spread over all windows. {how}"),
+        Picture(file=POSES, item="Figure 6", caption=f"Frames at even distances. {how}"),
         Picture(
-            file=WORST, item="Figure 7", caption=f"The frames furthest from the truth, one a window. {how}"
+            file=WORST,
+            item="Figure 7",
+            caption=f"The frames furthest from the truth, at least a window apart. {how}",
         ),
     ]

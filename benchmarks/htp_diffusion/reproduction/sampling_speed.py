@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from adapters.clock import synchronise
 from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode
@@ -19,7 +20,6 @@ from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
 from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, line_up
-from htp_diffusion.speed.measure import synchronise
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, measure_roofline
 from htp_diffusion.speed.sharding import Shards

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
@@ -101,7 +102,7 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
         models=_MODELS,
         preset=scale.training_preset,
         data=data,
-        precision=training_precision(work.device),
+        computing=Precise(precision=training_precision(work.device)),
         sampling=tuple(dict.fromkeys(("1x1", draw))),
         every=_WINDOWS_APART[scale.name],
         out=folder,
@@ -115,7 +116,7 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
         preset,
         motions,
         device=work.device,
-        precision=options.precision,
+        precision=options.computing.precision,
     )
     a_step = fleet.seconds_per_step()
     plan = Parts(folder).find_or_make(
@@ -142,7 +143,7 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
         every=options.every,
         frames=sum(int(clip.scored.sum()) for clip in clips),
         steps=fleet.step,
-        precision=options.precision,
+        precision=options.computing.precision,
         seconds_per_step=a_step,
         device=device_name(work.device),
         rows=scored_rows(fleet, clips, options, work.device, Console(quiet=True)),

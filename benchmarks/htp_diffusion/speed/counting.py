@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from adapters.counting import matmul_macs
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.layout import H36M_17
 from htp_modules import CrossMHSA
@@ -88,14 +88,7 @@ def thop_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
 def true_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
     """Count multiply-accumulates of every matrix product that the model computes."""
     # Without gradients: the counter's hooks fail on a view of a parameter that asks for one.
-    counted = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in counted.modules():
-        # FlopCounterMode counts 0 for fused attention on a CPU: take the explicit path, which is equal.
-        if isinstance(getattr(module, "fused", None), bool):
-            module.fused = False  # pyright: ignore[reportArgumentType]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        counted(*inputs)
-    return counter.get_total_flops() // 2
+    return matmul_macs(copy.deepcopy(model).eval().requires_grad_(False), inputs)
 
 
 class _Root(nn.Module):

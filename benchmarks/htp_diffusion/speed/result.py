@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from adapters.clock import SpeedUp, Timing
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.speed.drift import Drift
 from htp_diffusion.speed.lineup import HOST_NAMES, Host
-from htp_diffusion.speed.measure import SpeedUp, Timing
 from htp_diffusion.speed.roofline import Roofline
 
 _GIGA = 1e9

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
+from adapters.clock import interleaved
 from htp_diffusion.base.device import Precision, matmul_dtype, precision_of
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.speed.measure import interleaved
 
 SQUARES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 """Sizes of the square products tried, by kind of device: from small enough to large enough."""

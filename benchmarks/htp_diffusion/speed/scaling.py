@@ -9,13 +9,13 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from adapters.clock import Timing
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Cell, Column, Table
-from htp_diffusion.speed.measure import Timing
 
 Axis = Literal["T", "B", "H", "K"]
 
@@ -151,9 +151,9 @@ def scaling_table(result: ScalingResult) -> Table:
             Column("median, ms", ",.1f"),
             Column("IQR, ms", ",.1f"),
             Column("frames/s", ",.1f"),
-            Column("times the first", ".2f"),
-            Column("time, times the first's", ".2f"),
-            Column("MACs, times the first's", ".2f"),
+            Column("ratio to first", ".2f"),
+            Column("time ratio to first", ".2f"),
+            Column("MAC ratio to first", ".2f"),
         ),
         rows=tuple(rows),
         notes=(

@@ -30,7 +30,7 @@ class Shards:
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks for all: prints and writes."""
+        """Whether this process prints and writes for all of them."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -62,7 +62,8 @@ class Shards:
 
     def device(self, name: str) -> str:
         """The device of this process: of several, each takes a GPU of its own."""
-        return f"cuda:{self.local_rank}" if self.count > 1 and name == "cuda" else name
+        gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+        return f"cuda:{self.local_rank}" if self.count > 1 and gpu else name
 
 
 @contextmanager

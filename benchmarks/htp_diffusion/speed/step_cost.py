@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from adapters.clock import SpeedUp, speed_up_notes
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.speed.measure import SpeedUp, speed_up_notes
 from htp_modules.config import resolve_frames
 
 _MEBIBYTE = 2**20
@@ -91,7 +91,7 @@ def step_table(result: TrainingCost) -> Table:
             Column("MAC ratio", ".2f"),
             Column("step's peak, MiB", ",.0f"),
             Column("weights and moments, MiB", ",.0f"),
-            Column("memory over the first's", ".2f"),
+            Column("memory ratio to first", ".2f"),
         ),
         rows=tuple(rows),
         notes=(

@@ -7,12 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from adapters.clock import Timing, interleaved, peak_memory, speed_up
 from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, Sizes, random_inputs
-from htp_diffusion.speed.measure import Timing, interleaved, peak_memory, speed_up
 from htp_diffusion.speed.result import Group, Row
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.sharding import Shards

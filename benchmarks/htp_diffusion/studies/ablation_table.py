@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
+from adapters.clock import told_speed_up
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.scoring.clip_scores import Errors
-from htp_diffusion.speed.measure import told_speed_up
 from htp_diffusion.studies.paper_rows import TABLES, Recipe, TableName
 from htp_diffusion.studies.seeds_table import mean_and_deviation
 
@@ -77,7 +77,7 @@ class AblationResult:
         recipe: How every row was trained.
         seeds: Seeds of the trainings.
         scored: What was scored.
-        every: Of each clip's windows, every so-many-th was scored.
+        every: N, where every N-th window of each clip was scored.
         frames: Frames scored.
         sampling: How it was sampled.
         device: Where.

@@ -15,7 +15,7 @@ from htp_diffusion.models.preset import Preset
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.scoring.metrics import MILLIMETRES
-from htp_diffusion.training.fleet import Member
+from htp_diffusion.training.member import Member
 from htp_modules import HTPConfig
 
 TIMES = (100, 300, 500, 700, 900, 999)

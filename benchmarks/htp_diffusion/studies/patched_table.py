@@ -6,10 +6,10 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from adapters.clock import told_speed_up
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.speed.measure import told_speed_up
 
 Treatment = Literal["plain", "interpolate", "interpolate, tuned", "cross_attention, tuned", "plain, tuned"]
 

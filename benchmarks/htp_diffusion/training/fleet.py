@@ -6,7 +6,9 @@ between its kernels, is busy with the others meanwhile.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import torch
@@ -18,16 +20,14 @@ from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, load_denoiser, save_checkpoint
-from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from htp_diffusion.models.preset import Preset
-from htp_diffusion.models.stretch import stretched
-from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.fit import cosine_rate
 from htp_diffusion.training.learner import Learner, blank_batch, fill
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.noising import NoisyBatch, add_noise
 from htp_diffusion.training.side_by_side import SideBySide
 from htp_diffusion.training.variety import VARIETIES, VarietyName
@@ -35,61 +35,8 @@ from htp_diffusion.training.virtual import VirtualBatches
 
 _DRAWN_AT_ONCE = 8  # steps whose batches are drawn together
 _TIMED_STEPS = 10
+_DEPTH_SEEDS = 2**48  # far from those of batches: the first seed of stochastic depth
 _STRETCHES = 20  # of a run, over each of which the loss is averaged
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One model of a fleet.
-
-    Attributes:
-        name: Its folder.
-        denoiser: What to train.
-        variant: An ablation of ``denoiser``; None for the whole model.
-        seed: Of its weights and of every draw.
-        variety: How its windows differ.
-        tilt: How much more often high noise is drawn (:func:`~htp_diffusion.training.noising.add_noise`).
-        window: Frames of its windows; None: as many as the model takes. Short windows teach more a second,
-            long ones what only they show: a long run may begin with the former and end with the latter.
-        start: Checkpoint whose averaged weights it begins with, interpolated where its windows are shorter;
-            None for fresh weights.
-    """
-
-    name: str
-    denoiser: DenoiserConfig
-    variant: Variant | None = None
-    seed: int = 0
-    variety: VarietyName = "scored"
-    tilt: float = 1.0
-    window: int | None = None
-    start: Path | None = None
-
-    @property
-    def frames(self) -> int:
-        """Frames of its windows."""
-        return self.denoiser.num_frames if self.window is None else self.window
-
-    def build(self) -> torch.nn.Module:
-        """The model, its weights those it begins with or a function of the seed.
-
-        Raises:
-            BenchmarkError: A checkpoint of another model.
-        """
-        if self.start is not None:
-            _, earlier = load_denoiser(self.start)
-            model = self._fresh()
-            try:
-                model.load_state_dict(stretched(earlier.state_dict(), model))
-            except (BenchmarkError, RuntimeError) as error:
-                raise BenchmarkError(f"{self.start} cannot be the start of {self.name}: {error}") from error
-            return model
-        return self._fresh()
-
-    def _fresh(self) -> torch.nn.Module:
-        torch.manual_seed(self.seed)
-        if self.variant is None:
-            return self.denoiser.build()
-        return VariantConfig(variant=self.variant, denoiser=self.denoiser).build()
 
 
 class _Lane:
@@ -158,6 +105,8 @@ class Fleet:
             self.learners.append(Learner(member.build().to(device), preset, room, self._rate, precision))
         self._beside = SideBySide(device, len(members))
         self.step = 0
+        self._done = [0] * len(members)  # steps of each when it was taken up
+        self._planned: int | None = None  # steps of the run in which some got further than others
         self.losses: Tensor = torch.zeros(len(members), 0)
         self._resume()
         self._advance(self.step)
@@ -171,7 +120,7 @@ class Fleet:
         self._wait()
         start = time.perf_counter()
         for step in range(_TIMED_STEPS):
-            self._take(step, 0.0)
+            self._take(step, 0.0, self.learners)
         self._wait()
         seconds = (time.perf_counter() - start) / _TIMED_STEPS
         for learner, state in zip(self.learners, before, strict=True):
@@ -198,8 +147,15 @@ class Fleet:
             Whether the run is at its end.
 
         Raises:
+            BenchmarkError: A kill has left some members behind the others, and this is not the run to end.
             KeyboardInterrupt: After Ctrl-C, once the checkpoints are written.
         """
+        if self._planned not in (None, steps):
+            raise BenchmarkError(
+                f"{self.folder} holds members at different steps of a run of {self._planned}, as a kill "
+                "while they were saved leaves them: finish that run first (in a study, --steps "
+                f"{self._planned})"
+            )
         with held_interrupts() as interrupted:
             self._run(steps, save_every, deadline, progress, interrupted)
             if interrupted() and self.step < steps:
@@ -214,16 +170,18 @@ class Fleet:
         progress: Callable[[int, float], None],
         interrupted: Callable[[], bool],
     ) -> None:
-        losses = torch.zeros(len(self.members), steps, device=self.device)
-        losses[:, : self.step] = self.losses[:, : self.step].to(self.device)
+        losses = torch.zeros(len(self.members), max(steps, *self._done), device=self.device)
+        losses[:, : self.losses.shape[1]] = self.losses.to(self.device)
         self.losses = losses
         saved = told = time.monotonic()
         while self.step < steps:
             rate = cosine_rate(
                 self.preset.learning_rate, self.step, warmup=self.preset.warmup_steps, steps=steps
             )
-            self._take(self.step, rate)
-            self.losses[:, self.step] = torch.stack([learner.loss for learner in self.learners])
+            behind = [done <= self.step for done in self._done]
+            self._take(self.step, rate, list(compress(self.learners, behind)))
+            for losses, learner in compress(zip(self.losses, self.learners, strict=True), behind):
+                losses[self.step] = learner.loss
             self.step += 1
             now = time.monotonic()
             if now - told > 1.0:
@@ -243,9 +201,11 @@ class Fleet:
             BenchmarkError: A loss is not finite, or a file cannot be written.
         """
         self._wait()
-        losses = self.losses[:, : self.step].cpu() * MILLIMETRES
+        losses = self.losses.cpu() * MILLIMETRES
         every = max(1, steps // _STRETCHES)
-        for member, learner, history in zip(self.members, self.learners, losses, strict=True):
+        for member, learner, done, line in zip(self.members, self.learners, self._done, losses, strict=True):
+            step = max(done, self.step)
+            history = line[:step]
             if not bool(torch.isfinite(history).all()):
                 raise BenchmarkError(f"the loss of {member.name} is not finite; try a lower learning rate")
             whole = len(history) // every
@@ -254,7 +214,7 @@ class Fleet:
                 preset=self.preset,
                 motions=self.motions,
                 seed=member.seed,
-                step=self.step,
+                step=step,
                 steps=steps,
                 losses=history[: whole * every].view(whole, every).mean(dim=1).tolist(),
                 loss_every=every,
@@ -264,10 +224,21 @@ class Fleet:
             tensors = learner.state() | {"stretch": history.double()}
             save_checkpoint(self.folder / member.name / "last.json", checkpoint, tensors)
 
-    def _take(self, step: int, rate: float) -> None:
+    def _take(self, step: int, rate: float, learners: Sequence[Learner]) -> None:
         self._rate.fill_(rate)
         self._advance(step)
-        self._beside.run([learner.step for learner in self.learners])
+        pairs = zip(self.members, self.learners, strict=True)
+        self._beside.run(
+            [
+                partial(self._learn, member, learner, step) if learner in learners else lambda: None
+                for member, learner in pairs
+            ]
+        )
+
+    def _learn(self, member: Member, learner: Learner, step: int) -> None:
+        if self.device.type == "cpu":  # on a GPU, stochastic depth goes on from draw to draw
+            torch.manual_seed(_DEPTH_SEEDS + member.seed * 2**20 + step)
+        learner.step()
 
     def _advance(self, step: int) -> None:
         for lane in self._lanes.values():
@@ -285,14 +256,16 @@ class Fleet:
                 found[member.name] = load_checkpoint(path)
         if not found:
             return
-        steps = {name: checkpoint.step for name, (checkpoint, _) in found.items()}
-        if len(found) < len(self.members) or len(set(steps.values())) > 1:
+        done = [found[name][0].step if name in found else 0 for name in (m.name for m in self.members)]
+        ahead = max((checkpoint for checkpoint, _ in found.values()), key=lambda one: one.step)
+        if len(found) < len(self.members) and ahead.step == ahead.steps:
             raise BenchmarkError(
-                f"{self.folder} holds members at different steps ({steps}), as a kill while they were saved "
-                "leaves them; name another folder"
+                f"{self.folder} holds a finished run of {', '.join(found)} alone; name another folder"
             )
-        histories = []
-        for member, learner in zip(self.members, self.learners, strict=True):
+        self.losses = torch.zeros(len(self.members), ahead.step)
+        for member, learner, losses in zip(self.members, self.learners, self.losses, strict=True):
+            if member.name not in found:
+                continue
             checkpoint, tensors = found[member.name]
             asked = replace(
                 checkpoint, denoiser=member.denoiser, variant=member.variant, seed=member.seed,
@@ -303,5 +276,7 @@ class Fleet:
                     f"{self.folder / member.name} was trained otherwise; name another folder"
                 )
             learner.restore({key: value for key, value in tensors.items() if key != "stretch"})
-            histories.append(tensors["stretch"].float() / MILLIMETRES)
-        self.step, self.losses = next(iter(steps.values())), torch.stack(histories)
+            losses[: checkpoint.step] = tensors["stretch"].float() / MILLIMETRES
+        self.step, self._done = min(done), done
+        if self.step < ahead.step:  # a kill while they were saved
+            self._planned = ahead.steps

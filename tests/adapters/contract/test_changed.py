@@ -166,21 +166,23 @@ class Doubled(nn.Module):
         return 2 * x
 
 
-def table_of(host):
-    names = [name for name, _ in host.make().named_parameters(recurse=False)]
-    if not names:
-        pytest.skip("the host has no tensor of its own, outside its parts")
-    return next((name for name in names if "temp" in name.lower()), names[0])
+def parametrize_one(model):
+    """Double a parameter of the host itself, which changes its class; if it has none, of the first layer."""
+    names = [*(name for name, _ in model.named_parameters(recurse=False)), next(model.named_parameters())[0]]
+    path, _, name = names[0].rpartition(".")
+    parametrize.register_parametrization(model.get_submodule(path), name, Doubled())
+    return model.get_submodule(path), name
 
 
 @torch.no_grad()
 def test_a_parametrization_is_reached_through(graph_host):
-    plain, table = graph_host.make(), table_of(graph_host)
+    plain = graph_host.make()
     inputs, cls = graph_host.inputs(), type(plain)
     model = graph_host.patch(deepcopy(plain), **PRUNED)
-    parametrize.register_parametrization(plain, table, Doubled())
     expected = plain(*inputs)
-    parametrize.register_parametrization(model, table, Doubled())
+    places = [parametrize_one(plain), parametrize_one(model)]
+    assert not torch.equal(plain(*inputs), expected)
+    expected = plain(*inputs)
     pruned = model(*inputs)
     adapters.describe(model)
     with adapters.unpruned(model):
@@ -194,8 +196,8 @@ def test_a_parametrization_is_reached_through(graph_host):
     assert torch.equal(adapters.unpatch(model)(*inputs), expected)
     assert torch.equal(twin(*inputs), pruned)
     assert torch.equal(adapters.unpatch(twin)(*inputs), expected)
-    for one in (plain, model):
-        parametrize.remove_parametrizations(one, table)
+    for place in places:
+        parametrize.remove_parametrizations(*place)
     assert type(model) is cls
     assert torch.equal(model(*inputs), plain(*inputs))
 
@@ -203,8 +205,7 @@ def test_a_parametrization_is_reached_through(graph_host):
 @torch.no_grad()
 def test_a_parametrization_that_is_taken_off_again(graph_host):
     model, inputs, expected, pruned = patched(graph_host)
-    parametrize.register_parametrization(model, table_of(graph_host), Doubled())
-    parametrize.remove_parametrizations(model, table_of(graph_host), leave_parametrized=False)
+    parametrize.remove_parametrizations(*parametrize_one(model), leave_parametrized=False)
     assert torch.equal(model(*inputs), pruned)
     assert torch.equal(adapters.unpatch(model)(*inputs), expected)
 
@@ -272,7 +273,7 @@ def test_htp_wrapped_or_gone(graph_host):
         assert torch.equal(model(*inputs), expected)
     del model.htp
     for verb in (adapters.describe, adapters.htp_of, adapters.unpatch):
-        with pytest.raises(adapters.PatchError, match=r"no more in the model .* put it back"):
+        with pytest.raises(adapters.PatchError, match=r"no longer in the model .* put it back"):
             verb(model)
     model.htp = htp
     assert torch.equal(model(*inputs), pruned)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from training_runs import small_motions, trainer_in
 
+from adapters.clock import SpeedUp
 from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tensors import write_tensors
 from htp_diffusion.models.checkpoint import load_checkpoint
-from htp_diffusion.speed.measure import SpeedUp
 
 
 @pytest.fixture(autouse=True)

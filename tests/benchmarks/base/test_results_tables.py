@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from adapters.clock import Timing
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import ADDED_LATER, read_json, write_json
 from htp_diffusion.base.tables import Column, Figure, Table
-from htp_diffusion.speed.measure import Timing
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

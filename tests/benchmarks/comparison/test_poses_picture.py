@@ -61,3 +61,7 @@ def test_the_picture_has_a_cell_a_frame_and_model(tmp_path, clips):
     with Image.open(tmp_path / "poses.png") as wide, Image.open(tmp_path / "one.png") as narrow:
         assert wide.height == narrow.height
         assert wide.width > 2 * narrow.width
+        draw_poses(tmp_path / "both.png", frames, [3], "one", views=("front", "side"))
+        with Image.open(tmp_path / "both.png") as both:
+            assert both.width == narrow.width
+            assert both.height > 1.8 * narrow.height

@@ -245,7 +245,10 @@ def test_a_checkpoint_of_another_space_is_refused(trained_in, path, tmp_path, ca
     ("arguments", "message"),
     [
         ((), "dataset motionbert needs --data"),
-        (("--data", "nowhere.pkl"), "nowhere.pkl: cannot be read (No such file"),
+        (
+            ("--data", "nowhere.pkl"),
+            "nowhere.pkl: cannot be read (No such file or directory); docs/datasets.md says",
+        ),
         (("--data", "PATH", "--keypoints", "x.npz"), "dataset motionbert has no --keypoints"),
         (("--data", "PATH", "--test-data", "x.pkl"), "dataset motionbert has no --test-data"),
         (("--data", "PATH", "--synthetic-clips", "2"), "dataset motionbert has no --synthetic-clips"),

@@ -1,6 +1,5 @@
 import os
 import pickle
-import sys
 import zipfile
 
 import numpy as np
@@ -11,9 +10,7 @@ from written import write_mpi_test as write_test
 from written import write_mpi_train as write_train
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.formats.matlab import read_mat
 from htp_diffusion.data.formats.mpi_inf_3dhp import (
-    MPI_ACTIVITIES,
     read_mpi_mat,
     read_mpi_test,
     read_mpi_train,
@@ -21,7 +18,6 @@ from htp_diffusion.data.formats.mpi_inf_3dhp import (
 from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera, mpi_train_camera
 
 ROOT = 14
-HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(128)
 
 
 @pytest.mark.parametrize("annotation", ["annot3", "univ_annot3"])
@@ -151,107 +147,3 @@ def test_a_malicious_pickle_is_refused(tmp_path):
         with pytest.raises(BenchmarkError, match=r"refused to read the global (posix|nt).system"):
             read(path, "annot3")
     assert not (tmp_path / "marker").exists()
-
-
-def annotations(frames=4):
-    """The variables of annot_data.mat as v7.3 stores them: (frames, 1, 17, .), (frames, 1)."""
-    table = poses(mpi_test_camera("TS5"), frames, 5)
-    return {
-        "annot2": table["data_2d"][:, None].astype("float64"),
-        "annot3": table["data_3d"][:, None].astype("float64"),
-        "univ_annot3": table["data_3d"][:, None] * 0.9,
-        "valid_frame": np.array([[0], [1], [1], [1]], dtype="uint8")[:frames],
-        "activity_annotation": np.array([[1], [2], [7], [7]], dtype="float64")[:frames],
-    }
-
-
-def check_sequence(path):
-    stored = annotations()
-    for annotation in ("annot3", "univ_annot3"):
-        item = read_mpi_mat(path, annotation)
-        assert (item.clip.name, item.annotation) == (f"TS5@TS5:{annotation}", annotation)
-        millimetres = stored[annotation][:, 0]
-        back = (item.clip.pose_3d + item.clip.root[:, None]).numpy() * 1000
-        np.testing.assert_allclose(back, millimetres, atol=1e-2)
-        expected = stored["annot2"][:, 0] / 960 - [1, 1080 / 1920]
-        np.testing.assert_allclose(item.clip.pose_2d.numpy(), expected, atol=1e-6)
-        assert item.valid.tolist() == [False, True, True, True]
-        assert [MPI_ACTIVITIES[label - 1] for label in item.activity.tolist()] == [
-            "Standing/Walking",
-            "Exercising",
-            "Miscellaneous",
-            "Miscellaneous",
-        ]
-
-
-class StandIn:
-    """What the reader uses of h5py: a file that is a mapping of arrays."""
-
-    def __init__(self, path, mode):
-        assert mode == "r"
-
-    def __enter__(self):
-        return annotations()
-
-    def __exit__(self, *_):
-        return None
-
-
-def test_a_new_matlab_file_through_a_stand_in(tmp_path, monkeypatch):
-    folder = tmp_path / "TS5"
-    folder.mkdir()
-    (folder / "annot_data.mat").write_bytes(HEADER)
-    stand_in = type(sys)("h5py")
-    stand_in.File = StandIn
-    monkeypatch.setitem(sys.modules, "h5py", stand_in)
-    check_sequence(folder / "annot_data.mat")
-    assert read_mpi_mat(folder / "annot_data.mat", "annot3", sequence="TS6").subject == "TS6"
-    with pytest.raises(BenchmarkError, match="no variable depth; the file has annot2, annot3"):
-        read_mat(folder / "annot_data.mat", ["annot2", "depth"])
-    (tmp_path / "annot_data.mat").write_bytes(HEADER)
-    with pytest.raises(BenchmarkError, match=r"no MPI-INF-3DHP test sequence .*; there are TS1"):
-        read_mpi_mat(tmp_path / "annot_data.mat", "annot3")
-
-
-def test_a_new_matlab_file(tmp_path):
-    h5py = pytest.importorskip("h5py")
-    folder = tmp_path / "TS5"
-    folder.mkdir()
-    path = folder / "annot_data.mat"
-    with h5py.File(path, "w", userblock_size=512) as file:
-        for key, value in annotations().items():
-            file[key] = value
-    with open(path, "r+b") as file:
-        file.write(HEADER)
-    check_sequence(path)
-    path.write_bytes(HEADER)
-    with pytest.raises(BenchmarkError, match="damaged MATLAB file"):
-        read_mat(path, ["annot2"])
-
-
-def test_an_old_matlab_file(tmp_path):
-    io = pytest.importorskip("scipy.io")
-    folder = tmp_path / "TS5"
-    folder.mkdir()
-    # MATLAB's own order of the axes is the other way round.
-    io.savemat(folder / "annot_data.mat", {key: value.T for key, value in annotations().items()})
-    check_sequence(folder / "annot_data.mat")
-
-
-@pytest.mark.parametrize(
-    ("head", "package"), [(HEADER, "h5py"), (b"MATLAB 5.0 MAT-file".ljust(128), "scipy")]
-)
-def test_a_missing_package_is_named(tmp_path, monkeypatch, head, package):
-    (tmp_path / "a.mat").write_bytes(head)
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(BenchmarkError, match=f"needs the package {package}: pip install {package}$"):
-        read_mat(tmp_path / "a.mat", ["annot2"])
-
-
-def test_a_file_that_is_not_matlabs(tmp_path):
-    (tmp_path / "a.mat").write_text("hello")
-    with pytest.raises(BenchmarkError, match="not a MATLAB file"):
-        read_mat(tmp_path / "a.mat", ["annot2"])
-    with pytest.raises(BenchmarkError, match="cannot be read"):
-        read_mat(tmp_path / "none.mat", ["annot2"])

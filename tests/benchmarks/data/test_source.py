@@ -216,13 +216,16 @@ def test_the_folder_of_the_official_files_is_read(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"dataset": "npz"}, "dataset npz needs --data"),
-        ({"dataset": "h36m", "data": "a.npz"}, "dataset h36m needs --keypoints"),
+        (
+            {"dataset": "h36m", "data": "a.npz"},
+            "dataset h36m needs --keypoints (--help tells what it is); docs/datasets.md says",
+        ),
         ({"dataset": "3dhp", "data": "a.npz"}, "dataset 3dhp needs --annotation"),
         ({"dataset": "3dhp", "annotation": "annot3"}, "dataset 3dhp needs --data"),
         ({"data": "a.npz", "annotation": "annot3"}, "dataset npz has no --annotation"),
         ({"dataset": "synthetic", "data": "a.npz"}, "dataset synthetic has no --data"),
         ({"test_data": "a.npz"}, "dataset synthetic has no --test-data"),
-        ({"data": "nowhere.npz"}, "nowhere.npz: no such file"),
+        ({"data": "nowhere.npz"}, "nowhere.npz: no such file; docs/datasets.md says where"),
         ({"unit": "inches"}, "dataset synthetic has no --unit"),
         ({"fps": 0.0}, "fps expects a frame rate above 0, got 0"),
     ],

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import windows
@@ -20,7 +21,6 @@ from htp_diffusion.reproduction.pair import find_pair
 from htp_diffusion.reproduction.sampled import spread_frames, worst_frames
 from htp_diffusion.reproduction.sampling_speed import rounds_within
 from htp_diffusion.reproduction.trained import steps_within
-from htp_diffusion.speed.measure import SpeedUp
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost
 
 SECONDS = st.floats(0.0, 1e4)

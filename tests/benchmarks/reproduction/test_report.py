@@ -9,8 +9,9 @@ from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.reproduction.datasets import UNPLACED
-from htp_diffusion.reproduction.items import ITEMS, QUOTED
+from htp_diffusion.reproduction.items import ITEMS
 from htp_diffusion.reproduction.part import Compared, Part, Picture
+from htp_diffusion.reproduction.quoted import QUOTED
 from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
 from htp_diffusion.reproduction.runner import Outcome
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from adapters.clock import Timing
 from htp_diffusion.base.device import matmul_dtype, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.speed import roofline
-from htp_diffusion.speed.measure import Timing
 from htp_diffusion.speed.roofline import MatmulRate, Roofline, measure_roofline
 from htp_diffusion.speed.traffic import moved_elements
 

@@ -12,7 +12,7 @@ from htp_diffusion.speed.public_code import load_public
 from htp_diffusion.speed.result import ThroughputResult
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2"]
-SMALL = [*SIZES, "--repeats", "1", "--matmul-sizes", "16"]
+SMALL = [*SIZES, "--repeats", "1", "--matmul-sizes", "16", "--device", "cpu"]
 # Ours under the public class's call, its output times a factor.
 CODE = """
 from timm.models.layers import DropPath
@@ -59,7 +59,7 @@ def test_a_checkout_that_does_not_import_is_told(tmp_path):
 
 def test_the_public_code_is_timed_beside_ours(tmp_path):
     path = tmp_path / "throughput.json"
-    arguments = [*SMALL, "--public", str(checkout(tmp_path / "public")), "--json", str(path)]
+    arguments = [*SMALL, "--public", str(checkout(tmp_path / "public")), "--out", str(tmp_path)]
     run_command(throughput.main, throughput.Options, arguments)
     [group] = read_json(path, ThroughputResult).groups
     assert [row.model for row in group.rows] == ["D3DP", "HTP n=1", "HTP n=3", "D3DP, public code"]

@@ -11,7 +11,10 @@ from htp_diffusion.speed.commands import scaling
 from htp_diffusion.speed.scaling import ScalingResult, fitted_exponent
 
 SIZES = ["--frames", "9", "18", "--hypotheses", "1", "2", "--steps", "1", "3", "--sampling-frames", "9"]
-SMALL = [*SIZES, "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "2", "--warmup", "0"]
+SMALL = [
+    *SIZES,
+    *["--device", "cpu", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "2", "--warmup", "0"],
+]
 
 
 @given(
@@ -37,7 +40,7 @@ def test_an_exponent_needs_a_line(values, costs):
 
 def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
     path, picture = tmp_path / "scaling.json", tmp_path / "scaling.png"
-    arguments = [*SMALL, "--json", str(path), "--picture", str(picture)]
+    arguments = [*SMALL, "--out", str(tmp_path)]
     run_command(scaling.main, scaling.Options, arguments)
     result = read_json(path, ScalingResult)
     found = {(curve.model, curve.axis): curve for curve in result.curves}
@@ -65,7 +68,7 @@ def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
         (["--frames", "9"], "frames expects at least two different values from 1, got [9]"),
         (["--steps", "1", "1"], "steps expects at least two different values from 1, got [1, 1]"),
         (["--hypotheses", "0", "1"], "hypotheses expects at least two different values from 1, got [0, 1]"),
-        (["--batch", "0"], "batch expects at least 1, got 0"),
+        (["--batch-size", "0"], "batch-size expects at least 1, got 0"),
         (["--mode", "cuda-graph"], "mode cuda-graph needs a CUDA device, got cpu"),
         ([*SMALL, "--num-keep", "1.5"], "num_keep as a float is a share"),
         ([*SMALL, "--precision", "tf32"], "precision tf32 needs a CUDA device"),

@@ -7,11 +7,11 @@ import pytest
 import throughput_runs
 import torch
 
+from adapters.clock import Timing
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.counting import count_denoiser
-from htp_diffusion.speed.measure import Timing
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.sharding import Shards, shards
@@ -68,10 +68,10 @@ def test_one_process_waits_for_nobody():
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
 def test_two_processes_share_the_clips(tmp_path):
-    path = tmp_path / "both.json"
+    path = tmp_path / "throughput.json"
     command = [sys.executable, throughput_runs.__file__, str(tmp_path), *SIZES, "--matmul-sizes", "16"]
     done = subprocess.run(
-        [*command, "--batch", "3", "--json", str(path)],
+        [*command, "--batch-size", "3", "--out", str(tmp_path)],
         env={
             "PATH": "",
             "OMP_NUM_THREADS": "1",

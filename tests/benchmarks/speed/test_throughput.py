@@ -12,7 +12,7 @@ from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.timing import Draw
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--motionbert-depth", "4", "--heads", "2"]
-SMALL = [*SIZES, "--repeats", "3", "--matmul-sizes", "16"]
+SMALL = [*SIZES, "--repeats", "3", "--matmul-sizes", "16", "--device", "cpu"]
 # Another's 2D poses in and 3D poses out, under the public classes' calls: ours times a factor.
 PUBLIC = {
     "JinluZhang1126+MixSTE/common/model_cross.py": """
@@ -42,7 +42,7 @@ class DSTformer(ours.DSTformer):
 
 def run(arguments, tmp_path):
     path = tmp_path / "throughput.json"
-    run_command(throughput.main, throughput.Options, [*SMALL, *arguments, "--json", str(path)])
+    run_command(throughput.main, throughput.Options, [*SMALL, *arguments, "--out", str(tmp_path)])
     return read_json(path, ThroughputResult)
 
 
@@ -89,7 +89,7 @@ def test_the_run_is_timed_written_and_printed(tmp_path, capsys):
 
 def test_every_combination_is_timed(tmp_path):
     result = run(
-        ["--frames", "9", "12", "--batch", "1", "2", "--precision", "fp32", "bf16", "--repeats", "1"],
+        ["--frames", "9", "12", "--batch-size", "1", "2", "--precision", "fp32", "bf16", "--repeats", "1"],
         tmp_path,
     )
     found = [(group.frames, group.batch, group.precision) for group in result.groups]
@@ -156,9 +156,9 @@ def test_samplings_are_read(text, draw):
     ("arguments", "message"),
     [
         (["--frames", "0"], "frames expects at least 1, got 0"),
-        (["--batch", "4", "-1"], "batch expects at least 1, got -1"),
+        (["--batch-size", "4", "-1"], "batch-size expects at least 1, got -1"),
         (["--threads", "0"], "threads expects at least 1, got 0"),
-        (["--batch", "1", "1"], "batch expects at least one value, each once, got [1, 1]"),
+        (["--batch-size", "1", "1"], "batch-size expects at least one value, each once, got [1, 1]"),
         ([*SMALL, "--depth", "3"], "num_sft_layers=3 needs at least 4 pairs"),
         ([*SMALL, "--dim", "15"], "got dim=15, num_heads=2"),
         ([*SMALL, "--matmul-sizes", "0"], "matmul-sizes expects at least 1, got 0"),

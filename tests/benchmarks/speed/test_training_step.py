@@ -11,12 +11,12 @@ from htp_diffusion.speed.commands import training
 from htp_diffusion.speed.step_cost import TrainingCost
 from htp_diffusion.training.noising import denoising_loss
 
-SMALL = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "3"]
+SMALL = ["--frames", "9", "--dim", "16", "--depth", "4", "--heads", "2", "--repeats", "3", "--device", "cpu"]
 
 
 def test_the_step_is_measured_written_and_printed(tmp_path, capsys):
-    path = tmp_path / "training.json"
-    run_command(training.main, training.Options, [*SMALL, "--json", str(path)])
+    path = tmp_path / "training-cost.json"
+    run_command(training.main, training.Options, [*SMALL, "--out", str(tmp_path)])
     result = read_json(path, TrainingCost)
     baseline, htp = result.models
     assert (baseline.model, htp.model) == ("D3DP", "HTP n=3")
@@ -37,7 +37,7 @@ def test_the_step_is_measured_written_and_printed(tmp_path, capsys):
 
 
 def test_a_step_moves_the_weights_as_adamw_does():
-    options = training.Options(frames=5, dim=8, depth=4, heads=2, batch=2)
+    options = training.Options(frames=5, dim=8, depth=4, heads=2, batch_size=2)
     model = training.denoiser_configs(options)["D3DP"].build().train()
     expected, batch = copy.deepcopy(model), training.random_batch(2, 5)
     rate = {"lr": 1e-3, "weight_decay": 0.1}
@@ -62,7 +62,7 @@ def test_a_loss_that_is_not_finite_is_not_timed(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--batch", "0"], "batch expects at least 1, got 0"),
+        (["--batch-size", "0"], "batch-size expects at least 1, got 0"),
         ([*SMALL, "--depth", "3"], "num_sft_layers=3 needs at least 4 pairs"),
         ([*SMALL, "--repeats", "0"], "repeats expects at least 1, got 0"),
     ],

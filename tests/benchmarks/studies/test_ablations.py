@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from adapters.clock import SpeedUp, Timing
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.computing import Where
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
@@ -18,7 +20,6 @@ from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.speed.counting import Count, count_denoiser
-from htp_diffusion.speed.measure import SpeedUp, Timing
 from htp_diffusion.studies import sweep as sweep_module
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables, draw_ablation
 from htp_diffusion.studies.commands import ablations
@@ -62,7 +63,12 @@ def micro(monkeypatch, tmp_path):
         ablations, "training_motions", lambda *_: synthetic_motions(seed=1, count=1, frames=40)
     )
     return ablations.Options(
-        preset="tiny", tables=("x", "xii"), training_steps=2, repeats=1, device="cpu", out=tmp_path / "out"
+        preset="tiny",
+        tables=("x", "xii"),
+        training_steps=2,
+        repeats=1,
+        where=Where(device="cpu"),
+        out=tmp_path / "out",
     )
 
 
@@ -154,7 +160,7 @@ def test_the_sweep_goes_on_where_it_was(micro, fits, untimed, capsys):
 
 
 def test_rows_are_what_scoring_by_hand_gives(micro):
-    options = dataclasses.replace(micro, tables=("x", "xiii"), seeds=(3, 5), every=2, denoising_steps=2)
+    options = dataclasses.replace(micro, tables=("x", "xiii"), seeds=(3, 5), every=2, steps=2)
     ablations.main(options)
     result = read_json(options.out / "ablation.json", AblationResult)
     rows = {row.setting: row for row in result.rows}

@@ -9,8 +9,8 @@ from htp_modules import KeptFrames
 
 
 def test_the_study_writes_a_row_for_each_recovery(tmp_path, capsys):
-    recovery.main(recovery.Options(steps=3, json=tmp_path / "study.json"))
-    study = read_json(tmp_path / "study.json", recovery.Study)
+    recovery.main(recovery.Options(training_steps=3, out=tmp_path))
+    study = read_json(tmp_path / "recovery.json", recovery.Study)
     assert [row.recovery for row in study.rows] == list(recovery.RECOVERIES)
     assert "Restoring 81 frames from 27" in capsys.readouterr().out
 

@@ -46,9 +46,9 @@ def all_of(runs):
 
 
 def test_mean_and_spread_are_those_of_each_checkpoint_scored_by_hand(runs, tmp_path, monkeypatch, capsys):
-    options = ("--samplings", "1x1", "2x3", "--every", 2, "--device", "cpu", "--out", tmp_path)
-    run(*all_of(runs), *options, "--json", tmp_path / "copy.json")
-    study = read_json(tmp_path / "copy.json", SeedStudy)
+    options = ("--sampling", "1x1", "2x3", "--every", 2, "--device", "cpu", "--out", tmp_path)
+    run(*all_of(runs), *options)
+    study = read_json(tmp_path / "seeds.json", SeedStudy)
     assert len(study.rows) == 2 * 6
     assert {row.run.model for row in study.rows} == {"D3DP", "HTP n=3", "HTP n=1"}
     assert {row.run.steps for row in study.rows} == {1}
@@ -75,12 +75,12 @@ def test_mean_and_spread_are_those_of_each_checkpoint_scored_by_hand(runs, tmp_p
     monkeypatch.setattr(seeds, "grade", lambda *given: graded.append(given) or grade(*given))
     run(*all_of(runs), *options)
     assert graded == []
-    run(*all_of(runs), *options, "--samplings", "1x2")
+    run(*all_of(runs), *options, "--sampling", "1x2")
     assert len(graded) == 6
 
 
 def test_one_seed_has_no_spread(runs, tmp_path):
-    run(runs / "d3dp-0", "--samplings", "1x1", "--device", "cpu", "--out", tmp_path)
+    run(runs / "d3dp-0", "--sampling", "1x1", "--device", "cpu", "--out", tmp_path)
     study = read_json(tmp_path / "seeds.json", SeedStudy)
     [row] = study.rows
     assert f"| H=1, K=1 | D3DP | {row.errors.mpjpe:.1f} | {row.errors.mpjpe:.1f} |" in (
@@ -96,12 +96,12 @@ def test_what_cannot_be_compared_is_told(runs, tmp_path, capsys):
         [error] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         return error
 
-    assert "samplings expects HxK, as 20x10, got '0x1'" in told(runs / "d3dp-0", "--samplings", "0x1")
+    assert "sampling expects HxK, as 20x10, got '0x1'" in told(runs / "d3dp-0", "--sampling", "0x1")
     assert "cannot read" in told(runs / "none")
     (tmp_path / "again").symlink_to(runs / "d3dp-0")
     assert "are both D3DP with seed 0" in told(runs / "d3dp-0", tmp_path / "again")
     (tmp_path / "out").write_text("")
-    assert "cannot make the folder" in told(runs / "d3dp-0", "--samplings", "1x1")
+    assert "cannot make the folder" in told(runs / "d3dp-0", "--sampling", "1x1")
 
 
 def test_other_sizes_and_lengths_are_told(runs, tmp_path, capsys):

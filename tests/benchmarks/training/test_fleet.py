@@ -13,11 +13,13 @@ from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser
+from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.studies.claims import predict
+from htp_diffusion.training import fleet as fleet_module
 from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.fit import cosine_rate
-from htp_diffusion.training.fleet import Fleet, Member
+from htp_diffusion.training.fleet import Fleet
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.noising import add_noise, denoising_loss
 from htp_diffusion.training.variety import VARIETIES
 from htp_diffusion.training.virtual import VirtualBatches
@@ -114,18 +116,57 @@ def test_members_of_one_seed_see_the_same_batches_and_others_other_ones(tmp_path
         assert not torch.equal(one.noisy, other.noisy)
 
 
-def test_a_stopped_fleet_goes_on_bit_for_bit(tmp_path, motions):
-    members = [member("one"), member("two", "htp", variety="wide")]
-    whole = fleet(tmp_path / "whole", members, motions)
+@pytest.mark.parametrize("preset", [PRESET, MICRO], ids=["plain", "stochastic depth"])
+def test_a_stopped_fleet_goes_on_bit_for_bit(tmp_path, motions, preset):
+    members = [
+        Member(name="one", denoiser=micro_denoiser("d3dp", preset)),
+        Member(name="two", denoiser=micro_denoiser("htp", preset), variety="wide"),
+    ]
+    whole = fleet(tmp_path / "whole", members, motions, preset)
     assert whole.run(9)
-    first = fleet(tmp_path / "parts", members, motions)
+    first = fleet(tmp_path / "parts", members, motions, preset)
     assert not first.run(9, deadline=time.monotonic() - 1.0)  # over before it began: one step
     assert first.step == 1
-    second = fleet(tmp_path / "parts", members, motions)
+    second = fleet(tmp_path / "parts", members, motions, preset)
     assert second.step == 1
     assert second.run(9)
     assert_equal(weights(whole), weights(second))
     assert torch.equal(whole.losses, second.losses)
+
+
+def test_a_fleet_that_was_killed_while_it_was_saved_goes_on_bit_for_bit(tmp_path, motions, monkeypatch):
+    members = [member("one"), member("two", "htp"), member("three", seed=1)]
+    whole = fleet(tmp_path / "whole", members, motions)
+    whole.run(12)
+
+    def killed_at(which):
+        def save(path, *rest):
+            if path.parent.name == which:
+                raise KeyboardInterrupt
+            return save_checkpoint(path, *rest)
+
+        stopped = fleet(tmp_path / "parts", members, motions)
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet_module, "save_checkpoint", save)
+            with pytest.raises(KeyboardInterrupt):
+                stopped.run(12, save_every=0.0)
+
+    killed_at("two")  # at step 1, of which only the first member knows
+    assert not (tmp_path / "parts" / "two").exists()
+    assert not fleet(tmp_path / "parts", members, motions).run(12, deadline=time.monotonic() - 1.0)
+    assert not fleet(tmp_path / "parts", members, motions).run(12, deadline=time.monotonic() - 1.0)
+    killed_at("three")  # at step 3
+    last = fleet(tmp_path / "parts", members, motions)
+    assert (last.step, load_checkpoint(tmp_path / "parts" / "two" / "last.json")[0].step) == (2, 3)
+    with pytest.raises(BenchmarkError, match=r"of a run of 12, .* --steps 12\)"):
+        last.run(13)
+    assert last.seconds_per_step() > 0
+    last.run(12)
+    assert_equal(weights(whole), weights(last))
+    assert torch.equal(whole.losses, last.losses)
+    for one in members:
+        saved = [load_checkpoint(tmp_path / run / one.name / "last.json")[0] for run in ("whole", "parts")]
+        assert saved[0].losses == saved[1].losses
 
 
 def test_timing_changes_nothing(tmp_path, motions):
@@ -170,7 +211,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path, motions):
     fleet(tmp_path / "a", [member("one")], motions).run(2)
     with pytest.raises(BenchmarkError, match="was trained otherwise"):
         fleet(tmp_path / "a", [member("one", seed=1)], motions)
-    with pytest.raises(BenchmarkError, match="at different steps"):
+    with pytest.raises(BenchmarkError, match="holds a finished run of one alone; name another folder"):
         fleet(tmp_path / "a", [member("one"), member("two")], motions)
 
 

@@ -57,6 +57,14 @@ def test_the_learning_rate_warms_up_and_decays_by_the_epoch():
     assert rates == pytest.approx([0.5e-3, 1e-3 * 0.5**0.1, 0.5e-3, 0.25e-3])
 
 
+def test_the_gradient_is_cut_to_the_largest_norm(tmp_path, motions):
+    trainer = trainer_in(tmp_path, motions, clip_norm=0.01)
+    next(iter(trainer.run(save_every=1000)))
+    # After one step, Adam's first moment is a tenth of the gradient that it was given.
+    moments = [trainer.optimizer.state[parameter]["exp_avg"] for parameter in trainer.model.parameters()]
+    assert float(torch.cat([10 * m.flatten() for m in moments]).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["d3dp", "htp"])
 def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, motions, kind):
     straight = trainer_in(tmp_path / "straight", motions, kind)
@@ -222,7 +230,7 @@ def test_the_paper_preset_is_that_of_section_4():
         (["--decay", "nan"], "decay expects a number above 0, got nan"),
         (["--synthetic-clips", "0"], "need motions at least as long, got none"),
         (["--dataset", "h36m", "--data", "a.npz"], "dataset h36m needs --keypoints"),
-        (["--sft-layers", "1"], "sft-layers is an option of HTP; D3DP has none"),
+        (["--num-sft-layers", "1"], "--num-sft-layers: an option of HTP; D3DP prunes nothing"),
         (["--out", "FILE"], "cannot make the folder"),
         (["--data", "nowhere.npz"], "nowhere.npz: no such file"),
     ],

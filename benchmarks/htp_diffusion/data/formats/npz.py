@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
 from htp_diffusion.data.formats.units import UNITS, Unit, require_unit
 from htp_diffusion.data.formats.unpickle import restricted_loads
 from htp_diffusion.data.motion import Motion
@@ -179,7 +179,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except BenchmarkError:
         raise
     except FileNotFoundError:
-        raise BenchmarkError(f"{path}: no such file") from None
+        raise BenchmarkError(f"{path}: no such file; {DATA_PAGE}") from None
     except Exception as error:  # of a damaged archive or header, Python's parsers raise anything
         raise BenchmarkError(f"{path}: not a readable npz file ({type(error).__name__}: {error})") from None
 

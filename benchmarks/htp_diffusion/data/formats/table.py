@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
 from htp_diffusion.data.formats.unpickle import restricted_loads
 
 
@@ -17,7 +17,7 @@ def load_table(path: Path) -> dict[Any, Any]:
     try:
         value = restricted_loads(path.read_bytes(), str(path))
     except OSError as error:
-        raise BenchmarkError(f"{path}: cannot be read ({error.strerror})") from None
+        raise BenchmarkError(f"{path}: cannot be read ({error.strerror}); {DATA_PAGE}") from None
     if not isinstance(value, dict):
         raise BenchmarkError(f"{path}: holds a {type(value).__name__}, expected a dictionary")
     return value

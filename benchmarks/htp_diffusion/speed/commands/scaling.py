@@ -1,24 +1,29 @@
 """How the cost of D3DP and HTP grows with the length, the hypotheses and the steps."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import torch
+import tyro
 
+from adapters.clock import interleaved
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
+from htp_diffusion.base.computing import Computing
+from htp_diffusion.base.device import device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.execution import Mode, check_mode
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.options import MemoryBudget
 from htp_diffusion.diffusion.sampling import check_budget
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.contender import NUM_KEEP, NUM_SFT_LAYERS
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
 from htp_diffusion.speed.lineup import Entrant, Sizes, line_up
-from htp_diffusion.speed.measure import interleaved
+from htp_diffusion.speed.options import CLIPS, Rounds, TimedSizes
 from htp_diffusion.speed.scaling import Axis, Curve, Point, ScalingResult, draw_scaling, scaling_table
 from htp_diffusion.speed.sharding import Shards
 from htp_diffusion.speed.timing import Draw, Setting, timed_call
@@ -28,60 +33,36 @@ _GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Time D3DP and HTP (random weights) over T, over H and over K, and fit the powers that time grows with.
+class Options(TimedSizes, Rounds, MemoryBudget):
+    """Time D3DP and HTP (random weights) over T, over H and over K, and fit the exponents of its growth.
 
     Every point of an axis is timed in turn in each round. Prints one table.
 
     Attributes:
         frames: T of the passes timed over T.
-        batches: Clips of the passes timed over them, of SAMPLING_FRAMES frames.
+        batches: Batch sizes of the passes timed over the batch, of SAMPLING_FRAMES frames.
         hypotheses: H timed at K=1; each is a whole sampling with flip.
         steps: K timed at H=1, likewise.
-        sampling_frames: T over H and K.
-        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
-        num_sft_layers: n of HTP.
-        dim: D, channels of a token.
-        depth: Pairs of a spatial and a temporal block.
-        heads: Attention heads.
-        batch: Clips in a pass or sampling.
-        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        mode: eager, compiled or cuda-graph (CUDA).
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        threads: CPU threads of an operation.
-        repeats: Timed rounds.
-        warmup: Rounds before them, not timed.
-        memory_budget: GiB for the activations of one call of a denoiser while sampling.
-        json: Write the result as JSON here, too.
-        picture: Draw it here, as PNG.
+        sampling_frames: T of what is timed over H, K and the batch.
+        computing: Device, precision and mode.
+        out: Folder for scaling.json and scaling.png.
     """
 
     frames: tuple[int, ...] = (81, 162, 243, 351, 486, 729)
-    batches: Annotated[tuple[int, ...], by_default("not over them", "INT [INT ...]")] = ()
+    batches: Annotated[tuple[int, ...], by_default("not timed", "INT [INT ...]")] = ()
     hypotheses: tuple[int, ...] = (1, 2, 4, 8)
     steps: tuple[int, ...] = (1, 2, 4, 8)
     sampling_frames: int = 81
-    num_keep: Annotated[int | float, by_default("a third", "INT|FLOAT")] = 1 / 3
-    num_sft_layers: int = 1
-    dim: int = 512
-    depth: int = 8
-    heads: int = 8
-    batch: int = 1
-    precision: Precision = "fp32"
-    mode: Mode = "eager"
-    device: str = "cpu"
-    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
+    num_keep: Annotated[int | float, NUM_KEEP, by_default("a third", "INT|FLOAT")] = 1 / 3
+    num_sft_layers: Annotated[int, NUM_SFT_LAYERS] = 1
+    batch_size: Annotated[int, CLIPS] = 1
+    computing: Annotated[Computing, tyro.conf.arg(name="")] = field(default_factory=Computing)
     repeats: int = 5
-    warmup: int = 1
-    memory_budget: Annotated[
-        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
-    ] = None
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
-    picture: Annotated[Path | None, by_default("none", "FILE")] = None
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/scaling")
 
 
-def check(options: Options, device: torch.device) -> None:
-    """Check what a long run would otherwise stumble over late.
+def check(options: Options) -> None:
+    """Check the options before a long run begins.
 
     Raises:
         BenchmarkError: An option that cannot be used.
@@ -92,10 +73,8 @@ def check(options: Options, device: torch.device) -> None:
             continue
         if len(set(values)) < max(2, len(values)) or min(values) < 1:
             raise BenchmarkError(f"{name} expects at least two different values from 1, got {list(values)}")
-    at_least(options, 1, "sampling_frames", "batch", "threads", "repeats")
+    at_least(options, 1, "sampling_frames", "batch_size", "repeats")
     at_least(options, 0, "warmup")
-    check_mode(options.mode, device)
-    check_precision(options.precision, device)
     check_budget(options.memory_budget)
     pruning = HTPConfig(num_sft_layers=options.num_sft_layers, num_keep=options.num_keep)
     DenoiserConfig(kind="htp", depth=options.depth, htp=pruning).check_layers()
@@ -108,10 +87,8 @@ def measure(options: Options) -> ScalingResult:
         BenchmarkError: A device or size that cannot be had, or outputs that disagree.
         HTPError: Sizes that do not fit each other.
     """
-    device = choose_device(options.device)
-    check(options, device)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    device = options.computing.start()
+    check(options)
     lines = {frames: _line(options, frames, device) for frames in (*options.frames, options.sampling_frames)}
     once = [(frames, lines[frames], None) for frames in options.frames]
     sampled = lines[options.sampling_frames]
@@ -128,11 +105,11 @@ def measure(options: Options) -> ScalingResult:
         dim=options.dim,
         depth=options.depth,
         heads=options.heads,
-        batch=options.batch,
+        batch=options.batch_size,
         sampling_frames=options.sampling_frames,
         num_keep=options.num_keep,
-        precision=options.precision,
-        mode=options.mode,
+        precision=options.computing.precision,
+        mode=options.computing.mode,
         device=device_name(device),
         curves=curves,
         provenance=provenance(),
@@ -156,7 +133,9 @@ def _line(options: Options, frames: int, device: torch.device) -> _Line:
     entrants = line_up(["d3dp"], sizes, [pruning], None, device)
     for entrant in entrants:
         inputs = short_inputs(entrant, frames, device)
-        exact_difference(entrant, inputs, precision=options.precision, mode=options.mode, device=device)
+        exact_difference(
+            entrant, inputs, precision=options.computing.precision, mode=options.computing.mode, device=device
+        )
     return _Line(sizes=sizes, entrants=entrants)
 
 
@@ -164,17 +143,17 @@ def _curves(
     options: Options, axis: Axis, at: Sequence[tuple[int, _Line, Draw | None]], device: torch.device
 ) -> list[Curve]:
     """Time every model at every value of an axis in turn."""
-    if options.mode == "compiled":
+    if options.computing.mode == "compiled":
         torch.compiler.reset()  # else the shapes of all axes count against the limit on recompilations
     cases: dict[str, Callable[[], object]] = {}
     points: dict[str, list[tuple[str, int, float]]] = {}
     for value, line, draw in at:
         setting = Setting(
             sizes=line.sizes,
-            batch=value if axis == "B" else options.batch,
+            batch=value if axis == "B" else options.batch_size,
             draw=draw,
-            precision=options.precision,
-            mode=options.mode,
+            precision=options.computing.precision,
+            mode=options.computing.mode,
             memory_budget=options.memory_budget,
         )
         for entrant in line.entrants:
@@ -183,7 +162,7 @@ def _curves(
             points.setdefault(entrant.name, []).append(
                 (name, value, setting.passes * entrant.cost.true_macs / _GIGA)
             )
-    with torch.inference_mode(), precision_of(options.precision, device):
+    with torch.inference_mode(), precision_of(options.computing.precision, device):
         for case in cases.values():
             case()
         timings = interleaved(cases, repeats=options.repeats, warmup=options.warmup, device=device)
@@ -204,9 +183,7 @@ def main(options: Options) -> None:
     """Measure, print, write, draw."""
     result = measure(options)
     show(scaling_table(result))
-    if options.json is not None:
-        write_json(options.json, result)
-        print(f"written: {options.json}")
-    if options.picture is not None:
-        draw_scaling(options.picture, result)
-        print(f"written: {options.picture}")
+    out = make_folder(options.out)
+    write_json(out / "scaling.json", result)
+    draw_scaling(out / "scaling.png", result)
+    print(f"written: {out / 'scaling.json'}, {out / 'scaling.png'}")

@@ -1,7 +1,7 @@
 """Time of pose transformers, plain, pruned and from their public code, beside what the device allows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -10,17 +10,22 @@ import torch
 import tyro
 
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
+from htp_diffusion.base.computing import MODE, PRECISION, Where
+from htp_diffusion.base.device import Precision, check_precision, device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode, check_mode
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.diffusion.options import MemoryBudget
 from htp_diffusion.diffusion.sampling import check_budget, read_hxk
+from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
 from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.speed.options import CLIPS, PUBLIC, Rounds, TimedSizes
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
 from htp_diffusion.speed.sharding import Shards, shards
@@ -28,13 +33,12 @@ from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.speed.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
 
-_SFT_LAYERS = (1, 3)  # at inference and in training (paper, Table VIII)
 _ONCE = "pass"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Time the models (random weights): each host plain, with HTP n=1 and n=3, and its public code, in turn.
+class Options(TimedSizes, Rounds, MemoryBudget):
+    """Time the models (random weights): each host plain, with HTP at each n, and its public code, in turn.
 
     Every combination of the options that take several values is timed, after its output was checked against
     float64 with attention written out. Under torchrun, the processes share each batch and their sum is told.
@@ -44,52 +48,31 @@ class Options:
         hosts: d3dp (its denoiser), mixste, motionbert.
         sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
         frames: T, frames of a clip.
-        batch: Clips in a pass or sampling.
-        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        mode: eager, compiled or cuda-graph (CUDA).
-        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
-        dim: D, channels of a token.
-        depth: Pairs of a spatial and a temporal block, at least 4.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
-        heads: Attention heads.
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N; under torchrun cuda is a GPU each.
-        threads: CPU threads of an operation.
-        repeats: Timed rounds; a round runs every model once.
-        warmup: Rounds before them, not timed.
-        memory_budget: GiB for the activations of one call of a denoiser while sampling.
-        matmul_sizes: Square matrix products whose best rate is what the device can do.
+        where: Device and threads; under torchrun each process takes a GPU of its own.
+        matmul_sizes: Sizes of square matrix products; the fastest rate counts as the device's limit.
         drift: Sample the small checkpoints in each precision and mode and tell how far, in mm, the poses are
             from those of fp32, eager, with the same noise.
-        drift_sampling: HxK of that.
-        public: Folder of checkouts called owner+name; the hosts' public code joins in.
-        json: Write the result as JSON here, too.
+        drift_sampling: HxK of that sampling.
+        out: Folder for throughput.json.
     """
 
     hosts: tuple[Host, ...] = ("d3dp",)
     sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="pass|HxK [pass|HxK ...]")] = (_ONCE,)
     frames: tuple[int, ...] = (243,)
-    batch: tuple[int, ...] = (1,)
-    precision: tuple[Precision, ...] = ("fp32",)
-    mode: tuple[Mode, ...] = ("eager",)
-    num_keep: Annotated[int | float, by_default("two ninths", "INT|FLOAT")] = 2 / 9
-    dim: int = 512
-    depth: int = 8
+    batch_size: Annotated[tuple[int, ...], CLIPS] = (1,)
+    precision: Annotated[tuple[Precision, ...], PRECISION] = ("fp32",)
+    mode: Annotated[tuple[Mode, ...], MODE] = ("eager",)
+    num_sft_layers: Annotated[tuple[int, ...], NUM_SFT_LAYERS] = (1, 3)
     motionbert_depth: int = 5
-    heads: int = 8
-    device: str = "cpu"
-    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
-    repeats: int = 7
-    warmup: int = 1
-    memory_budget: Annotated[
-        float | None, by_default("1 on a CPU, half of the free memory on a GPU", "GIB")
-    ] = None
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     matmul_sizes: Annotated[
         tuple[int, ...] | None, by_default("512 to 2048 on a CPU, 2048 to 8192 on a GPU", "INT [INT ...]")
     ] = None
     drift: bool = False
     drift_sampling: Annotated[str, tyro.conf.arg(metavar="HxK")] = "5x5"
-    public: Annotated[Path | None, by_default("none", "FOLDER")] = None
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
+    public: Annotated[Path | None, PUBLIC, by_default("none", "FOLDER")] = None
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/throughput")
 
 
 def parse_sampling(text: str) -> Draw | None:
@@ -105,18 +88,19 @@ def parse_sampling(text: str) -> Draw | None:
 
 
 def check(options: Options, device: torch.device) -> None:
-    """Check what a long run would otherwise stumble over late.
+    """Check the options before a long run begins.
 
     Raises:
         BenchmarkError: An option that cannot be used.
     """
-    at_least(options, 1, "frames", "batch", "threads", "repeats", "matmul_sizes")
+    at_least(options, 1, "frames", "batch_size", "num_sft_layers", "repeats", "matmul_sizes")
     at_least(options, 0, "warmup")
     check_budget(options.memory_budget)
-    for name in ("hosts", "sampling", "frames", "batch", "precision", "mode"):
+    for name in ("hosts", "sampling", "frames", "batch_size", "num_sft_layers", "precision", "mode"):
         values = getattr(options, name)
         if not values or len(set(values)) < len(values):
-            raise BenchmarkError(f"{name} expects at least one value, each once, got {list(values)}")
+            option = name.replace("_", "-")
+            raise BenchmarkError(f"{option} expects at least one value, each once, got {list(values)}")
     for mode in options.mode:
         check_mode(mode, device)
     for precision in options.precision:
@@ -140,12 +124,10 @@ def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
         HTPError: Sizes that do not fit each other.
     """
     shared = shared or Shards()
-    device = choose_device(shared.device(options.device))
+    device = replace(options.where, device=shared.device(options.where.device)).start()
     if device.type == "cuda":
         torch.cuda.set_device(device.index or 0)
     check(options, device)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     return ThroughputResult(
         dim=options.dim,
         depth=options.depth,
@@ -169,7 +151,9 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
         motionbert_depth=options.motionbert_depth,
         heads=options.heads,
     )
-    prunings = [HTPConfig(num_sft_layers=layers, num_keep=options.num_keep) for layers in _SFT_LAYERS]
+    prunings = [
+        HTPConfig(num_sft_layers=layers, num_keep=options.num_keep) for layers in options.num_sft_layers
+    ]
     entrants = line_up(options.hosts, sizes, prunings, options.public, device)
     fused = {
         entrant.name: fused_difference(entrant.model, short_inputs(entrant, frames, device))
@@ -178,7 +162,7 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
     }
     ways = list(product(options.precision, options.mode))
     differences = {way: _differences(entrants, frames, *way, device) for way in ways}
-    for batch, (precision, mode) in product(options.batch, ways):
+    for batch, (precision, mode) in product(options.batch_size, ways):
         roofline = _roofline(options, frames, batch, precision, device, shared)
         for text in options.sampling:
             setting = Setting(
@@ -252,6 +236,6 @@ def main(options: Options) -> None:
             return
     for table in throughput_tables(result):
         show(table)
-    if options.json is not None:
-        write_json(options.json, result)
-        print(f"written: {options.json}")
+    path = make_folder(options.out) / "throughput.json"
+    write_json(path, result)
+    print(f"written: {path}")

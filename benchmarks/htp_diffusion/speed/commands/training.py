@@ -2,68 +2,57 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
+import tyro
 from torch import nn
 
-from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name, precision_of
+from adapters.clock import interleaved, peak_memory, speed_up
+from htp_diffusion.base.command import at_least
+from htp_diffusion.base.computing import Precise
+from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.counting import count_denoiser
-from htp_diffusion.speed.measure import interleaved, peak_memory, speed_up
+from htp_diffusion.speed.options import Rounds, TimedSizes
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost, step_table
 from htp_diffusion.training.batches import Batch
 from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
 from htp_modules import HTPConfig
 
 _BASELINE = "D3DP"
-_SFT_LAYERS = 3  # n in training (paper, Section IV-A)
 _GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Time one training step of D3DP and of HTP with n=3, in turn, and measure its memory.
+class Options(TimedSizes, Rounds):
+    """Time one training step of D3DP and of HTP, in turn, and measure its memory.
 
     Prints one table. Weights and poses are random; sizes are the paper's unless given.
 
     Attributes:
         frames: T, frames of a sequence.
-        num_keep: f of HTP: frames kept; a number below 1 with a point is a share.
-        dim: D, channels of a token.
-        depth: Pairs of a spatial and a temporal block, at least 4.
-        heads: Attention heads.
-        batch: Sequences in a step.
-        precision: fp32, tf32 (CUDA), bf16 or fp16 (autocast).
-        device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        threads: CPU threads of an operation.
-        repeats: Timed rounds; a round does a step of each model.
-        warmup: Rounds before them, not timed.
-        json: Write the result as JSON here, too.
+        batch_size: Sequences in a step.
+        computing: Device and precision.
+        out: Folder for training-cost.json.
     """
 
     frames: int = 243
-    num_keep: int | float = HTPConfig.num_keep
-    dim: int = 512
-    depth: int = 8
-    heads: int = 8
-    batch: int = 1
-    precision: Precision = "fp32"
-    device: str = "cpu"
-    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
-    repeats: int = 7
-    warmup: int = 1
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
+    num_sft_layers: Annotated[int, NUM_SFT_LAYERS] = 3
+    batch_size: int = 1
+    computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/training-cost")
 
 
 def denoiser_configs(options: Options) -> dict[str, DenoiserConfig]:
@@ -75,8 +64,10 @@ def denoiser_configs(options: Options) -> dict[str, DenoiserConfig]:
         depth=options.depth,
         num_heads=options.heads,
     )
-    htp = replace(baseline, kind="htp", htp=HTPConfig(num_sft_layers=_SFT_LAYERS, num_keep=options.num_keep))
-    return {_BASELINE: baseline, f"HTP n={_SFT_LAYERS}": htp}
+    htp = replace(
+        baseline, kind="htp", htp=HTPConfig(num_sft_layers=options.num_sft_layers, num_keep=options.num_keep)
+    )
+    return {_BASELINE: baseline, f"HTP n={options.num_sft_layers}": htp}
 
 
 def random_batch(batch: int, frames: int) -> NoisyBatch:
@@ -121,16 +112,13 @@ def measure(options: Options) -> TrainingCost:
     Raises:
         BenchmarkError: A device or size that cannot be had, or a step whose loss is not finite.
     """
-    device = choose_device(options.device)
-    at_least(options, 1, "frames", "batch", "threads", "repeats")
+    device = options.computing.start()
+    at_least(options, 1, "frames", "batch_size", "repeats")
     at_least(options, 0, "warmup")
-    check_precision(options.precision, device)
     for config in denoiser_configs(options).values():
         config.check_layers()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     preset, configs = PRESETS["paper"], denoiser_configs(options)
-    batch = random_batch(options.batch, options.frames).to(device)
+    batch = random_batch(options.batch_size, options.frames).to(device)
     torch.manual_seed(0)
     steps: dict[str, Callable[[], float]] = {}
     resident, peaks = {}, {}
@@ -139,7 +127,7 @@ def measure(options: Options) -> TrainingCost:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay, fused=True
         )
-        steps[name] = training_step(model, optimizer, batch, options.precision)
+        steps[name] = training_step(model, optimizer, batch, options.computing.precision)
         loss = steps[name]()  # and makes AdamW's moments, which are not the step's
         if not math.isfinite(loss):
             raise BenchmarkError(f"the loss of {name} is {loss}: nothing is timed")
@@ -147,7 +135,7 @@ def measure(options: Options) -> TrainingCost:
         peaks[name] = peak_memory(steps[name], device)
     timings = interleaved(steps, repeats=options.repeats, warmup=options.warmup, device=device)
     gmacs = {
-        name: count_denoiser(config.build, options.frames).true_macs * options.batch / _GIGA
+        name: count_denoiser(config.build, options.frames).true_macs * options.batch_size / _GIGA
         for name, config in configs.items()
     }
     return TrainingCost(
@@ -156,9 +144,9 @@ def measure(options: Options) -> TrainingCost:
         dim=options.dim,
         depth=options.depth,
         heads=options.heads,
-        batch=options.batch,
+        batch=options.batch_size,
         device=device_name(device),
-        precision=options.precision,
+        precision=options.computing.precision,
         models=[
             StepResult(
                 model=name,
@@ -180,6 +168,6 @@ def main(options: Options) -> None:
     """Measure, print, write."""
     result = measure(options)
     show(step_table(result))
-    if options.json is not None:
-        write_json(options.json, result)
-        print(f"written: {options.json}")
+    path = make_folder(options.out) / "training-cost.json"
+    write_json(path, result)
+    print(f"written: {path}")

@@ -8,7 +8,7 @@ each scored row is kept in its folder.
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,23 +17,27 @@ import torch
 import tyro
 from rich.console import Console
 
+from adapters.clock import SpeedUp, interleaved, speed_up
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.computing import Where
+from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import windows
+from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.options import OneDraw
+from htp_diffusion.models.contender import PRESET
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.speed.counting import count_denoiser
 from htp_diffusion.speed.lineup import random_inputs
-from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
 from htp_diffusion.studies.ablation_table import AblationResult, AblationRow, ablation_tables, draw_ablation
+from htp_diffusion.studies.options import SEEDS, StudyMotion
 from htp_diffusion.studies.paper_rows import (
     TABLES,
     Recipe,
@@ -50,19 +54,13 @@ _GIGA, _MEGA = 1e9, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(StudyMotion, OneDraw):
     """Train, score and time every row of the paper's ablations, and print a table for each of the paper's.
 
     Writes ablation.json and ablation.png. Rows of the same model are trained once.
     """
 
-    preset: PresetName = "small"
-    """Size of the models."""
-    data: Annotated[Path | None, by_default("procedural motion alone", "FILE")] = None
-    """The CMU clips as npz: the training split is trained on, beside procedural motion, the test split
-    is scored."""
-    unit: Unit = "metres"
-    """Unit of the npz file."""
+    preset: Annotated[PresetName, PRESET] = "small"
     tables: tuple[TableName, ...] = tuple(TABLES)
     """Which of the paper's tables."""
     training_steps: int = 600
@@ -71,26 +69,14 @@ class Options:
     """Windows in a training step, whatever their length."""
     learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None
     """Highest learning rate; it falls to 3 percent of it by the last step."""
-    seeds: tuple[int, ...] = (0,)
-    """Each model is trained once with each."""
-    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Of each clip's windows, score every N-th."""
-    hypotheses: int = 1
-    """H, poses sampled for each window."""
-    denoising_steps: int = 1
-    """K."""
-    eta: float = 1.0
-    """Noise put back at each denoising step, 0 to 1: 1 as D3DP's code, 0 deterministic."""
-    flip: bool = True
-    """Average with the mirrored input inside each denoising step."""
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0,)
+    every: Annotated[int, EVERY] = 1
     repeats: int = 7
     """Rounds of the timing."""
-    device: str = "auto"
-    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
-    out: Path = Path("runs/ablation")
-    """Folder for the result and what is done so far."""
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
-    """Write the result here, too."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+    """Device and threads."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/ablation")
+    """Folder for the result, its picture and what is done so far."""
 
 
 def main(options: Options) -> None:
@@ -115,11 +101,9 @@ def main(options: Options) -> None:
     )
     for table in ablation_tables(result):
         show(table)
-    written = [options.out / "ablation.json", *([] if options.json is None else [options.json])]
-    for path in written:
-        write_json(path, result)
+    write_json(options.out / "ablation.json", result)
     draw_ablation(options.out / "ablation.png", result)
-    print(f"written: {', '.join(map(str, [*written, options.out / 'ablation.png']))}")
+    print(f"written: {options.out / 'ablation.json'}, {options.out / 'ablation.png'}")
 
 
 def fill(sweep: Sweep, rows: Sequence[Setting], seeds: Sequence[int]) -> None:
@@ -175,7 +159,7 @@ def table_rows(
 def time_models(
     whole: VariantConfig, models: Sequence[VariantConfig], repeats: int, device: torch.device
 ) -> dict[VariantConfig, SpeedUp]:
-    """How many times as many frames a second as D3DP each model passes, all in turn; weights do not matter.
+    """Speed of each model over D3DP's, all timed in turn; weights do not matter.
 
     Args:
         whole: The size of the D3DP to compare with.
@@ -201,7 +185,7 @@ def time_models(
 
 
 def _check(options: Options) -> None:
-    at_least(options, 1, "training_steps", "every", "hypotheses", "denoising_steps", "repeats")
+    at_least(options, 1, "training_steps", "every", "hypotheses", "steps", "repeats")
     if not 0 <= options.eta <= 1:
         raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {options.eta}")
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
@@ -237,9 +221,9 @@ def _sweep(options: Options) -> Sweep:
         data=scored.description,
         every=options.every,
         hypotheses=options.hypotheses,
-        denoising_steps=options.denoising_steps,
+        denoising_steps=options.steps,
         eta=options.eta,
         flip=options.flip,
     )
     clips = [windows(clip, preset.num_frames).every(options.every) for clip in scored.clips]
-    return Sweep(options.out, recipe, motions, scoring, clips, choose_device(options.device))
+    return Sweep(options.out, recipe, motions, scoring, clips, options.where.start())

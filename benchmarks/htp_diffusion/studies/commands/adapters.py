@@ -13,23 +13,24 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+import tyro
 from rich.console import Console
 from torch import nn
 
 import adapters
+from adapters.clock import SpeedUp, interleaved, speed_up
 from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
 from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.speed.counting import true_macs
-from htp_diffusion.speed.measure import SpeedUp, interleaved, speed_up
+from htp_diffusion.studies.options import StudyMotion
 from htp_diffusion.studies.patched_hosts import NUM_FRAMES, Host, d3dp_host, mixste_host
 from htp_diffusion.studies.patched_table import (
     PatchedRow,
@@ -50,14 +51,12 @@ _TUNE_SEED = 1  # the hosts were trained with 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(StudyMotion):
     """Patch a trained MixSTE and D3DP, keeping 1, 1/2, 1/3 and 2/9 of the frames: error against speed.
 
     Without training (interpolated), and after a short fine-tuning with either recovery. Half an hour.
 
     Attributes:
-        data: An npz file with positions_3d: its training clips train, its test clips are scored.
-        unit: Unit of the npz file.
         out: Folder for the result as JSON and the picture, and a folder in it for what is done so far.
         host_steps: Training steps of the MixSTE; the D3DP is the shipped one.
         tune_steps: Fine-tuning steps.
@@ -65,9 +64,7 @@ class Options:
         max_windows: Score only the first windows of each host.
     """
 
-    data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
-    unit: Unit = "metres"
-    out: Path = Path("runs/study-adapters")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/study-adapters")
     host_steps: int = 1200
     tune_steps: int = 100
     repeats: int = 15
@@ -163,7 +160,7 @@ def errors_of(
 
 
 def speeds_of(host: Host, repeats: int) -> list[SpeedUp]:
-    """How many times as fast as the plain host each variant is, untuned: weights do not matter here."""
+    """Speed of each variant over the plain host's; untuned, as weights do not matter here."""
     inputs = host.inputs(_TIMED)
     models = [variant.patch(host.model).eval() for variant in VARIANTS]
     with torch.inference_mode():

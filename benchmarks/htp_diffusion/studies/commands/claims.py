@@ -8,7 +8,7 @@ A run that was stopped goes on where it was when the same command is given again
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,45 +18,43 @@ from rich.console import Console
 from torch import Tensor
 
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import Precision, check_precision, choose_device, device_name
+from htp_diffusion.base.computing import Precise
+from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.motion import Motion, Windows, windows
+from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.options import DRAWS
 from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.models.contender import PRESET
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, members, predict, score
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
-from htp_diffusion.training.fleet import Fleet, Member
+from htp_diffusion.studies.options import SEEDS, StudyMotion
+from htp_diffusion.training.fleet import Fleet
 from htp_diffusion.training.learner import Learner
+from htp_diffusion.training.member import Member
 
 _SCORED_BESIDE = 6  # models
 _SLACK = 10.0  # seconds that training may last longer than was estimated
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(StudyMotion):
     """Train models side by side and score them on the test clips."""
 
     models: tuple[str, ...] = ("d3dp", "htp", "htp-n1")
     """Which models: d3dp, htp, htp-n1, mixste, ... (an unknown name lists all)."""
-    seeds: tuple[int, ...] = (0,)
-    """Each model is trained once with each."""
-    preset: PresetName = "small"
-    """Sizes, batch and learning rate."""
-    data: Annotated[Path | None, by_default("procedural motion", "FILE")] = None
-    """The CMU clips as npz: the training split is trained on, the test split is scored."""
-    unit: Unit = "metres"
-    """Unit of the npz files."""
-    extra: Annotated[tuple[Path, ...], by_default("none", "FILE...")] = ()
-    """Further npz files of world motion, to train on but for CMU's test clips."""
-    steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0,)
+    preset: Annotated[PresetName, PRESET] = "small"
+    extra: Annotated[tuple[Path, ...], EXTRA, by_default("none", "FILE...")] = ()
+    training_steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
     """Training steps."""
     minutes: float = 5.0
     """Time for training, from the start of the script, where the steps are not given."""
@@ -68,15 +66,11 @@ class Options:
     """Folder of an earlier study, whose models these begin as."""
     window: Annotated[int | None, by_default("the preset's", "N")] = None
     """Frames of the training windows, at most the preset's."""
-    precision: Precision = "fp32"
-    """Arithmetic of training."""
-    sampling: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK [HxK ...]")] = ("1x1", "5x5")
-    """H and K of the scores."""
-    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Of each clip's windows, score every N-th."""
-    device: str = "auto"
-    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
-    out: Path = Path("runs/claims")
+    sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
+    every: Annotated[int, EVERY] = 1
+    computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
+    """Device, and precision of the training."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/claims")
     """Folder of the checkpoints and the result."""
 
 
@@ -89,11 +83,11 @@ def training_set(options: Options, num_frames: int) -> list[Motion]:
 def train(fleet: Fleet, options: Options, began: float, console: Console) -> tuple[int, float]:
     """Train to the end; returns the steps and the seconds that one takes."""
     seconds = fleet.seconds_per_step()
-    steps = options.steps
+    steps = options.training_steps
     if steps is None:
         steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
     console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
-    ends = None if options.steps is not None else began + 60 * options.minutes + _SLACK
+    ends = None if options.training_steps is not None else began + 60 * options.minutes + _SLACK
     with progress_bar(console) as progress:
         bar = progress.add_task("training", total=steps, completed=fleet.step)
         fleet.run(
@@ -125,9 +119,12 @@ def scored_rows(
         console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
         return row
 
+    work = zip(fleet.members, fleet.learners, fleet.losses, strict=True)
+    if device.type != "cuda":
+        return list(map(scored, work))
     # Of a GPU's scores, most of the time goes to the processor, which has cores to spare.
-    with ThreadPoolExecutor(_SCORED_BESIDE if device.type == "cuda" else 1) as pool:
-        return list(pool.map(scored, zip(fleet.members, fleet.learners, fleet.losses, strict=True)))
+    with ThreadPoolExecutor(_SCORED_BESIDE) as pool:
+        return list(pool.map(scored, work))
 
 
 def _model_of(member: Member) -> str:
@@ -142,11 +139,10 @@ def main(options: Options) -> None:
         raise BenchmarkError(
             f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
         )
-    at_least(options, 1, "every", "batch_size", "steps")
+    at_least(options, 1, "every", "batch_size", "training_steps")
     for text in options.sampling:
         read_hxk(text, "sampling expects HxK")
-    device = choose_device(options.device)
-    check_precision(options.precision, device)
+    device = options.computing.start()
     preset = PRESETS[options.preset]
     for name in ("batch_size", "learning_rate"):
         if (value := getattr(options, name)) is not None:
@@ -167,7 +163,7 @@ def main(options: Options) -> None:
         )
         for member in members(options.models, options.seeds, preset)
     ]
-    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.precision)
+    fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.computing.precision)
     steps, seconds = train(fleet, options, began, console)
     result = ClaimsResult(
         preset=options.preset,
@@ -178,7 +174,7 @@ def main(options: Options) -> None:
         every=options.every,
         frames=sum(int(clip.scored.sum()) for clip in clips),
         steps=steps,
-        precision=options.precision,
+        precision=options.computing.precision,
         seconds_per_step=seconds,
         device=device_name(device),
         rows=scored_rows(fleet, clips, options, device, console),

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+import tyro
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import Provenance, provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import Column, Table, show
@@ -36,14 +37,14 @@ class Options:
     """Train each recovery by itself on synthetic motion; a minute on one core.
 
     Attributes:
-        steps: Training steps of each.
+        training_steps: Training steps of each recovery.
         seed: Seed of the weights, the windows and the kept frames.
-        json: File for the result.
+        out: Folder for recovery.json.
     """
 
-    steps: int = 300
+    training_steps: int = 300
     seed: int = 0
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/recovery")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,19 +156,20 @@ def study_table(study: Study) -> Table:
 
 def main(options: Options) -> None:
     """Train each, print the table, write the JSON."""
-    if options.steps < 3:
-        raise BenchmarkError(f"steps expects at least 3, got {options.steps}")
+    if options.training_steps < 3:
+        raise BenchmarkError(f"training-steps expects at least 3, got {options.training_steps}")
     check_seed(options.seed)
     batches = VirtualBatches(synthetic_motions(seed=1, count=6), _FRAMES, _BATCH)
     rows = []
     for name, build in RECOVERIES.items():
         torch.manual_seed(options.seed)
-        losses = learn(build(), batches, options.steps, options.seed)
-        third = options.steps // 3
+        losses = learn(build(), batches, options.training_steps, options.seed)
+        third = options.training_steps // 3
         thirds = (losses[:third], losses[third:-third], losses[-third:])
         first, middle, last = (sum(part) / len(part) for part in thirds)
         rows.append(Row(recovery=name, first_mm=first, middle_mm=middle, last_mm=last))
-    study = Study(provenance=provenance(), steps=options.steps, seed=options.seed, rows=rows)
+    study = Study(provenance=provenance(), steps=options.training_steps, seed=options.seed, rows=rows)
     show(study_table(study))
-    if options.json is not None:
-        write_json(options.json, study)
+    path = make_folder(options.out) / "recovery.json"
+    write_json(path, study)
+    print(f"written: {path}")

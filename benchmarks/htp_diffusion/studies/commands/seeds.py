@@ -7,7 +7,7 @@ A study that was stopped goes on where it was when the same command is given aga
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,17 +16,19 @@ import tyro
 from rich.console import Console
 
 from htp_diffusion.base.command import at_least, by_default
-from htp_diffusion.base.device import choose_device, device_name
+from htp_diffusion.base.computing import Where
+from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.formats.units import Unit
 from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import Windows, windows
+from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.diffusion.options import DRAWS, StepOptions
 from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser, read_record
 from htp_diffusion.models.config import DenoiserConfig
@@ -34,12 +36,13 @@ from htp_diffusion.models.contender import NAMES
 from htp_diffusion.models.weights import Weights
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies.options import StudyMotion
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.studies.sweep import Scoring
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(StudyMotion, StepOptions):
     """Score checkpoints of several seeds, and print mean and spread of each model.
 
     Models are told apart by their kind and, if HTP, by n.
@@ -47,27 +50,15 @@ class Options:
 
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
     """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
-    data: Annotated[Path | None, by_default("embedded synthetic motion", "FILE")] = None
-    """The CMU clips as npz, whose test split is scored."""
-    unit: Unit = "metres"
-    """Unit of the npz file."""
-    samplings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxK")] = ("1x1", "5x5")
-    """Hypotheses and denoising steps of each way to sample."""
+    sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
     weights: Weights = "averaged"
     """averaged, as sampling takes them, or last: the last step's, for runs so short that the average still
     holds much of the first steps."""
-    every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Of each clip's windows, score every N-th."""
-    eta: float = 1.0
-    """Noise put back at each denoising step, 0 to 1: 1 as D3DP's code, 0 deterministic."""
-    flip: bool = True
-    """Average with the mirrored input inside each denoising step."""
-    device: str = "auto"
-    """auto (CUDA where there is a device), cpu, cuda or cuda:N."""
-    out: Path = Path("runs/seeds")
+    every: Annotated[int, EVERY] = 1
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+    """Device and threads."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/seeds")
     """Folder for the result and what is done so far."""
-    json: Annotated[Path | None, by_default("none", "FILE")] = None
-    """Write the result here, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +73,12 @@ class Score:
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
     at_least(options, 1, "every")
-    ways = [read_hxk(text, "samplings expects HxK") for text in options.samplings]
+    ways = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
     found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
     num_frames = _comparable(found)
-    device = choose_device(options.device)
+    device = options.where.start()
     scored = embedded_set(num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     if options.data is not None:
         _check_unseen(found, scored.motions)
@@ -125,10 +116,8 @@ def main(options: Options) -> None:
         provenance=provenance(),
     )
     show(seeds_table(study))
-    written = [options.out / "seeds.json", *([] if options.json is None else [options.json])]
-    for path in written:
-        write_json(path, study)
-    print(f"written: {', '.join(map(str, written))}")
+    write_json(options.out / "seeds.json", study)
+    print(f"written: {options.out / 'seeds.json'}")
 
 
 def scored_run(

@@ -1,4 +1,4 @@
-"""Time and memory: how every benchmark measures."""
+"""Time and memory: how everything here measures, the benchmarks included."""
 
 import statistics
 import time
@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.speed.live_memory import peak_live_bytes
+from adapters.errors import MeasurementError
+from adapters.live_memory import peak_live_bytes
 
 NOT_MEASURABLE = "not measurable"
 _MOST_SPREAD = 1.5  # of the upper quartile of the rounds over the lower; calm rounds are within 1.1
@@ -31,7 +31,7 @@ class Timing:
 
     def __post_init__(self) -> None:
         if not self.samples or min(self.samples) < 0:
-            raise BenchmarkError(f"expected at least one sample, none negative, got {self.samples}")
+            raise MeasurementError(f"expected at least one sample, none negative, got {self.samples}")
 
     @property
     def median(self) -> float:
@@ -157,10 +157,10 @@ def interleaved(
         The times by name; sample i of each comes from round i.
 
     Raises:
-        BenchmarkError: There is no case, repeats is below 1 or warmup below 0.
+        MeasurementError: There is no case, repeats is below 1 or warmup below 0.
     """
     if not cases or repeats < 1 or warmup < 0:
-        raise BenchmarkError(
+        raise MeasurementError(
             f"expected a case, repeats >= 1 and warmup >= 0, got {len(cases)} cases, {repeats} and {warmup}"
         )
 
@@ -183,14 +183,14 @@ def speed_up(slow: Timing, fast: Timing) -> SpeedUp:
         fast: The case whose speed is asked for; a ratio below 1 says that it is the slower one.
 
     Raises:
-        BenchmarkError: The two have different numbers of rounds, or a time is 0.
+        MeasurementError: The two have different numbers of rounds, or a time is 0.
     """
     if len(slow.samples) != len(fast.samples):
-        raise BenchmarkError(
+        raise MeasurementError(
             f"expected the same number of rounds, got {len(slow.samples)} and {len(fast.samples)}"
         )
     if min(fast.samples) == 0:
-        raise BenchmarkError("expected times above 0: the case is too short for the clock")
+        raise MeasurementError("expected times above 0: the case is too short for the clock")
     ratios = [base / other for base, other in zip(slow.samples, fast.samples, strict=True)]
     low, high = _quartiles(ratios) if len(ratios) >= _QUARTERS else (min(ratios), max(ratios))
     return SpeedUp(slow.median / fast.median, statistics.median(ratios), low, high)

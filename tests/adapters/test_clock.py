@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.speed import measure
-from htp_diffusion.speed.measure import Timing
+from adapters import clock
+from adapters.clock import Timing
+from adapters.errors import MeasurementError
 
 SECONDS = st.floats(1e-6, 1e3)
 
@@ -16,7 +16,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now, self.log = 0.0, []
-        monkeypatch.setattr(measure.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now)
 
     def case(self, name, durations):
         remaining = iter(durations)
@@ -29,24 +29,24 @@ class Clock:
 
 
 def test_interleaved_times_what_the_clock_says(monkeypatch):
-    clock = Clock(monkeypatch)
+    fake = Clock(monkeypatch)
     cases = {
-        "slow": clock.case("slow", [9.0, 4.0, 5.0, 6.0]),
-        "fast": clock.case("fast", [8.0, 1.0, 2.0, 1.5]),
+        "slow": fake.case("slow", [9.0, 4.0, 5.0, 6.0]),
+        "fast": fake.case("fast", [8.0, 1.0, 2.0, 1.5]),
     }
-    timings = measure.interleaved(cases, repeats=3, warmup=1)
+    timings = clock.interleaved(cases, repeats=3, warmup=1)
     assert timings == {"slow": Timing((4.0, 5.0, 6.0)), "fast": Timing((1.0, 2.0, 1.5))}
     # Every round changes direction, the warm-up first.
-    assert clock.log == ["slow", "fast", "fast", "slow", "slow", "fast", "fast", "slow"]
+    assert fake.log == ["slow", "fast", "fast", "slow", "slow", "fast", "fast", "slow"]
 
 
 def test_laps_hand_each_item_to_every_case_and_time_it_alone(monkeypatch):
-    clock = Clock(monkeypatch)
-    spend = {"slow": clock.case("slow", [3.0, 5.0]), "fast": clock.case("fast", [1.0, 2.0])}
+    fake = Clock(monkeypatch)
+    spend = {"slow": fake.case("slow", [3.0, 5.0]), "fast": fake.case("fast", [1.0, 2.0])}
     cases = {name: lambda item, name=name: (spend[name](), f"{name} {item}")[1] for name in spend}
     found = []
-    for lap in measure.laps(cases, ["a", "b"]):
-        clock.now += 100.0  # what the caller does between two laps is nobody's time
+    for lap in clock.laps(cases, ["a", "b"]):
+        fake.now += 100.0  # what the caller does between two laps is nobody's time
         found.append((lap.name, lap.item, lap.result, lap.seconds))
     assert found == [
         ("slow", "a", "slow a", 3.0),
@@ -58,31 +58,29 @@ def test_laps_hand_each_item_to_every_case_and_time_it_alone(monkeypatch):
 
 def test_interleaved_waits_for_the_device_on_both_sides(monkeypatch):
     log = []
-    monkeypatch.setattr(measure, "synchronise", lambda device: log.append(device))
-    measure.interleaved({"case": lambda: log.append("case")}, repeats=1, warmup=0, device="cuda:1")
+    monkeypatch.setattr(clock, "synchronise", lambda device: log.append(device))
+    clock.interleaved({"case": lambda: log.append("case")}, repeats=1, warmup=0, device="cuda:1")
     assert log == ["cuda:1", "case", "cuda:1"]
 
 
 def test_interleaved_waits_for_the_others_before_each_clock_starts(monkeypatch):
-    clock = Clock(monkeypatch)
+    fake = Clock(monkeypatch)
 
     def wait():
-        clock.log.append("wait")
-        clock.now += 100.0
+        fake.log.append("wait")
+        fake.now += 100.0
 
-    timings = measure.interleaved(
-        {"case": clock.case("case", [1.0, 2.0])}, repeats=2, warmup=0, together=wait
-    )
+    timings = clock.interleaved({"case": fake.case("case", [1.0, 2.0])}, repeats=2, warmup=0, together=wait)
     assert timings == {"case": Timing((1.0, 2.0))}
-    assert clock.log == ["wait", "case", "wait", "case"]
+    assert fake.log == ["wait", "case", "wait", "case"]
 
 
 @pytest.mark.parametrize(
     ("cases", "repeats", "warmup"), [({}, 1, 0), ({"a": list}, 0, 0), ({"a": list}, 1, -1)]
 )
 def test_interleaved_refuses_nothing_to_time(cases, repeats, warmup):
-    with pytest.raises(BenchmarkError, match="expected a case, repeats >= 1"):
-        measure.interleaved(cases, repeats=repeats, warmup=warmup)
+    with pytest.raises(MeasurementError, match="expected a case, repeats >= 1"):
+        clock.interleaved(cases, repeats=repeats, warmup=warmup)
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=9))
@@ -95,7 +93,7 @@ def test_median_and_iqr_are_those_of_numpy(samples):
 
 def test_timing_needs_samples():
     for samples in ((), (1.0, -1.0)):
-        with pytest.raises(BenchmarkError, match="at least one sample"):
+        with pytest.raises(MeasurementError, match="at least one sample"):
             Timing(samples)
 
 
@@ -108,29 +106,29 @@ def test_timing_needs_samples():
     ],
 )
 def test_a_speed_up_that_the_clock_cannot_carry_is_no_figure(slow, fast, told):
-    ratio = measure.speed_up(Timing(slow), Timing(fast))
+    ratio = clock.speed_up(Timing(slow), Timing(fast))
     assert ratio.told(len(slow)) == told
     assert ratio.cell(len(slow)) == (2.0 if told.startswith("2") else "not measurable")
-    assert bool(measure.speed_up_notes([ratio], len(slow))) == told.startswith("not")
+    assert bool(clock.speed_up_notes([ratio], len(slow))) == told.startswith("not")
 
 
 def test_speed_up_by_hand():
-    result = measure.speed_up(Timing((4.0, 6.0, 20.0)), Timing((2.0, 2.0, 4.0)))
+    result = clock.speed_up(Timing((4.0, 6.0, 20.0)), Timing((2.0, 2.0, 4.0)))
     # Medians 6 and 2; ratios of the rounds 2, 3, 5.
-    assert result == measure.SpeedUp(of_medians=3.0, paired=3.0, paired_low=2.5, paired_high=4.0)
+    assert result == clock.SpeedUp(of_medians=3.0, paired=3.0, paired_low=2.5, paired_high=4.0)
 
 
 def test_speed_up_in_pairs_ignores_a_machine_that_slows_down():
     fast = (1.0, 2.0, 4.0, 8.0)
-    result = measure.speed_up(Timing(tuple(2 * seconds for seconds in fast)), Timing(fast))
+    result = clock.speed_up(Timing(tuple(2 * seconds for seconds in fast)), Timing(fast))
     assert (result.paired, result.paired_low, result.paired_high) == (2.0, 2.0, 2.0)
 
 
 def test_speed_up_refuses_what_does_not_compare():
-    with pytest.raises(BenchmarkError, match="same number of rounds, got 2 and 1"):
-        measure.speed_up(Timing((1.0, 1.0)), Timing((1.0,)))
-    with pytest.raises(BenchmarkError, match="too short for the clock"):
-        measure.speed_up(Timing((1.0,)), Timing((0.0,)))
+    with pytest.raises(MeasurementError, match="same number of rounds, got 2 and 1"):
+        clock.speed_up(Timing((1.0, 1.0)), Timing((1.0,)))
+    with pytest.raises(MeasurementError, match="too short for the clock"):
+        clock.speed_up(Timing((1.0,)), Timing((0.0,)))
 
 
 def test_peak_memory_on_a_cpu_counts_tensors():
@@ -140,13 +138,13 @@ def test_peak_memory_on_a_cpu_counts_tensors():
         calls.append(None)
         return torch.ones(64 << 20, dtype=torch.uint8)
 
-    assert measure.peak_memory(allocate) == measure.peak_memory(allocate) == 64 << 20
+    assert clock.peak_memory(allocate) == clock.peak_memory(allocate) == 64 << 20
     assert len(calls) == 2
 
 
 def test_peak_memory_is_none_where_the_device_does_not_tell():
     calls = []
-    assert measure.peak_memory(lambda: calls.append(None), "meta") is None
+    assert clock.peak_memory(lambda: calls.append(None), "meta") is None
     assert len(calls) == 1
 
 
@@ -156,5 +154,5 @@ def test_peak_memory_on_cuda_counts_tensors():
         torch.empty(64 << 20, dtype=torch.uint8, device="cuda")
 
     held = torch.ones(1 << 20, device="cuda")
-    assert measure.peak_memory(allocate, "cuda") == 64 << 20
+    assert clock.peak_memory(allocate, "cuda") == 64 << 20
     assert held.sum() == 1 << 20

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from adapters.live_memory import peak_live_bytes, peak_of
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
-from htp_diffusion.speed.live_memory import peak_live_bytes, peak_of
 from htp_modules import HTPConfig
 
 MIB = 2**20
