@@ -1,5 +1,6 @@
 """What only the real checkouts can show; the contract in the folder beside this one runs over them too."""
 
+import warnings
 from argparse import Namespace
 
 import checkouts
@@ -96,9 +97,26 @@ def sampler(is_train=False):
     return model.eval()
 
 
-def test_the_sampler_of_d3dp_draws_pruned_poses():
-    model = sampler()
+def finepose_sampler():
+    module = checkouts.load("FinePOSE sampler")
+    checkouts.small_clip(module.MixSTE2)
+    args = Namespace(
+        number_of_frames=9, test_time_augmentation=False, timestep=1000, scale=1.0, cs=512, dep=3
+    )
+    with warnings.catch_warnings():  # PyTorch, about the order of axes in the host's text transformer
+        warnings.simplefilter("ignore", UserWarning)
+        model = module.FinePOSE(args, [4], [1], is_train=False, num_proposals=2, sampling_timesteps=1)
+    model.device = "cpu"  # the class reads it without setting it
+    return model.eval()
+
+
+@pytest.mark.parametrize("build", [sampler, finepose_sampler])
+def test_the_samplers_draw_pruned_poses(build):
+    model = build()
     clip = torch.randn(1, 9, 17, 2), torch.zeros(1, 9, 17, 3)
+    if build is finepose_sampler:
+        words = torch.randint(checkouts.VOCABULARY, (1, 7, checkouts.WORDS))
+        clip = *clip, words[:, 0], words[:, 1:]
 
     def draw():
         torch.manual_seed(3)
