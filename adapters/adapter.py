@@ -37,8 +37,8 @@ class FrameState(NamedTuple):
     """A tensor of a host that has an entry for each frame: a position table, a graph over frames.
 
     Attributes:
-        path: Its name in the host, dotted where it lies deeper, ``*`` for each child of a list; a parameter, a
-            buffer or a plain attribute.
+        path: Its name in the host, dotted where it lies deeper, ``*`` for each child of a list; a parameter,
+            a buffer or a plain attribute.
         axes: Its axes of frames.
     """
 

@@ -1,8 +1,8 @@
 """MotionAGFormer: an attention stream and a graph stream, each along joints and then along frames.
 
-Source of the host's attribute names: Mehraban et al., "MotionAGFormer", WACV 2024, and its public code. It has no
-temporal position. Its graph over frames joins each to its most similar ones, and normalises by statistics that
-each frame has of its own: behind the pruner the statistics are those of the kept frames.
+Source of the host's attribute names: Mehraban et al., "MotionAGFormer", WACV 2024, and its public code. It
+has no temporal position. Its graph over frames joins each to its most similar ones, and normalises by
+statistics that each frame has of its own: behind the pruner the statistics are those of the kept frames.
 """
 
 from functools import partial
@@ -79,8 +79,8 @@ def frame_norm(
 ) -> Float[Tensor, "batch joints kept dim"]:
     """A batch norm with a channel for each frame, on the frames that each sample has left.
 
-    In training, the statistics of a frame are those of the samples that have it; a frame that none has keeps its
-    running ones.
+    In training, the statistics of a frame are those of the samples that have it; a frame that none has keeps
+    its running ones.
     """
     shape = (len(index), 1, index.shape[1], 1)
     if norm.training or norm.running_mean is None or norm.running_var is None:
@@ -92,7 +92,7 @@ def frame_norm(
 
 
 def _statistics(norm: nn.BatchNorm1d, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each sample's frames, of the batch; the running ones follow where there are any."""
+    """Mean and variance of each sample's frames in the batch; running ones follow where there are any."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     shape = (len(index), 1, index.shape[1], 1)
     numbers = wide.new_full(index.shape, x.shape[1] * x.shape[3])

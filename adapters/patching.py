@@ -68,7 +68,7 @@ def find_htp(model: nn.Module) -> tuple[nn.Module, HostHTP]:
     htp = next((module for module in (added.modules() if added else ()) if isinstance(module, HostHTP)), None)
     if htp is None:
         raise PatchError(
-            f"the htp that the patch added is no more in the model ({type(host).__name__}.htp is "
+            f"the htp that the patch added is no longer in the model ({type(host).__name__}.htp is "
             f"{type(added).__name__}); put it back"
         )
     htp.belongs_to(host)

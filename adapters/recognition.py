@@ -4,6 +4,7 @@ from torch import nn
 
 from adapters.adapter import Adapter, Facts
 from adapters.errors import PatchError, UnrecognisedHostError
+from adapters.refused import refusal_of
 
 _NEAR = 0.5  # of what a probe looks for; with less, naming differences would be listing a whole host
 
@@ -25,7 +26,8 @@ def recognise(model: nn.Module, adapters: tuple[Adapter, ...]) -> tuple[nn.Modul
 
     Raises:
         PatchError: It holds several.
-        UnrecognisedHostError: It holds none; the error names the nearest and how it differs.
+        UnrecognisedHostError: It holds none; the error says why pruning does not apply to it where that is
+            known, and names the nearest and how it differs where not.
     """
     check_module(model)
     found: dict[str, tuple[nn.Module, Adapter, Facts]] = {}
@@ -44,6 +46,15 @@ def recognise(model: nn.Module, adapters: tuple[Adapter, ...]) -> tuple[nn.Modul
         raise PatchError(f"the model holds {len(found)} hosts; call with one of them: {', '.join(found)}")
     if found:
         return next(iter(found.values()))
+    refused = refusal_of(model)
+    if refused is not None:
+        where, kind = refused
+        name = type(model.get_submodule(where)).__name__
+        holder = f"{type(model).__name__}.{where}: " if where else ""
+        raise UnrecognisedHostError(
+            f"{holder}{name} has the structure of {kind.name}, to which pruning in time does not apply: "
+            f"{kind.why}"
+        )
     if nearest.likeness >= _NEAR:
         holder = f"{type(model).__name__}.{where}: " if where else ""
         raise UnrecognisedHostError(f"{holder}{nearest}", nearest.missing, nearest.likeness)

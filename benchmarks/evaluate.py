@@ -44,10 +44,10 @@ class Options:
         public: A checkpoint that others published, scored as it is.
         prune: Score it once more, patched by HTP without training.
         source: The motion.
-        selection: What of it, and how it is scored.
+        selection: Which clips and windows of it, and the protocol that scores them.
         sampling: How to sample.
         pruning: What to change in HTP.
-        computing: Where and how.
+        computing: Device, precision and mode.
         out: Folder for evaluation.json.
     """
 

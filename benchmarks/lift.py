@@ -62,7 +62,7 @@ class Options:
         size: Width and height of the image, pixels, as 1920x1080.
         video: Which video of a file of several.
         person: Number of the person to lift.
-        confidence: A joint of a lower one counts as missing.
+        confidence: Joints detected with a lower confidence count as missing.
         rule: How the detector's joints become Human3.6M's: cmu for checkpoints of this project, or the rule
             that a checkpoint was trained with (motionbert, gast, ...).
         repair_sides: Change left and right back where the detector took one for the other.
@@ -73,7 +73,7 @@ class Options:
             is switched off.
         prune: Let HTP prune.
         sampling: How to sample; the mean of the hypotheses is taken, their spread is the uncertainty.
-        computing: Where, and in which precision.
+        computing: Device and precision.
         draw: all (sheet.png, page.html, motion.gif and, with ffmpeg, motion.mp4), the sheet alone, or none.
         reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with.
         camera: Number of the video's camera in REFERENCE, from 1.
@@ -85,7 +85,7 @@ class Options:
     layout: Annotated[str | None, by_default("as the file tells", "NAME")] = None
     size: Annotated[str | None, by_default("as the file tells", "WxH")] = None
     video: Annotated[str | None, by_default("the only one", "NAME")] = None
-    person: Annotated[int | None, by_default("whom most frames show", "INT")] = None
+    person: Annotated[int | None, by_default("the one seen in most frames", "INT")] = None
     confidence: float = LEAST_CONFIDENCE
     rule: str = DEFAULT_RULE
     repair_sides: bool = True

@@ -63,7 +63,7 @@ class Options:
         minutes: Time for everything; what does not fit is left out and named.
         parts: Make these parts alone, by name (an unknown name lists all).
         size: The paper's sizes, or tiny ones: every part by the same code in about a minute.
-        where: Where.
+        where: Device and threads.
         out: Folder for all that is written.
     """
 

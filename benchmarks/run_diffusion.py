@@ -56,14 +56,14 @@ class Options:
     Attributes:
         source: The motion: CMU test clips if an npz file holds any, otherwise every clip of it, seen by four
             virtual cameras with seeded detector noise; of a data set its test part.
-        selection: What of it.
+        selection: Which clips and windows of it.
         public: A checkpoint that others published, in place of those.
         prune: Beside a checkpoint that others published, the same patched by HTP without training.
         sampling: How to sample; the seed is that of random weights, too.
         pruning: What to change in HTP.
-        early_keep: f of HTP at every denoising step but the last, as NUM_KEEP and below it: approximate, and
-            compared as a model of its own beside HTP. Needs at least 2 steps.
-        computing: Where and how.
+        early_keep: f of HTP at every denoising step but the last: a count or a share as NUM_KEEP, and
+            smaller. Approximate, and compared as a model of its own beside HTP. Needs at least 2 steps.
+        computing: Device, precision and mode.
         out: Folder for result.json and the pictures.
     """
 

@@ -61,9 +61,9 @@ class Options:
     """How windows differ: scored (cameras and noise like those of the test clips) or wide (bodies, phones and
     webcams, and what real detectors get wrong); for motion without cameras of its own."""
     out: Annotated[Path | None, by_default("runs/KIND-PRESET", "FOLDER")] = None
-    """Folder of the run. A run that is there is resumed."""
+    """Folder of the run. A run found there is resumed."""
     epochs: Annotated[int | None, by_default("the preset's", "N")] = None
-    """Passes over the motion; more than a run that is there was asked for make it longer."""
+    """Passes over the motion; asking for more than a finished run had continues it."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
     """Windows in a step."""
     learning_rate: Annotated[float | None, by_default("the preset's", "RATE")] = None

@@ -8,11 +8,12 @@ import htp_diffusion.base.extras  # noqa: F401
 
 # isort: split
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from adapters.patching import ADAPTERS
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import Provenance
@@ -20,6 +21,7 @@ from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.table import comparison_table
+from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
@@ -40,7 +42,6 @@ _PAGES = (
     "docs/reproduction.md",
     "benchmarks/checkpoints/README.md",
 )
-_STUDY_ADAPTERS = "study-adapters"
 _WRITTEN = re.compile(r" --(?:json|picture) \S+")
 _PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -87,13 +88,16 @@ _RESPELLED = {"--batch": "--batch-size", "--samplings": "--sampling"}
 
 
 def current_command(command: str) -> str:
-    """A command as a page tells it: where its script or an option is spelled otherwise now, as it is now.
+    """A command as a page tells it, in the present spelling of its script and options.
 
     The options that named the files to write are left out: there is a folder for them now.
     """
     script, *arguments = _WRITTEN.sub("", command).split(" ")
-    folder, _, name = script.rpartition("/")
-    words = [f"{folder}/{_RENAMED.get(name, name)}", *(_RESPELLED.get(word, word) for word in arguments)]
+    folder, slash, name = script.rpartition("/")
+    words = [
+        f"{folder}{slash}{_RENAMED.get(name, name)}",
+        *(_RESPELLED.get(word, word) for word in arguments),
+    ]
     current = " ".join(words)
     return f"`python {command}`" if current == command else f"What is now `python {current}`,"
 
@@ -116,15 +120,15 @@ def _tables_of(
     return read
 
 
-def _patched(name: str) -> str:
-    """The study whole, or of one host, whose name then ends the table's."""
-    result = read_json(_RESULTS / f"{_STUDY_ADAPTERS}.json", PatchedStudy)
-    host = name.removeprefix(_STUDY_ADAPTERS).removeprefix("-")
-    if host:
-        rows = [row for row in result.rows if row.host.lower() == host]
-        told = [story for story in result.hosts if story.lower().startswith(host)]
-        result = replace(result, rows=rows, hosts=told)
-    return _page(patched_table(result), _source(result.provenance))
+def _hosts(name: str) -> str:
+    """A line a host, from every timing run that is committed."""
+    runs = [read_json(_RESULTS / f"{run}.json", ThroughputResult) for run in _runs(READERS)]
+    table = hosts_table(runs, [adapter.name.partition(" ")[0] for adapter in ADAPTERS])
+    return table.to_markdown() + "\n\nEach run, its command and commit: [benchmarks](docs/benchmarks.md).\n"
+
+
+def _runs(readers: Mapping[str, Reader]) -> list[str]:
+    return [name for name, reader in readers.items() if reader is _THROUGHPUT]
 
 
 def _macs(name: str) -> str:
@@ -155,8 +159,8 @@ READERS: dict[str, Reader] = {
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),
-    _STUDY_ADAPTERS: _patched,
-    f"{_STUDY_ADAPTERS}-mixste": _patched,
+    "study-adapters": _tables_of(PatchedStudy, patched_table),
+    "hosts": _hosts,
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
 }

@@ -6,23 +6,26 @@ from pathlib import Path
 import pytest
 import torch
 
+import adapters
+from htp_diffusion.base.results import read_json
 from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.speed.result import ThroughputResult
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_blocks_run_one_after_the_other(capsys):
-    names = {"model": MixSTE(num_frames=9, dim=32, depth=5, num_heads=2)}
+def test_the_python_blocks_run_one_after_the_other():
+    names = {"model": MixSTE(num_frames=9, dim=32, depth=5, num_heads=2), "pose_2d": torch.randn(1, 9, 17, 2)}
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(blocks) >= 2
+    assert len(blocks) == 2
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["few"].shape == (2, 27, 17, 64)
     assert torch.equal(names["few"], names["kept"].gather(names["attended"]))
-    assert names["restored"].shape == names["out"].shape == (2, 81, 17, 64)
-    assert len(names["seen"].kept[0].index[0]) == 27
-    assert capsys.readouterr().out
+    assert names["restored"].shape == (2, 81, 17, 64)
+    assert names["poses"].shape == names["full"].shape
+    assert not adapters.is_patched(names["model"])
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
@@ -34,6 +37,28 @@ def test_commands_name_scripts_that_exist():
     scripts = set(re.findall(r"python ((?:benchmarks|examples)/\w+\.py)", README))
     assert scripts
     assert all((ROOT / script).exists() for script in scripts)
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_figure_of_the_gpu_is_the_one_measured():
+    result = read_json(ROOT / "benchmarks" / "results" / "throughput-gpu.json", ThroughputResult)
+    htp = next(row for row in result.groups[0].rows if row.model == "HTP n=1")
+    assert f"HTP with n=1 is {htp.speed_up.paired:.2f} times as fast as D3DP" in " ".join(README.split())
+    assert {group.precision for group in result.groups} == {"fp32"}
+    assert "H200" in (result.provenance.gpu or "")
+
+
+def test_it_is_cited_as_the_citation_file_says():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    title = re.search(r"title   = \{(.*)\}", README)
+    assert title
+    assert f"title: {title[1]}\n" in cited
+    for name in re.search(r"author  = \{(.*)\}", README)[1].split(" and "):
+        family, given = name.split(", ")
+        assert f"{{family-names: {family}, given-names: {given}}}" in cited
 
 
 def test_the_test_command_is_one_line_that_ci_finds():

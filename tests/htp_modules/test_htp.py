@@ -1,6 +1,8 @@
 import copy
 import io
 import pickle
+from dataclasses import replace
+from functools import partial
 
 import oracles
 import pruning_oracles
@@ -12,7 +14,18 @@ from networks import Network, lists, random_mask, shake, tokens
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
-from htp_modules import HTP, MGPTP, SFTMHSA, TCEP, CrossMHSA, HTPConfig, Interpolation, SpatialGCN, record
+from htp_modules import (
+    HTP,
+    MGPTP,
+    SFTMHSA,
+    TCEP,
+    CrossMHSA,
+    HTPConfig,
+    Interpolation,
+    Pair,
+    SpatialGCN,
+    record,
+)
 from htp_modules.tcep import correlated_frames, temporal_correlation
 
 KEEP_ALL = HTPConfig(num_neighbors=1.0, num_keep=1.0, num_sft_layers=1)
@@ -126,6 +139,30 @@ def test_options_change_without_touching_weights():
     rebuilt.load_state_dict(before)
     assert torch.equal(changed, rebuilt(x))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_block_may_be_told_which_frames_it_sees():
+    network, x = Network().eval(), torch.randn(2, 9, 3, 8)
+    expected = network(x)
+    told = []
+
+    def pruned(block, x, kept):
+        told.append(kept)
+        assert x.shape[1] == kept.num_kept
+        return block(x, None)
+
+    pairs = [
+        Pair(spatial, temporal, partial(pruned, temporal))
+        for spatial, temporal in zip(network.spatial, network.temporal, strict=True)
+    ]
+    for num_keep in (4, 9):
+        network.htp.config = replace(network.htp.config, num_keep=num_keep)
+        with record(network) as seen:
+            found = network.htp(x, pairs, network.inject)
+        assert torch.equal(found, network(x))
+        assert torch.equal(told.pop().index, seen.kept[0].index)
+        assert not told  # the masked pairs before the pruner are not asked
+    assert expected.shape == found.shape
 
 
 def test_the_default_config_is_the_papers():

@@ -50,7 +50,7 @@ def _registry() -> ConstructorRegistry:
 
 
 def at_least(options: object, least: int, *names: str) -> None:
-    """Check numbers among options; None is not checked, of several values each is.
+    """Check that options are not below ``least``: every value of a tuple, and None passes.
 
     Raises:
         BenchmarkError: One is below ``least``.

@@ -1,4 +1,4 @@
-"""Options that every script has which computes: where, how, and in which precision."""
+"""Options of every script that computes: device, threads, precision and mode."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -27,10 +27,10 @@ class Where:
     threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
 
     def start(self) -> torch.device:
-        """Set the threads, and tell the device.
+        """Set the number of threads, and return the device.
 
         Raises:
-            BenchmarkError: A device that there is not here, or fewer than one thread.
+            BenchmarkError: A device that this machine lacks, or fewer than one thread.
         """
         if self.threads is not None:
             at_least(self, 1, "threads")
@@ -45,7 +45,7 @@ class Precise(Where):
     precision: Annotated[Precision, PRECISION] = "fp32"
 
     def start(self) -> torch.device:
-        """Set the threads, and tell the device, once it is known to have the precision.
+        """Set the number of threads, and return the device if it has the precision.
 
         Raises:
             BenchmarkError: As ``Where.start``, or a precision that the device does not have.
@@ -62,7 +62,7 @@ class Computing(Precise):
     mode: Annotated[Mode, MODE] = "eager"
 
     def start(self) -> torch.device:
-        """Set the threads, and tell the device, once it is known to have the precision and the mode.
+        """Set the number of threads, and return the device if it has the precision and the mode.
 
         Raises:
             BenchmarkError: As ``Precise.start``, or a mode that the device does not have.

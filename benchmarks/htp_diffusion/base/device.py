@@ -14,7 +14,7 @@ _AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch
 
 
 def matmul_dtype(precision: Precision) -> torch.dtype:
-    """The dtype that matrix products have in a precision; TensorFloat-32 is a way to multiply float32."""
+    """The dtype of matrix products in a precision; with tf32 it is float32."""
     return _AUTOCAST.get(precision, torch.float32)
 
 
@@ -43,7 +43,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The device for people: its kind, and the model of a GPU."""
+    """The device's name for tables: its kind, and the model of a GPU."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 

@@ -12,8 +12,8 @@ from htp_diffusion.base.errors import BenchmarkError
 Mode = Literal["eager", "compiled", "cuda-graph"]
 Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 
-# Tensors that an expression may read and still be computed anew wherever it is used. Inductor's own limit, 4,
-# has every head of a masked layer make the mask of its own.
+# An expression that reads more tensors than this is stored and not recomputed at each use. With Inductor's
+# default, 4, every head of a masked layer recomputes the mask.
 _MOST_READS = 1
 _WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
 
@@ -33,7 +33,7 @@ class StaticCall:
         self._replay, self._result = capture(lambda: function(*self._buffers))
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """The function's result, in memory that the next call leaves alone."""
+        """The function's result, as a copy that the next call does not overwrite."""
         for buffer, part in zip(self._buffers, inputs, strict=True):
             buffer.copy_(part)
         self._replay()
@@ -62,12 +62,13 @@ class Replayed:
 
 @contextmanager
 def _compiler_settings() -> Iterator[None]:
-    """What is compiled meanwhile makes each mask once, and has its weights as constants.
+    """Inductor settings: freeze weights, do not recompute masks per head.
 
-    On a CPU they are packed for oneDNN's linear layers.
+    On a CPU, frozen weights are packed for oneDNN's linear layers.
 
-    Inductor packs float32 weights for MKL alone, which is slower and takes no GELU along, unless a lower
-    precision is allowed. It is allowed while the graph is made and not when it runs: the numbers are float32.
+    By default Inductor packs float32 weights for MKL, which is slower and does not fuse GELU. It packs them
+    for oneDNN if TF32 is allowed, so TF32 is allowed while compiling, and not when the graph runs: results
+    are float32.
     """
     from torch._inductor import config  # a second of imports, for this alone
 

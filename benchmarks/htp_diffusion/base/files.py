@@ -10,7 +10,7 @@ from htp_diffusion.base.errors import BenchmarkError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give the name to write to; what is there moves to ``path`` when the block ends without an error.
+    """Yield a temporary name to write to; that file moves to ``path`` when the block ends without an error.
 
     The file has the mode that any new file has here, whatever its writer gave it.
 

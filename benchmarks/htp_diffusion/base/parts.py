@@ -41,7 +41,7 @@ class Parts:
             kind: Dataclass of the result.
 
         Raises:
-            BenchmarkError: The file is damaged, or the part of this name was asked for otherwise.
+            BenchmarkError: The file is damaged, or the part of this name was made with other options.
         """
         path = self._json(name)
         if not path.exists():

@@ -2,7 +2,7 @@
 
 A type is one of bool, int, float, str, None, a union of these kinds, Literal, list[X], tuple[X, ...],
 tuple[X, Y], dict[str, X], or a dataclass of them. Numbers that are not finite are refused: JSON has none.
-A field of metadata ADDED_LATER may be missing from a file, which is older than the field: it has its default.
+A field with metadata ADDED_LATER may be missing from an older file; it then has its default.
 """
 
 import dataclasses

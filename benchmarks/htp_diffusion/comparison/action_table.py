@@ -15,7 +15,7 @@ _OVER_ACTIONS, _OVER_FRAMES = "average over actions", "average over frames"
 
 
 def action_tables(result: ComparisonResult) -> list[Table]:
-    """Of each model: actions down, ways to aggregate across."""
+    """A table for each model: a row per action, a column per way to aggregate."""
     ways = _ways(result)
     tables = []
     for model in result.models:
@@ -69,7 +69,7 @@ def evaluation_table(evaluation: EvaluationResult) -> Table:
 
 
 def _ways(result: ComparisonResult) -> tuple[Aggregation, ...]:
-    """The ways that differ: with one hypothesis, all are the same."""
+    """The ways to show: with one hypothesis all agree, and one is enough."""
     return AGGREGATIONS if result.sampling.hypotheses > 1 else AGGREGATIONS[:1]
 
 

@@ -188,13 +188,13 @@ class _Costs:
         self._counted: dict[DenoiserConfig, Count] = {}
 
     def of(self, config: DenoiserConfig) -> Count:
-        """Of one pass over a window, and the parameters."""
+        """Multiply-accumulates of one pass over a window, and parameters."""
         if config not in self._counted:
             self._counted[config] = count_denoiser(config.build, self._num_frames)
         return self._counted[config]
 
     def per_frame(self, contender: Contender) -> tuple[float, float]:
-        """Of all passes, by THOP and in full."""
+        """Multiply-accumulates of all passes, by THOP and counting every matrix product."""
         early, last = self.of(contender.early_config), self.of(contender.config)
         first = self._sampling.early_passes
         rest = self._sampling.passes - first

@@ -71,7 +71,7 @@ class ComparisonResult:
         space: Layout, unit and frame of reference of the poses.
         notes: What else to know of the data.
         protocol: How it was scored.
-        every: Every so many windows of each clip were sampled.
+        every: N, where every N-th window of each clip was sampled.
         padded: Clips shorter than a window.
         mode: How the models were run; None in files from before there were others than eager and compiled.
     """

@@ -1,4 +1,4 @@
-"""The table of a comparison: figures down, models across."""
+"""The table of a comparison: a row per figure, a column per model."""
 
 from adapters.clock import speed_up_notes
 from htp_diffusion.base.tables import Column, Table
@@ -14,7 +14,7 @@ _ETA = {0.0: "deterministic", 1.0: "fresh noise at each step"}
 
 
 def comparison_table(result: ComparisonResult) -> Table:
-    """The table: figures down, models across, below it what each figure needs and means."""
+    """The table: a row per figure, a column per model; notes say what each figure needs and means."""
     sampling, models = result.sampling, result.models
     rows: list[tuple[str, list[str]]] = []
     for label, name in (("MPJPE, mm", "mpjpe"), ("P-MPJPE, mm", "p_mpjpe")):

@@ -3,11 +3,11 @@
 import tyro
 
 EVERY = tyro.conf.arg(
-    metavar="N", help="Of each clip's windows, take every N-th; above 1 it is a look, not a result."
+    metavar="N", help="Take every N-th window of each clip: above 1 for a quick look, not for a result."
 )
 EXTRA = tyro.conf.arg(
     metavar="FILE...",
-    help="Further data_3d_*.npz of world motion, to train on but for CMU's test clips.",
+    help="More data_3d_*.npz files of world motion to train on; CMU's test clips are left out.",
 )
 FPS = tyro.conf.arg(help="Frame rate of an npz file, frames a second.")
 UNIT = tyro.conf.arg(

@@ -112,7 +112,7 @@ def cut_clips(
         clips: The clips.
         num_frames: T.
         protocol: How.
-        every: Take every so many windows of each clip, the first one included.
+        every: Take every N-th window of each clip, from the first one on.
 
     Raises:
         BenchmarkError: Nothing is left to score, or ``every`` is below 1.
@@ -145,7 +145,7 @@ class CutSet:
         found: The data set.
         num_frames: T.
         protocol: Which windows, and which frames count.
-        every: Of each clip's windows, every so-many-th is there.
+        every: N, where every N-th window of each clip is there.
         clips: The clips that have windows.
         windows: Their windows.
     """
@@ -181,8 +181,8 @@ def cut_set(
         found: The data set.
         num_frames: T.
         protocol: How.
-        every: Take every so many windows of each clip, the first one included.
-        max_windows: Of what is left, take so many windows in all.
+        every: Take every N-th window of each clip, from the first one on.
+        max_windows: Of these, take at most so many in all.
     """
     pairs = cut_clips(found.clips, num_frames, protocol, every)
     windows = first_windows([piece for _, piece in pairs], max_windows)
@@ -198,13 +198,13 @@ def cut_set(
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What of a data set is scored, and how.
+    """Which clips and windows of a data set are scored, and by which protocol.
 
     Attributes:
         protocol: every-frame scores each frame once. d3dp and motionbert score as these projects do; paper is
             another name of d3dp.
         actions: Score these actions alone.
-        max_windows: Take only so many windows.
+        max_windows: Take at most so many windows in all.
     """
 
     protocol: ProtocolName = "every-frame"

@@ -156,7 +156,7 @@ def training_clips(source: Source) -> ClipSet:
 def training_motions(
     source: Source, synthetic_clips: int = SYNTHETIC_CLIPS, extra: Sequence[Path] = ()
 ) -> list[Motion]:
-    """World motion that is trained on through cameras drawn at every step: no CMU test clip is.
+    """World motion to train on, seen by cameras drawn at every step; CMU's test clips are left out.
 
     Args:
         source: Which motion.
@@ -179,7 +179,7 @@ def training_motions(
 
 
 def _trainable(path: Path, source: Source) -> list[Motion]:
-    """The motion of a file but for the CMU test clips."""
+    """The motion of a file, without the CMU test clips."""
     motions = read_npz(path, source.fps, source.unit)
     trainable, test = cmu_split(motions)
     if not trainable:

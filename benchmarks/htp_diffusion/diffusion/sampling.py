@@ -71,7 +71,7 @@ class Sampling:
 
     @property
     def early_passes(self) -> int:
-        """Those among them that belong to a step before the last."""
+        """Passes of the denoising steps before the last."""
         return self.passes - self.passes // self.steps
 
     def draw(

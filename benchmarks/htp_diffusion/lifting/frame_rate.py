@@ -8,7 +8,7 @@ from htp_diffusion.base.errors import BenchmarkError
 
 
 def positions_at(length: int, fps: float, wanted: float) -> Float[Tensor, " wanted_frames"]:
-    """Where, in frames of a clip, the frames of the same clip at another rate lie.
+    """Places of a clip's frames at another rate, counted in frames at its own rate.
 
     Args:
         length: Frames of the clip.

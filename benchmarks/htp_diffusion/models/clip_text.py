@@ -1,4 +1,4 @@
-"""CLIP with random weights: the parts and shapes of ViT-B/32, for counts, speed and tests without its weights.
+"""CLIP with random weights: the parts and shapes of ViT-B/32, for counts, speed and tests.
 
 FinePOSE encodes its prompts with CLIP's text side and holds the whole network. Names of parts are CLIP's
 (Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021).
@@ -17,7 +17,7 @@ class QuickGELU(nn.Module):
     """CLIP's approximation of GELU."""
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """x sigmoid(1.702 x)."""
+        """The function x sigmoid(1.702 x)."""
         return x * torch.sigmoid(1.702 * x)
 
 

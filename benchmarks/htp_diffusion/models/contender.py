@@ -36,9 +36,10 @@ NUM_SFT_LAYERS = tyro.conf.arg(
     "samples with 1)."
 )
 NUM_KEEP = tyro.conf.arg(
-    help="f of HTP: frames kept in a window; a number below 1 with a point is a share.", metavar="INT|FLOAT"
+    help="f of HTP: frames kept in a window, an integer count or a share of T such as 0.22.",
+    metavar="INT|FLOAT",
 )
-PRESET = tyro.conf.arg(help="Size of the models, and with it how they are trained.")
+PRESET = tyro.conf.arg(help="Size of the models and their training schedule.")
 CHECKPOINT_FOLDER = tyro.conf.arg(help="Folder with d3dp-PRESET.json and htp-PRESET.json.")
 
 
@@ -47,7 +48,7 @@ class Pruning:
     """What to change in an HTP denoiser.
 
     Attributes:
-        num_neighbors: k of HTP: frames that a frame attends to; a number below 1 with a point is a share.
+        num_neighbors: k of HTP: frames that a frame attends to, a count or a share likewise.
     """
 
     num_sft_layers: Annotated[int | None, NUM_SFT_LAYERS, by_default("the model's own", "INT")] = None

@@ -51,7 +51,7 @@ class Conversion:
         self._matrix(self.rule)
 
     def _matrix(self, *rules: Rule | None) -> Float[Tensor, "target source"]:
-        """The weights of the rule, where the later of ``rules`` goes before the earlier."""
+        """The weights of the rule; later ``rules`` override earlier ones."""
         merged: dict[str, Mapping[str, float]] = {}
         for rule in rules:
             merged |= rule or {}

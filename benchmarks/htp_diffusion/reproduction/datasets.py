@@ -58,7 +58,7 @@ class DatasetAsked:
         protocol: By which it is scored.
         weights: SHA-256 of every checkpoint.
         hypotheses, steps: Of the sampling; a single hypothesis and step is scored beside it.
-        every: Only so many windows of each clip; None for what there is time for.
+        every: N, where every N-th window of each clip is sampled; None for what there is time for.
         device: Where.
     """
 
@@ -91,7 +91,7 @@ def dataset_part(
         checkpoints: Whose errors.
         scale: The sizes.
         device: Where.
-        every: Sample every so many windows of each clip; None: as many as there is time for.
+        every: Sample every N-th window of each clip; None: as many as there is time for.
 
     Raises:
         BenchmarkError: A file that is not there.
@@ -223,7 +223,7 @@ def _drawing_time(sampling: Sampling, denoiser: Network, pose_2d: Tensor, layout
 
 
 def every_within(seconds: float, left: float) -> int:
-    """Every how many windows must be left out so that scoring fits into the time that is left."""
+    """The N for which scoring every N-th window fits into the time that is left."""
     return max(1, -int(-seconds // max(1.0, left)))
 
 

@@ -36,7 +36,7 @@ class Given:
         pair: The trained pair.
         checkpoints: Whose errors on the data sets are told.
         sources: The data sets.
-        every: Sample every so many windows of a data set's clips; None for what there is time for.
+        every: Sample every N-th window of a data set's clips; None for what there is time for.
         public: Folder of public code; None without it.
     """
 

@@ -103,7 +103,7 @@ def score_clip(
 
 
 def _steps(windows: Windows) -> Bool[Tensor, " steps"]:
-    """Of the steps from one scored frame to the next one scored, those that lead to the clip's next frame."""
+    """Which steps between consecutive scored frames join neighbouring frames of the clip."""
     frame = windows.start[:, None] + torch.arange(windows.scored.shape[1])
     return frame[windows.scored].diff() == 1
 

@@ -151,9 +151,9 @@ def scaling_table(result: ScalingResult) -> Table:
             Column("median, ms", ",.1f"),
             Column("IQR, ms", ",.1f"),
             Column("frames/s", ",.1f"),
-            Column("times the first", ".2f"),
-            Column("time, times the first's", ".2f"),
-            Column("MACs, times the first's", ".2f"),
+            Column("ratio to first", ".2f"),
+            Column("time ratio to first", ".2f"),
+            Column("MAC ratio to first", ".2f"),
         ),
         rows=tuple(rows),
         notes=(

@@ -30,7 +30,7 @@ class Shards:
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks for all: prints and writes."""
+        """Whether this process prints and writes for all of them."""
         return self.rank == 0
 
     def wait(self) -> None:

@@ -91,7 +91,7 @@ def step_table(result: TrainingCost) -> Table:
             Column("MAC ratio", ".2f"),
             Column("step's peak, MiB", ",.0f"),
             Column("weights and moments, MiB", ",.0f"),
-            Column("memory over the first's", ".2f"),
+            Column("memory ratio to first", ".2f"),
         ),
         rows=tuple(rows),
         notes=(

@@ -101,9 +101,9 @@ def roofline_table(result: ThroughputResult) -> Table:
             Column("GFLOP/s", ",.1f"),
             Column("% of square matmul", ".0f"),
             Column("% of matmul of own shape", ".0f"),
-            Column("least by arithmetic, ms", ",.1f"),
+            Column("time at matmul rate, ms", ",.1f"),
             Column("moved, GB", ",.2f"),
-            Column("by moving it, ms", ",.1f"),
+            Column("time at copy rate, ms", ",.1f"),
         ),
         rows=tuple(rows),
         notes=(

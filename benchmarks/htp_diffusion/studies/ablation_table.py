@@ -77,7 +77,7 @@ class AblationResult:
         recipe: How every row was trained.
         seeds: Seeds of the trainings.
         scored: What was scored.
-        every: Of each clip's windows, every so-many-th was scored.
+        every: N, where every N-th window of each clip was scored.
         frames: Frames scored.
         sampling: How it was sampled.
         device: Where.

@@ -42,7 +42,7 @@ class ClaimsResult:
         motions: Recordings that were trained on.
         training_frames: Frames of them.
         scored: What was scored.
-        every: Of each clip's windows, every so-many-th.
+        every: N, where every N-th window of each clip was scored.
         frames: Frames scored.
         steps: Training steps.
         precision: Of training.

@@ -55,7 +55,7 @@ class SeedStudy:
     Attributes:
         data: What was scored.
         weights: The running average over training steps, or those of the last step.
-        every: Of each clip's windows, every so-many-th was scored.
+        every: N, where every N-th window of each clip was scored.
         frames: Frames scored.
         eta: Noise put back at each denoising step.
         flip: Whether predictions were averaged with those of the mirrored input.
@@ -76,7 +76,7 @@ class SeedStudy:
 
 
 def mean_and_deviation(values: list[float]) -> str:
-    """Mean ± standard deviation (of a sample, over one fewer); of one value, the value alone."""
+    """Mean ± sample standard deviation (n - 1); of one value, the value alone."""
     mean = f"{statistics.fmean(values):.1f}"
     return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
 

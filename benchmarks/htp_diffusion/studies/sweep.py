@@ -44,7 +44,7 @@ class Scoring:
 
     Attributes:
         data: The data, in words.
-        every: Of each clip's windows, every so-many-th is scored.
+        every: N, where every N-th window of each clip is scored.
         hypotheses: H.
         denoising_steps: K.
         eta: Share of the noise put back at each denoising step.

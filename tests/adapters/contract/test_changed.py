@@ -273,7 +273,7 @@ def test_htp_wrapped_or_gone(graph_host):
         assert torch.equal(model(*inputs), expected)
     del model.htp
     for verb in (adapters.describe, adapters.htp_of, adapters.unpatch):
-        with pytest.raises(adapters.PatchError, match=r"no more in the model .* put it back"):
+        with pytest.raises(adapters.PatchError, match=r"no longer in the model .* put it back"):
             verb(model)
     model.htp = htp
     assert torch.equal(model(*inputs), pruned)

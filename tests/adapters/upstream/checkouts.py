@@ -84,7 +84,7 @@ def hot_motionbert(frames: int, joints: int) -> nn.Module:
 WORDS, VOCABULARY = 77, 20  # of a text that FinePOSE is given; of the encoder that it is given here
 
 
-def _small_clip(cls: type[nn.Module]) -> None:
+def small_clip(cls: type[nn.Module]) -> None:
     """Let FinePOSE's code load an encoder of one block and few words, in CLIP's form."""
     encoder = partial(Clip, VOCABULARY, WORDS, depth=1, image=False)
     cls.__init__.__globals__["clip"] = Namespace(load=lambda name, device: (encoder(), None))
@@ -95,7 +95,7 @@ def finepose(
 ) -> nn.Module:
     """Its prompts and their attention are 512 wide in its code, and so is everything."""
     cls = load("FinePOSE").MixSTE2
-    _small_clip(cls)
+    small_clip(cls)
     options = {"drop_rate": drop, "attn_drop_rate": drop, "drop_path_rate": drop_path, "is_train": is_train}
     with warnings.catch_warnings():  # PyTorch, about the order of axes in the host's text transformer
         warnings.simplefilter("ignore", UserWarning)

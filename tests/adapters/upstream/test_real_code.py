@@ -1,11 +1,13 @@
 """What only the real checkouts can show; the contract in the folder beside this one runs over them too."""
 
+import warnings
 from argparse import Namespace
 
 import checkouts
 import hosts
 import pytest
 import standins
+import standins_agformer
 import standins_priors
 import torch
 from torch.testing import assert_close
@@ -31,6 +33,7 @@ STANDINS = {
     "FinePOSE hypotheses": lambda: standins_priors.FinePOSE(9, 17, 512, 3, 8, is_train=False, **FINEPOSE),
     "KTPFormer": lambda: standins_priors.KTPFormer(9, 17, 8, 3, 2),
     "STCFormer": lambda: standins_priors.STCFormer(9, 17, 16, 3, 8),
+    "MotionAGFormer": lambda: standins_agformer.MotionAGFormer(9, 17, 8, 3, 2),
 }
 
 
@@ -58,10 +61,31 @@ def test_the_other_classes_of_mixste_are_refused(cls):
     assert type(model).__name__ == cls
 
 
-def test_a_mixste_that_hot_has_pruned_is_refused():
-    model = checkouts.hot_pruned_mixste(9, 5)
-    with pytest.raises(adapters.UnrecognisedHostError, match="it has pool"):
+SIZES = {"channel": 32, "d_hid": 64, "n_joints": 17, "out_joints": 17, "frames": 27, "layers": 2}
+HOT = {**SIZES, "frames": 9, "token_num": 3, "layer_index": 1}
+V2 = {"embed_dim_ratio": 32, "depth": 2, "number_of_frames": 27, "number_of_kept_frames": 3}
+REFUSED = {
+    "HoT w/ MixSTE": lambda module: module.Model(Namespace(**HOT)),
+    "HoT pruned MixSTE": lambda module: module.Model(Namespace(**HOT)),
+    "HoT w/ MotionBERT": lambda module: module.Model(Namespace(maxlen=243)),
+    "HoT w/ MotionAGFormer": lambda module: module.Model(Namespace(maxlen=243)),
+    "MHFormer": lambda module: module.Model(Namespace(**SIZES)),
+    "PoseFormer": lambda module: module.PoseTransformer(num_frame=9),
+    "PoseFormerV2": lambda module: module.PoseTransformerV2(args=Namespace(number_of_kept_coeffs=3, **V2)),
+    "P-STMO": lambda module: module.Model(Namespace(stride_num=[3, 3, 3], **SIZES)),
+    "PoseMamba": lambda module: module.PoseMamba(num_frame=9, embed_dim_ratio=32, depth=2),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_pruning_in_time_does_not_apply_to_is_told_why(name):
+    model = REFUSED[name](checkouts.load(name))
+    kind = "a model that HoT has pruned" if name.startswith("HoT") else name
+    with pytest.raises(
+        adapters.UnrecognisedHostError, match=f"has the structure of {kind}, to which"
+    ) as caught:
         adapters.patch(model, **PRUNED)
+    assert "\n" not in str(caught.value)
 
 
 def sampler(is_train=False):
@@ -73,9 +97,26 @@ def sampler(is_train=False):
     return model.eval()
 
 
-def test_the_sampler_of_d3dp_draws_pruned_poses():
-    model = sampler()
+def finepose_sampler():
+    module = checkouts.load("FinePOSE sampler")
+    checkouts.small_clip(module.MixSTE2)
+    args = Namespace(
+        number_of_frames=9, test_time_augmentation=False, timestep=1000, scale=1.0, cs=512, dep=3
+    )
+    with warnings.catch_warnings():  # PyTorch, about the order of axes in the host's text transformer
+        warnings.simplefilter("ignore", UserWarning)
+        model = module.FinePOSE(args, [4], [1], is_train=False, num_proposals=2, sampling_timesteps=1)
+    model.device = "cpu"  # the class reads it without setting it
+    return model.eval()
+
+
+@pytest.mark.parametrize("build", [sampler, finepose_sampler])
+def test_the_samplers_draw_pruned_poses(build):
+    model = build()
     clip = torch.randn(1, 9, 17, 2), torch.zeros(1, 9, 17, 3)
+    if build is finepose_sampler:
+        words = torch.randint(checkouts.VOCABULARY, (1, 7, checkouts.WORDS))
+        clip = *clip, words[:, 0], words[:, 1:]
 
     def draw():
         torch.manual_seed(3)

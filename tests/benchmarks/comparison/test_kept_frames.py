@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -56,7 +58,7 @@ def test_the_picture_is_a_png_of_its_size(tmp_path):
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 4])
-def test_retention_is_what_the_plain_half_keeps_at_the_last_step(max_batch):
+def test_retention_is_what_the_plain_half_keeps(max_batch):
     config = DenoiserConfig(
         kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=HTPConfig(num_sft_layers=1, num_keep=3)
     )
@@ -75,3 +77,25 @@ def test_retention_is_what_the_plain_half_keeps_at_the_last_step(max_batch):
         )
     assert torch.equal(found.kept, seen.kept[0].index[:2])
     assert (found.start.tolist(), found.num_frames) == ([0, 6], 9)
+
+
+def test_retention_of_several_steps_is_that_of_the_last():
+    config = DenoiserConfig(
+        kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=HTPConfig(num_sft_layers=1, num_keep=3)
+    )
+    denoiser = config.build().eval()
+    clip = windows(moving_clip(15, torch.ones(3)), 9)
+    clip = replace(clip, pose_2d=torch.randn(clip.pose_2d.shape, generator=torch.Generator().manual_seed(1)))
+    calls = []
+    handle = denoiser.register_forward_pre_hook(lambda _, inputs: calls.append(inputs))
+    sampling = Sampling(hypotheses=1, steps=2, eta=1.0, flip=True, seed=3, batch_size=8)
+    found = observe_retention(denoiser, clip, sampling)
+    handle.remove()
+    assert [timestep.unique().tolist() for _, _, timestep in calls] == [[999], [499]]
+    kept = []
+    for inputs in calls:
+        with record(denoiser) as seen, torch.no_grad():
+            denoiser(*inputs)
+        kept.append(seen.kept[0].index[:2])
+    assert not torch.equal(*kept)
+    assert torch.equal(found.kept, kept[-1])

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -80,6 +81,14 @@ def test_ddim_timesteps_of_few_steps():
     assert schedule.ddim_timesteps(3) == [(999, 665), (665, 332), (332, -1)]
     assert schedule.ddim_timesteps(5) == [(999, 799), (799, 599), (599, 399), (399, 199), (199, -1)]
     assert schedule.ddim_timesteps(1000) == [(t, t - 1) for t in range(999, -1, -1)]
+
+
+def test_ddim_timesteps_are_those_of_d3dp_to_the_last_one():
+    """D3DP counts in float32 and cuts off; in float64 or whole numbers, K = 26 is the first to differ."""
+    schedule = cosine_schedule()
+    for steps in range(1, 1001):
+        times = torch.linspace(-1, 999, steps=steps + 1).int().tolist()[::-1]
+        assert schedule.ddim_timesteps(steps) == list(pairwise(times))
 
 
 @given(st.integers(1, 1000))

@@ -88,8 +88,8 @@ def test_the_figures_of_a_row():
     assert reached["GFLOP/s"] == pytest.approx(30.0)
     assert reached["% of square matmul"] == pytest.approx(60.0)
     assert reached["% of matmul of own shape"] == pytest.approx(120.0)
-    assert reached["least by arithmetic, ms"] == pytest.approx(600.0)
-    assert reached["by moving it, ms"] == pytest.approx(500.0)
+    assert reached["time at matmul rate, ms"] == pytest.approx(600.0)
+    assert reached["time at copy rate, ms"] == pytest.approx(500.0)
     rates = "fp32, T=10, batch 6: matmul 50.0 GFLOP/s (64 x 64 x 64), own shape 25.0 GFLOP/s (100 x 4 x 12)"
     assert limits.notes[0] == f"{rates}; copy 12.0 GB/s."
 

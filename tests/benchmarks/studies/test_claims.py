@@ -27,7 +27,7 @@ def small(monkeypatch):
 
 
 def run(folder):
-    words = ("--preset", "tiny", "--models", "d3dp", "htp-n1", "--seeds", "4", "--steps", "6")
+    words = ("--preset", "tiny", "--models", "d3dp", "htp-n1", "--seeds", "4", "--training-steps", "6")
     run_subcommands(study.COMMANDS, ["claims", *words, "--device", "cpu", "--out", str(folder)])
 
 

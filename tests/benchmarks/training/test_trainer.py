@@ -57,6 +57,14 @@ def test_the_learning_rate_warms_up_and_decays_by_the_epoch():
     assert rates == pytest.approx([0.5e-3, 1e-3 * 0.5**0.1, 0.5e-3, 0.25e-3])
 
 
+def test_the_gradient_is_cut_to_the_largest_norm(tmp_path, motions):
+    trainer = trainer_in(tmp_path, motions, clip_norm=0.01)
+    next(iter(trainer.run(save_every=1000)))
+    # After one step, Adam's first moment is a tenth of the gradient that it was given.
+    moments = [trainer.optimizer.state[parameter]["exp_avg"] for parameter in trainer.model.parameters()]
+    assert float(torch.cat([10 * m.flatten() for m in moments]).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["d3dp", "htp"])
 def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, motions, kind):
     straight = trainer_in(tmp_path / "straight", motions, kind)
@@ -196,6 +204,16 @@ def test_training_learns(tmp_path, motions):
     trainer = Trainer(tmp_path, MICRO.denoiser("d3dp"), preset, source, epochs=12, cpu=True)
     losses = [loss for _, loss in trainer.run(save_every=1000)]
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
+
+
+def test_the_gradient_is_clipped_to_the_presets_norm(tmp_path, motions):
+    """At a norm of 0 nothing is left of the gradient, and AdamW does nothing but decay the weights."""
+    trainer = trainer_in(tmp_path, motions, "d3dp", clip_norm=0.0)
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    next(trainer.run())
+    decayed = 1 - learning_rate(MICRO, 0, trainer.source.steps_per_epoch) * MICRO.weight_decay
+    for parameter, value in zip(trainer.model.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter, value * decayed)
 
 
 def test_the_loss_curve_is_a_picture(tmp_path, motions):

@@ -69,7 +69,7 @@ def read_mpi_train(path: str | Path, annotation: str) -> list[MPIClip]:
 
     Args:
         path: The file.
-        annotation: Which of ``MPI_ANNOTATIONS`` it holds, which cannot be seen in it.
+        annotation: Which of ``MPI_ANNOTATIONS`` it holds; the file does not say which, you must.
 
     Returns:
         The clips in the file's order, every frame valid.
@@ -120,7 +120,7 @@ def read_mpi_test(path: str | Path, annotation: str, fps: float = MPI_TEST_FPS) 
 
     Args:
         path: The file.
-        annotation: Which of ``MPI_ANNOTATIONS`` it holds, which cannot be seen in it.
+        annotation: Which of ``MPI_ANNOTATIONS`` it holds; the file does not say which, you must.
         fps: Its frame rate.
 
     Raises:

@@ -85,7 +85,7 @@ def require_unit(
         layout: The order of the joints.
         unit: What they are taken for: a key of ``UNITS``, or the metres in it.
         what: Where the poses come from, told in the error.
-        option: From the unit that would fit to the option that sets it, told likewise.
+        option: Turns the unit that would fit into the option that sets it, for the error.
 
     Raises:
         BenchmarkError: The thighs have no human length in this unit; the message names the unit that would

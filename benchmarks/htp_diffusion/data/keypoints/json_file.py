@@ -1,4 +1,4 @@
-"""JSON of a stranger: a size limit, one clear error for what is no JSON, and numbers taken out with care."""
+"""JSON from an untrusted source: a size limit, one clear error if it is not JSON, and checked numbers."""
 
 import json
 from collections.abc import Iterable

@@ -34,22 +34,22 @@ _GIGA = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TimedSizes, Rounds, MemoryBudget):
-    """Time D3DP and HTP (random weights) over T, over H and over K, and fit the powers that time grows with.
+    """Time D3DP and HTP (random weights) over T, over H and over K, and fit the exponents of its growth.
 
     Every point of an axis is timed in turn in each round. Prints one table.
 
     Attributes:
         frames: T of the passes timed over T.
-        batches: Clips of the passes timed over them, of SAMPLING_FRAMES frames.
+        batches: Batch sizes of the passes timed over the batch, of SAMPLING_FRAMES frames.
         hypotheses: H timed at K=1; each is a whole sampling with flip.
         steps: K timed at H=1, likewise.
-        sampling_frames: T over H and K.
-        computing: Where and how.
+        sampling_frames: T of what is timed over H, K and the batch.
+        computing: Device, precision and mode.
         out: Folder for scaling.json and scaling.png.
     """
 
     frames: tuple[int, ...] = (81, 162, 243, 351, 486, 729)
-    batches: Annotated[tuple[int, ...], by_default("not over them", "INT [INT ...]")] = ()
+    batches: Annotated[tuple[int, ...], by_default("not timed", "INT [INT ...]")] = ()
     hypotheses: tuple[int, ...] = (1, 2, 4, 8)
     steps: tuple[int, ...] = (1, 2, 4, 8)
     sampling_frames: int = 81
@@ -62,7 +62,7 @@ class Options(TimedSizes, Rounds, MemoryBudget):
 
 
 def check(options: Options) -> None:
-    """Check what a long run would otherwise stumble over late.
+    """Check the options before a long run begins.
 
     Raises:
         BenchmarkError: An option that cannot be used.

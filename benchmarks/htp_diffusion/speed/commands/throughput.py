@@ -38,7 +38,7 @@ _ONCE = "pass"
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TimedSizes, Rounds, MemoryBudget):
-    """Time the models (random weights): each host plain, with HTP n=1 and n=3, and its public code, in turn.
+    """Time the models (random weights): each host plain, with HTP at each n, and its public code, in turn.
 
     Every combination of the options that take several values is timed, after its output was checked against
     float64 with attention written out. Under torchrun, the processes share each batch and their sum is told.
@@ -49,11 +49,11 @@ class Options(TimedSizes, Rounds, MemoryBudget):
         sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
         frames: T, frames of a clip.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
-        where: Where; under torchrun each process takes a GPU of its own.
-        matmul_sizes: Square matrix products whose best rate is what the device can do.
+        where: Device and threads; under torchrun each process takes a GPU of its own.
+        matmul_sizes: Sizes of square matrix products; the fastest rate counts as the device's limit.
         drift: Sample the small checkpoints in each precision and mode and tell how far, in mm, the poses are
             from those of fp32, eager, with the same noise.
-        drift_sampling: HxK of that.
+        drift_sampling: HxK of that sampling.
         out: Folder for throughput.json.
     """
 
@@ -88,7 +88,7 @@ def parse_sampling(text: str) -> Draw | None:
 
 
 def check(options: Options, device: torch.device) -> None:
-    """Check what a long run would otherwise stumble over late.
+    """Check the options before a long run begins.
 
     Raises:
         BenchmarkError: An option that cannot be used.

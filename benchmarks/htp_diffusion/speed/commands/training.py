@@ -44,7 +44,7 @@ class Options(TimedSizes, Rounds):
     Attributes:
         frames: T, frames of a sequence.
         batch_size: Sequences in a step.
-        computing: Where, and in which precision.
+        computing: Device and precision.
         out: Folder for training-cost.json.
     """
 

@@ -74,7 +74,7 @@ class Options(StudyMotion, OneDraw):
     repeats: int = 7
     """Rounds of the timing."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
-    """Where."""
+    """Device and threads."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/ablation")
     """Folder for the result, its picture and what is done so far."""
 
@@ -159,7 +159,7 @@ def table_rows(
 def time_models(
     whole: VariantConfig, models: Sequence[VariantConfig], repeats: int, device: torch.device
 ) -> dict[VariantConfig, SpeedUp]:
-    """How many times as many frames a second as D3DP each model passes, all in turn; weights do not matter.
+    """Speed of each model over D3DP's, all timed in turn; weights do not matter.
 
     Args:
         whole: The size of the D3DP to compare with.

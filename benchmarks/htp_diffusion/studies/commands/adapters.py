@@ -160,7 +160,7 @@ def errors_of(
 
 
 def speeds_of(host: Host, repeats: int) -> list[SpeedUp]:
-    """How many times as fast as the plain host each variant is, untuned: weights do not matter here."""
+    """Speed of each variant over the plain host's; untuned, as weights do not matter here."""
     inputs = host.inputs(_TIMED)
     models = [variant.patch(host.model).eval() for variant in VARIANTS]
     with torch.inference_mode():

@@ -69,7 +69,7 @@ class Options(StudyMotion):
     sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
     every: Annotated[int, EVERY] = 1
     computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
-    """Where, and in which precision to train."""
+    """Device, and precision of the training."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/claims")
     """Folder of the checkpoints and the result."""
 

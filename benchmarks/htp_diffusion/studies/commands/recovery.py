@@ -37,7 +37,7 @@ class Options:
     """Train each recovery by itself on synthetic motion; a minute on one core.
 
     Attributes:
-        training_steps: Of each.
+        training_steps: Training steps of each recovery.
         seed: Seed of the weights, the windows and the kept frames.
         out: Folder for recovery.json.
     """

@@ -56,7 +56,7 @@ class Options(StudyMotion, StepOptions):
     holds much of the first steps."""
     every: Annotated[int, EVERY] = 1
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
-    """Where."""
+    """Device and threads."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/seeds")
     """Folder for the result and what is done so far."""
 
