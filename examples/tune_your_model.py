@@ -21,15 +21,15 @@ from htp_diffusion.models.mixste import MixSTE  # noqa: E402
 def main() -> None:
     """Time, tune, print, run."""
     torch.manual_seed(0)
-    model = MixSTE(num_frames=27, dim=32, num_heads=4).eval()
+    model = MixSTE(num_frames=27, dim=32, depth=6, num_heads=4).eval()
     if len(sys.argv) > 1:
         print(adapters.load_checkpoint(model, sys.argv[1]))
     clips = torch.randn(8, 27, 17, 2)  # your own: what the model's forward takes, clips along the first axis
 
-    print(adapters.benchmark(model, batch_size=4, repeats=3))
+    print(adapters.benchmark(model, batch_size=4, repeats=3, warmup=1))
 
     # Without ground truth: how far from the model's own unpruned output, in its output's unit.
-    tuning = adapters.tune(model, clips, tolerance=0.5, num_sft_layers=(1, 3), num_neighbors=(2 / 3, 1.0))
+    tuning = adapters.tune(model, clips, tolerance=0.5, num_sft_layers=(1,), num_neighbors=(1.0,), repeats=3)
     print(tuning)
     # tuning.draw("tuning.png") draws it, with matplotlib.
 

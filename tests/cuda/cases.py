@@ -74,6 +74,7 @@ MODULES = {
     "tcep": _alone(lambda: Alone(TCEP(DIM, FRAMES))),
     "sft": _alone(lambda: Alone(SFTMHSA(DIM, HEADS), keep=_mask())),
     "mgptp": _alone(lambda: Alone(MGPTP(6), keep=_mask())),
+    "mgptp, required": _alone(lambda: Alone(MGPTP(6, required=("centre", "last", 1)), keep=_mask())),
     "cross": _alone(lambda: Alone(CrossMHSA(DIM, FRAMES, HEADS), index=_index()), frames=6),
     "interpolation": _alone(lambda: Alone(Interpolation(), index=_index()), frames=6),
     "gcn": _alone(lambda: Alone(SpatialGCN(5, DIM)), channels=5),

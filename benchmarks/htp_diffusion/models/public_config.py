@@ -78,11 +78,12 @@ class PublicConfig(DenoiserConfig):
                 att_fuse=self.att_fuse,
             )
             return NetworkLifter(network)
-        sizes = {
-            "num_frames": self.num_frames,
-            "dim": self.dim,
-            "depth": self.depth,
-            "num_heads": self.num_heads,
-            "mlp_ratio": self.mlp_ratio,
-        }
-        return D3DPDenoiser(**sizes) if self.network == "d3dp" else NetworkLifter(MixSTE(**sizes))
+        kind = D3DPDenoiser if self.network == "d3dp" else MixSTE
+        model = kind(
+            num_frames=self.num_frames,
+            dim=self.dim,
+            depth=self.depth,
+            num_heads=self.num_heads,
+            mlp_ratio=self.mlp_ratio,
+        )
+        return model if isinstance(model, D3DPDenoiser) else NetworkLifter(model)

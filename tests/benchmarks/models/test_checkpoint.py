@@ -13,8 +13,10 @@ import publish_checkpoint
 from htp_diffusion.base import tensors as tensors_module
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.results import read_json, write_json
 from htp_diffusion.base.tensors import sha256_of
 from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, read_record
+from htp_modules import HTPConfig
 
 SHIPPED = sorted((Path(__file__).resolve().parents[3] / "benchmarks" / "checkpoints").glob("*.json"))
 
@@ -111,3 +113,13 @@ def test_a_published_checkpoint_has_no_last_weights(run, tmp_path):
     published(run, tmp_path / "htp.json")
     with pytest.raises(BenchmarkError, match="holds no last weights: it is a published checkpoint"):
         load_denoiser(tmp_path / "htp.json", weights="last")
+
+
+def test_a_config_written_before_frames_could_be_required(tmp_path):
+    path, config = tmp_path / "config.json", HTPConfig(num_keep=9, required=("centre", 3))
+    write_json(path, config)
+    assert read_json(path, HTPConfig) == config
+    written = json.loads(path.read_text())
+    del written["required"]
+    path.write_text(json.dumps(written))
+    assert read_json(path, HTPConfig) == HTPConfig(num_keep=9)
