@@ -47,10 +47,11 @@ class Stylization(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(
-        self, x: Float[Tensor, "tracks frames dim"], time: Float[Tensor, "tracks 1 dim"]
+        self, x: Float[Tensor, "tracks frames dim"], time: Float[Tensor, "tracks frames dim"]
     ) -> Float[Tensor, "tracks frames dim"]:
-        """The tokens, styled by the time."""
-        scale, shift = self.emb_layers(time).chunk(2, dim=-1)
+        """The tokens, styled by the time, which is the same for all frames of a track."""
+        # Computed for every frame, as the public code does and the paper's count has it.
+        scale, shift = self.emb_layers(time)[:, :1].chunk(2, dim=-1)
         return self.out_layers(self.norm(x) * (1 + scale) + shift)
 
 
@@ -71,7 +72,7 @@ class WordAttention(nn.Module):
         self,
         x: Float[Tensor, "tracks frames dim"],
         words: Float[Tensor, "batch words dim"],
-        time: Float[Tensor, "tracks 1 dim"],
+        time: Float[Tensor, "tracks frames dim"],
     ) -> Float[Tensor, "tracks frames dim"]:
         """The tokens; as in the public code, track i reads the words of sample i mod batch."""
         text = self.text_norm(words)
@@ -159,10 +160,11 @@ class FinePOSEDenoiser(D3DPDenoiser):
     ) -> Float[Tensor, "batch frames joints 3"]:
         """The clean 3D poses, with prompts that are encoded already."""
         time = (self.time_mlp(timestep) + prompts.sentence)[:, None, None]
-        joints = pose_2d.shape[2]
+        frames, joints = pose_2d.shape[1:3]
         first, *rest = self.pairs()
         x = rearrange(first.spatial(self.embed(pose_2d, noisy) + time), "b t j d -> (b j) t d")
-        x = self.temporal_cross_attn(x, prompts.words, time[:, 0].repeat_interleave(joints, dim=0))
+        time = time[:, 0].repeat_interleave(joints, dim=0).expand(-1, frames, -1)
+        x = self.temporal_cross_attn(x, prompts.words, time)
         x = rearrange(x, "(b j) t d -> b t j d", j=joints)
         x = first.temporal(x + self.temporal_position(x.shape[1]), None)
         for pair in rest:
