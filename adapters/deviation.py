@@ -53,7 +53,7 @@ def deviation_of(distances: Float[Tensor, " joints"]) -> Deviation:
 
 
 def least_figure(distances: Float[Tensor, " seen"], total: int, metric: Metric) -> float:
-    """What a figure comes to at least, once ``total`` distances are known of which these are some.
+    """A lower bound of the figure over ``total`` distances, from the ones known so far.
 
     The rest is none for the mean, and smaller than all of these for the percentile.
     """

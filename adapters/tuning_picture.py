@@ -1,4 +1,4 @@
-"""The picture of a tuning: deviation against time. The only file that wants matplotlib, which is optional."""
+"""The picture of a tuning: deviation against time. The only file that needs matplotlib, which is optional."""
 
 import os
 from typing import Any

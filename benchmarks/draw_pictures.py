@@ -1,5 +1,8 @@
 """Draw the pictures of the documentation: the flow, masks and kept frames of the shipped HTP."""
 
+import htp_diffusion.base.extras  # noqa: F401
+
+# isort: split
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -45,7 +45,7 @@ def check_frames(value: int | float, name: str) -> int | float:
 
 
 def check_count(value: int, name: str, least: int = 1) -> int:
-    """Check a number of things that is no share of anything.
+    """Check an integer count.
 
     Args:
         value: The number.

@@ -28,7 +28,7 @@ class TemporalMask:
     Attributes:
         keep: True where the pair of frames may attend to each other; symmetric, with every self-loop.
         bias: The same as M⁺, so that the layers that attend under it need not make it; None if nobody has
-            made it. It stays behind where a mask crosses the border of an exported program.
+            made it. It is dropped where a mask enters or leaves an exported program.
 
     Raises:
         DtypeError: ``keep`` is not a bool tensor, or ``bias`` not a floating one.

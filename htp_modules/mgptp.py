@@ -58,7 +58,7 @@ def guided_distance(
 ) -> Float[Tensor, "batch frames frames"]:
     """d(i, j) = ||X̄_i - X̄_j|| / sqrt(D) for valid pairs; beyond the sample's largest distance for others.
 
-    A pair with a frame of NaN is not valid, and its distance is no distance of the sample.
+    A pair with a frame of NaN is not valid, and does not count for the sample's largest distance.
     """
     distance = pairwise_distance(frame_tokens) * frame_tokens.shape[-1] ** -0.5
     known = distance >= 0.0  # not so for NaN

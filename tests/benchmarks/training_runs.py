@@ -125,6 +125,7 @@ def one_rank(rank, port, folder):
         trainer = trainer_in(run, small_motions(), kind, options={"accumulate": accumulate}, **SHARED)
         losses = [loss for _, loss in trainer.run(save_every=2)]
         (folder / f"{kind}-{accumulate}-losses{rank}.json").write_text(json.dumps(losses))
+        (folder / f"{kind}-{accumulate}-seed{rank}.json").write_text(json.dumps(torch.initial_seed()))
         assert trainer_in(run, small_motions(), kind, **SHARED).checkpoint.step == len(losses)
     norm = small_norm()
     share_batch_norms(norm)

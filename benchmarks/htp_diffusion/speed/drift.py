@@ -75,7 +75,7 @@ def measure_drift(
         device: Where.
         hypotheses: H.
         steps: K.
-        max_windows: Take only so many windows.
+        max_windows: At most so many windows.
         memory_budget: GiB for the activations of one call of a denoiser.
         contenders: The models, of one length; None for the shipped ones.
 

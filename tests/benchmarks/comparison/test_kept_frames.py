@@ -58,7 +58,7 @@ def test_the_picture_is_a_png_of_its_size(tmp_path):
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 4])
-def test_retention_is_what_the_plain_half_keeps_at_the_last_step(max_batch):
+def test_retention_is_what_the_plain_half_keeps(max_batch):
     config = DenoiserConfig(
         kind="htp", num_frames=9, dim=16, depth=2, num_heads=2, htp=HTPConfig(num_sft_layers=1, num_keep=3)
     )

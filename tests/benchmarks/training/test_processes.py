@@ -76,6 +76,13 @@ def test_two_processes_train_as_one_does(elsewhere, alone, run):
     assert_alike((losses[0], weights_in(elsewhere / run)), alone[run.split("-")[0]])
 
 
+@pytest.mark.parametrize("run", ["htp-1", "d3dp-2"])
+def test_stochastic_depth_is_drawn_anew_in_each_process(elsewhere, run):
+    """Each seeds the draws of a step: with one seed for all, windows of different processes drop alike."""
+    first, second = (json.loads((elsewhere / f"{run}-seed{rank}.json").read_text()) for rank in range(2))
+    assert second == first + 1
+
+
 def test_one_process_alone_writes(elsewhere):
     assert sorted(path.name for path in (elsewhere / "htp-1").iterdir()) == [
         load_checkpoint(elsewhere / "htp-1" / "last.json")[0].tensors,

@@ -206,6 +206,16 @@ def test_training_learns(tmp_path, motions):
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
 
 
+def test_the_gradient_is_clipped_to_the_presets_norm(tmp_path, motions):
+    """At a norm of 0 nothing is left of the gradient, and AdamW does nothing but decay the weights."""
+    trainer = trainer_in(tmp_path, motions, "d3dp", clip_norm=0.0)
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    next(trainer.run())
+    decayed = 1 - learning_rate(MICRO, 0, trainer.source.steps_per_epoch) * MICRO.weight_decay
+    for parameter, value in zip(trainer.model.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter, value * decayed)
+
+
 def test_the_loss_curve_is_a_picture(tmp_path, motions):
     trainer = trainer_in(tmp_path, motions)
     list(trainer.run())
