@@ -55,18 +55,29 @@ class Counter:
         """
         host, htp = find_htp(model)
         adapter = installed(host).adapter
-        twin = bare_copy(host).to("meta")
+        twin = _without_values(bare_copy(host))
         with torch.random.fork_rng([]), torch.device("cpu"):
             inputs = adapter.inputs(twin, htp.facts, frames or htp.facts.num_frames)
         return cls(twin, tuple(x.to("meta") for x in inputs))
 
     def plain(self) -> int:
         """Multiply-accumulates of the host alone."""
-        with unpruned(self.twin):
+        # Some hosts make tensors in their forward and name no device.
+        with unpruned(self.twin), torch.device("meta"):
             return matmul_macs(self.twin, self.inputs)
 
     def pruned(self, config: HTPConfig) -> int:
         """Multiply-accumulates of the patched host under a config."""
         _, htp = find_htp(self.twin)
         htp.config = config
-        return matmul_macs(self.twin, self.inputs)
+        with torch.device("meta"):
+            return matmul_macs(self.twin, self.inputs)
+
+
+def _without_values(model: nn.Module) -> nn.Module:
+    """The model on the meta device, with tensors that are plain attributes."""
+    for module in model.to("meta").modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Tensor):
+                setattr(module, name, value.to("meta"))
+    return model

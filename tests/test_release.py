@@ -77,7 +77,9 @@ def built(tmp_path_factory):
     """The folder of both, built from a copy of the tree."""
     pytest.importorskip("setuptools", minversion="77")
     tree, out = tmp_path_factory.mktemp("tree") / "htp-modules", tmp_path_factory.mktemp("dist")
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "site", "runs")
+    ignored = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "dist", "site", "runs", "mutants"
+    )
     shutil.copytree(ROOT, tree, ignore=ignored)
     run(sys.executable, "-W", "ignore", "-c", _BUILD, out, cwd=tree)
     return out

@@ -19,8 +19,8 @@ from htp_diffusion.base.command import run_command
 SCRIPTS = {
     name: importlib.import_module(name).Options
     for name in (
-        "count_macs", "evaluate", "lift", "prepare_cmu", "publish_checkpoint", "reproduce", "run_diffusion",
-        "train", "write_tables",
+        "count_macs", "draw_pictures", "evaluate", "lift", "prepare_cmu", "publish_checkpoint", "reproduce",
+        "run_diffusion", "train", "write_tables",
     )
 } | {f"{name} of {commands.__name__}": options for commands in (measure, study)
      for name, (_, options) in commands.COMMANDS.items()}  # fmt: skip
@@ -39,10 +39,12 @@ SEVERAL_MEANINGS = {
     "--max-windows",  # of all clips, or of each host
     "--out",  # with the names of the files
     "--preset",  # with how long its training takes
+    "--prune",  # of public weights, or of whatever is lifted with
     "--repeats",  # of everything, or of the timing at the end of a study
     "--sampling",  # HxK, or one pass as well
     "--seed",  # of what is random in the script
     "--size",  # of an image, or of the models
+    "--weights",  # of others, or which ones of a training run
     "--training-steps",  # fixed, or as many as fit into the time
 }  # fmt: skip
 OLD_SPELLINGS = {

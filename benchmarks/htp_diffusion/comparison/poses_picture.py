@@ -101,7 +101,7 @@ def draw_poses(
     Raises:
         BenchmarkError: The file cannot be written.
     """
-    rows = [
+    rows: list[tuple[str, Tensor, View]] = [
         (name, poses, view)
         for name, poses in {"truth": frames.truth, **frames.predicted}.items()
         for view in views

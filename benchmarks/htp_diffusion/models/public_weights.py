@@ -151,7 +151,7 @@ def read_config(path: Path, model: PublicModel, heads: int = 8, key: str | None 
         path: File or folder.
         model: What it is of.
         heads: Attention heads.
-        key: Which of several sets of weights in the file.
+        key: Which set of weights, where the file holds several.
 
     Raises:
         BenchmarkError: The tensors are of another network or another skeleton.

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -106,7 +107,9 @@ def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
             raise BenchmarkError(f"{checkout / file} is not Python")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        with warnings.catch_warnings():  # what a checkout does the old way is not ours to tell
+            warnings.simplefilter("ignore")
+            spec.loader.exec_module(module)
     except ImportError as error:
         raise BenchmarkError(f"{checkout / file} does not import: {error}") from error
     finally:

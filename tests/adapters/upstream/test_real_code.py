@@ -44,6 +44,9 @@ def test_the_stand_ins_are_the_public_classes(name):
     host = next(host for host in hosts.REAL if host.name == f"real {name}")
     public, standin = host.make(joints=17), STANDINS[name]().eval()
     standin.load_state_dict(public.state_dict())
+    if name == "MotionAGFormer":  # its skeleton is no buffer
+        for own, theirs in zip(standin.layers, public.layers, strict=True):
+            own.graph_spatial.mixer.adj = theirs.graph_spatial.mixer.adj
     inputs = host.inputs(joints=17)
     assert_close(standin(*inputs), public(*inputs), rtol=1e-5, atol=1e-6)
 

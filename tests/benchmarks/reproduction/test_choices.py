@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
-from htp_diffusion.data.motion import windows
-from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.reproduction.checks import read_report
 from htp_diffusion.reproduction.datasets import every_within
 from htp_diffusion.reproduction.growth import largest_batch
 from htp_diffusion.reproduction.machine import fast_ways, matmul_flops
 from htp_diffusion.reproduction.named_data import sources
 from htp_diffusion.reproduction.pair import find_pair
-from htp_diffusion.reproduction.sampled import spread_frames, worst_frames
 from htp_diffusion.reproduction.sampling_speed import rounds_within
 from htp_diffusion.reproduction.trained import steps_within
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost
@@ -102,23 +99,6 @@ def test_a_folder_without_a_pair_is_refused(tmp_path):
         BenchmarkError, match=r"d3dp-PRESET\.json and htp-PRESET\.json of one preset, got none"
     ):
         find_pair(tmp_path)
-
-
-def test_the_worst_frames_are_where_the_last_model_is_furthest():
-    clips = [windows(clip, 9) for clip in embedded_set(9).clips]
-    truth = torch.cat([clip.pose_3d for clip in clips])
-    wrong = truth.clone()
-    for window, frame, metres in ((5, 2, 0.4), (0, 8, 0.9), (7, 0, 0.1), (3, 4, 0.2)):
-        wrong[window, frame, :, 0] += metres
-    shown = worst_frames(clips, {"D3DP": truth, "HTP": wrong})
-    assert [round(one.errors["HTP"]) for one in shown] == [900, 400, 200, 100]
-    assert all(one.errors["D3DP"] == 0 for one in shown)
-    starts = [(clip.name, int(start)) for clip in clips for start in clip.start]
-    name, start = starts[5]
-    assert shown[1].title == f"{name}, frame {start + 2}"
-    spread = spread_frames(clips, {"D3DP": truth, "HTP": wrong})
-    assert spread[0].title == f"{starts[0][0]}, frame 4"
-    assert spread[-1].title == f"{starts[-1][0]}, frame {starts[-1][1] + 4}"
 
 
 def test_a_test_report_is_counted(tmp_path):

@@ -135,10 +135,10 @@ def test_the_sweep_goes_on_where_it_was(micro, fits, untimed, capsys):
     # Four models: the two that were done stay, the third is trained anew.
     assert len(fits.calls) == 3 + 2
     resumed = read_json(micro.out / "ablation.json", AblationResult)
-    whole = dataclasses.replace(micro, out=micro.out.with_name("whole"), json=micro.out / "copy.json")
+    whole = dataclasses.replace(micro, out=micro.out.with_name("whole"))
     ablations.main(whole)
     assert len(fits.calls) == 5 + 4
-    result = read_json(micro.out / "copy.json", AblationResult)
+    result = read_json(whole.out / "ablation.json", AblationResult)
     assert [row.errors for row in resumed.rows] == [row.errors for row in result.rows]
     assert [row.final_losses for row in resumed.rows] == [row.final_losses for row in result.rows]
 

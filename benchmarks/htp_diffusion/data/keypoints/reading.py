@@ -19,6 +19,8 @@ from htp_diffusion.pose.layout import Layout
 
 Format = Literal["alphapose", "openpose", "mmpose", "mediapipe", "mhformer", "videopose3d", "detectron"]
 
+_MOST_FRAMES = 2**31
+
 
 def read_detections(
     path: str | Path,
@@ -108,6 +110,8 @@ def _json_format(path: Path, content: Any) -> Format:
 
 def _check_finite(path: Path, recording: Recording) -> None:
     for sighting in recording.sightings:
+        if not abs(sighting.frame) < _MOST_FRAMES:
+            raise BenchmarkError(f"{path}: no video has a frame of number {str(sighting.frame)[:40]}")
         # What float32 cannot hold would be infinite later.
         if not (np.abs(sighting.joints) < np.finfo(np.float32).max).all():
             raise BenchmarkError(f"{path}, frame {sighting.frame}: a value that is not finite")

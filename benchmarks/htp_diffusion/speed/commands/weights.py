@@ -12,10 +12,11 @@ from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.device import precision_of
 from htp_diffusion.models.contender import Pruning
 from htp_diffusion.models.public_weights import PublicWeights
+from htp_diffusion.speed.options import Rounds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Rounds):
     """Time a published checkpoint's network by ``adapters.benchmark``: plain and pruned, in turn.
 
     Attributes:
@@ -23,9 +24,7 @@ class Options:
         pruning: How to prune.
         batch_size: Clips in a pass.
         frames: T, frames of a clip.
-        computing: Where, and in which precision.
-        repeats: Timed rounds; a round runs the network once as it is and once pruned.
-        warmup: Rounds before them, not timed.
+        computing: Device and precision.
     """
 
     public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
@@ -33,7 +32,6 @@ class Options:
     batch_size: int = 1
     frames: Annotated[int | None, by_default("the network's own", "INT")] = None
     computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
-    repeats: int = 7
     warmup: int = 2
 
 

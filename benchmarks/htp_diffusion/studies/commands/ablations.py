@@ -71,6 +71,8 @@ class Options(StudyMotion, OneDraw):
     """Highest learning rate; it falls to 3 percent of it by the last step."""
     seeds: Annotated[tuple[int, ...], SEEDS] = (0,)
     every: Annotated[int, EVERY] = 1
+    hypotheses: int = 1
+    steps: int = 1
     repeats: int = 7
     """Rounds of the timing."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)

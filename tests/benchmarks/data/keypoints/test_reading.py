@@ -159,3 +159,11 @@ def test_a_wrong_guess_can_be_overridden(tmp_path):
         read_detections(tmp_path, image_size=SIZE, format="mmpose")
     with pytest.raises(BenchmarkError, match="an npz file is one of"):
         read_detections(videopose3d(tmp_path / "v.npz", poses), format="alphapose")
+
+
+@pytest.mark.parametrize("frame", [2**31, 10**30, -(10**20)])
+def test_a_frame_number_that_no_video_has(tmp_path, frame):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"image_id": frame, "keypoints": [1.0] * 51, "score": 1.0}]))
+    with pytest.raises(BenchmarkError, match=f"no video has a frame of number {frame}$"):
+        read_detections(path, image_size=(1920, 1080))
