@@ -60,7 +60,7 @@ class Benchmark:
         return speed_up(self.plain.timing, self.pruned.timing)
 
     def __str__(self) -> str:
-        rows = [("", "ms", "spread", "clips/s", "GMACs/clip", "peak MiB")]
+        rows: list[tuple[str, ...]] = [("", "ms", "spread", "clips/s", "GMACs/clip", "peak MiB")]
         for name, cost in (("plain", self.plain), ("pruned", self.pruned)):
             rows.append((name, *self._cells(cost)))
         kept, rounds = self.config.frames_kept(self.frames), len(self.plain.timing.samples)

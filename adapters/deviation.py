@@ -127,7 +127,8 @@ class Judge:
         self, model: nn.Module, tried: Trial, batches: Batches, distance: Distance, metric: Metric
     ) -> None:
         self._model, self._tried, self._batches = model, tried, batches
-        self._distance, self._metric = distance, metric
+        self._distance = distance
+        self._metric: Metric = metric
         outputs = [self._tried.plain(self._run, batch) for batch in batches.inputs]
         self._references = outputs if batches.truth is None else list(batches.truth)
         own = [self._measure(*pair) for pair in zip(outputs, self._references, strict=True)]
