@@ -42,6 +42,7 @@ def test_each_argument_reaches_the_config():
         "density_neighbors": 3,
         "recovery": "interpolate",
         "spatial_gcn": False,
+        "required": ("first",),
     }
     assert set(given) == {field.name for field in fields(HTPConfig)}
     for name, value in given.items():

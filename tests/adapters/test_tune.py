@@ -96,7 +96,7 @@ def test_it_finds_what_brute_force_finds(host, metric, with_truth, monkeypatch):
     found = brute_force(host, model, clips, metric, truth)
     best = unbeaten(found)
     figures = sorted(off for off, _ in found.values())
-    tolerance = figures[len(figures) // 2] - found[None][0]
+    tolerance = float(figures[len(figures) // 2] - found[None][0])
     time_by_macs(monkeypatch, host)
     tuning = adapters.tune(
         model, clips, tolerance=max(tolerance, 0.0), metric=metric, truth=truth, batch_size=2, **GRID
