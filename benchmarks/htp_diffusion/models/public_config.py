@@ -98,6 +98,11 @@ class PublicConfig(DenoiserConfig):
     att_fuse: bool = True
     text: TextSizes | None = None
 
+    @property
+    def prunes(self) -> bool:
+        """Whether an adapter has patched it."""
+        return self.htp is not None
+
     def build(self) -> Published:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The network, freshly initialised; called as a denoiser is."""
         model = self._whole()
