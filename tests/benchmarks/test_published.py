@@ -12,8 +12,11 @@ import run_diffusion
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
 from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
+from htp_diffusion.models.clip_text import Clip
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
+from htp_diffusion.models.finepose import FinePOSEDenoiser
+from htp_diffusion.models.ktpformer import KTPFormer
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.models.public_config import PublicConfig
 from htp_diffusion.pose.layout import H36M_17
@@ -25,10 +28,13 @@ SIZES = {"num_frames": 9, "dim": 8, "depth": 3, "num_heads": 2}
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
+    encoder = Clip(dim=8, depth=1, heads=1, image=False)
     networks = {
         "mixste": ("module.", MixSTE(**SIZES)),
         "d3dp": ("module.pose_estimator.", D3DPDenoiser(**SIZES)),
         "motionbert": ("module.", DSTformer(dim_feat=8, dim_rep=8, depth=3, num_heads=2, maxlen=9)),
+        "ktpformer": ("module.", KTPFormer(**SIZES)),
+        "finepose": ("module.pose_estimator.", FinePOSEDenoiser(9, 17, 2, 8, 3, 2, clip=encoder)),
     }
     for name, (front, network) in networks.items():
         state = {front + key: value for key, value in network.state_dict().items()}
@@ -60,17 +66,25 @@ def test_evaluate_scores_a_lifter_plain_and_pruned(files, tmp_path, capsys):
     assert "mixste.bin: MixSTE, " in capsys.readouterr().out
 
 
-def test_run_diffusion_puts_a_denoiser_beside_itself_pruned(files, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("model", "name", "options"),
+    [
+        ("d3dp", "D3DP", ()),
+        ("finepose", "FinePOSE", ("--weights-action", "Walking")),
+        ("ktpformer", "KTPFormer", ()),
+    ],
+)
+def test_run_diffusion_puts_a_network_beside_itself_pruned(files, tmp_path, capsys, model, name, options):
     run(
-        run_diffusion, *public(files, "d3dp"), "--prune", "--num-sft-layers", 1, "--max-windows", 2,
+        run_diffusion, *public(files, model), *options, "--prune", "--num-sft-layers", 1, "--max-windows", 2,
         "--hypotheses", 2, "--steps", 1, "--out", tmp_path,
     )  # fmt: skip
     plain, pruned = read_json(tmp_path / "result.json", ComparisonResult).models
-    assert (plain.name, pruned.name) == ("D3DP", "D3DP, pruned")
+    assert (plain.name, pruned.name) == (name, f"{name}, pruned")
     assert pruned.true_macs_per_frame != plain.true_macs_per_frame
     assert pruned.params > plain.params  # TCEP's
     printed = capsys.readouterr().out
-    assert "d3dp.bin, published by others" in printed
+    assert f"{model}.bin, published by others" in printed
     assert printed.count("kept_frames.png") == 1
     assert (tmp_path / "kept_frames.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -51,7 +51,7 @@ def space_of_files(contender: Contender, height: float | None) -> PoseSpace:
 
 
 def body_length(poses: Float[Tensor, "frames joints 3"]) -> float:
-    """From the ankles to the top of the head along the bones, the median of the frames, in the poses' unit."""
+    """From the ankles to the top of the head along the bones, in the poses' unit: the frames' median."""
     length = _along(poses, _TRUNK)
     for side in ("left", "right"):
         length = length + _along(poses, tuple(f"{side}_{joint}" for joint in _LEG)) / 2

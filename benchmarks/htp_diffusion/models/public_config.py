@@ -12,7 +12,7 @@ from htp_diffusion.models.clip_text import Clip
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
-from htp_diffusion.models.finepose import FinePOSEDenoiser
+from htp_diffusion.models.finepose import PROMPTS, FinePOSEDenoiser
 from htp_diffusion.models.ktpformer import KTPFormer
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.models.told import ToldDenoiser
@@ -60,7 +60,7 @@ class TextSizes:
 
     Attributes:
         action: What it is told.
-        prompts: Words of each prompt, by the prompt's name.
+        prompts: Words of each prompt, in the order of ``finepose.PROMPTS``.
         kept: How many of them are the text's.
         vocabulary: Words that the encoder knows.
         depth: Blocks of the encoder.
@@ -68,7 +68,7 @@ class TextSizes:
     """
 
     action: str
-    prompts: dict[str, int]
+    prompts: tuple[int, ...]
     kept: int
     vocabulary: int
     depth: int
@@ -76,7 +76,7 @@ class TextSizes:
 
     def clip(self, dim: int) -> Clip:
         """The encoder, with random weights; as in CLIP, a head has 64 channels."""
-        words, heads = sum(self.prompts.values()), max(1, dim // _CLIP_HEAD)
+        words, heads = sum(self.prompts), max(1, dim // _CLIP_HEAD)
         return Clip(self.vocabulary, words, dim, self.depth, heads, image=self.image)
 
 
@@ -131,6 +131,6 @@ class PublicConfig(DenoiserConfig):
             return D3DPDenoiser(**sizes)
         if self.network == "finepose" and self.text is not None:
             text = self.text
-            own = {"clip": text.clip(self.dim), "prompts": text.prompts, "kept": text.kept}
-            return ToldDenoiser(FinePOSEDenoiser(**sizes, **own), text.action)
+            own = {"prompts": dict(zip(PROMPTS, text.prompts, strict=True)), "kept": text.kept}
+            return ToldDenoiser(FinePOSEDenoiser(**sizes, clip=text.clip(self.dim), **own), text.action)
         return NetworkLifter((KTPFormer if self.network == "ktpformer" else MixSTE)(**sizes))

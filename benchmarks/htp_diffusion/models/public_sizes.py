@@ -146,12 +146,12 @@ class Shapes:
                 f"FinePOSE is told what the person does, and {found}: --weights-action, "
                 f"one of {', '.join(ACTIONS)}"
             )
-        learned = {name: self._of(f"ctx_{name}")[0] for name in PROMPTS}
+        learned = [self._of(f"ctx_{name}")[0] for name in PROMPTS]
         words = self._of("clip_text.positional_embedding")[0]
-        kept = (words - sum(learned.values())) // len(learned)
+        kept = (words - sum(learned)) // len(learned)
         return TextSizes(
             action=action,
-            prompts={name: number + kept for name, number in learned.items()},
+            prompts=tuple(number + kept for number in learned),
             kept=kept,
             vocabulary=self._of("clip_text.token_embedding.weight")[0],
             depth=self._count("clip_text.transformer.resblocks"),

@@ -59,7 +59,8 @@ def lifted(network):
 
 
 def finepose():
-    return FinePOSEDenoiser(**SIZES, clip=Clip(VOCABULARY, WORDS, DIM, depth=2, heads=1, image=False))
+    encoder = Clip(VOCABULARY, WORDS, DIM, depth=2, heads=1, image=False)
+    return FinePOSEDenoiser(FRAMES, 17, 2, DIM, DEPTH, HEADS, clip=encoder)
 
 
 def small_clip(name, device):
@@ -172,7 +173,7 @@ def test_the_published_sizes_of_finepose():
     assert isinstance(built, ToldDenoiser)
     assert {name: tuple(x.shape) for name, x in built.network.state_dict().items()} == shapes
     assert config.text is not None
-    assert (config.text.prompts, config.text.kept, config.text.image) == (PROMPTS, 4, True)
+    assert (config.text.prompts, config.text.kept, config.text.image) == (tuple(PROMPTS.values()), 4, True)
     assert (config.num_frames, config.dim, config.depth, config.mlp_ratio) == (243, 512, 8, 2.0)
 
 
