@@ -41,7 +41,7 @@ from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
-_DEFAULT = "htp-small.json"
+_DEFAULT = "htp-base.json"
 _SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 
 Drawing = Literal["all", "sheet", "none"]

@@ -41,6 +41,7 @@ from htp_diffusion.models.preset import PresetName
 from htp_diffusion.models.public_weights import PublicWeights
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+_SHIPPED: tuple[PresetName, ...] = ("base", "small")
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
 _PICTURED_WINDOWS = 2
 
@@ -68,11 +69,11 @@ class Options:
 
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     selection: Annotated[Selection, tyro.conf.arg(name="")] = field(default_factory=Selection)
-    preset: Annotated[PresetName, PRESET] = "small"
+    preset: Annotated[PresetName, PRESET] = "base"
     checkpoint_folder: Annotated[
         Path | None,
         CHECKPOINT_FOLDER,
-        by_default("the shipped ones for small, random weights for others", "FOLDER"),
+        by_default("the shipped ones for base and small, random weights for others", "FOLDER"),
     ] = None
     public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
     prune: bool = False
@@ -131,7 +132,7 @@ def _exact_contenders(options: Options) -> list[Contender]:
     if public:
         return public
     folder = options.checkpoint_folder
-    if folder is None and options.preset != "small":
+    if folder is None and options.preset not in _SHIPPED:
         return untrained_contenders(options.preset, _KINDS, options.pruning, options.sampling.seed)
     return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, options.pruning, space=None)
 
