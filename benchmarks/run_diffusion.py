@@ -9,7 +9,7 @@ from typing import Annotated
 
 import torch
 import tyro
-from torch import Tensor
+from torch import Tensor, nn
 
 from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.computing import Computing
@@ -37,7 +37,6 @@ from htp_diffusion.models.contender import (
     untrained_contenders,
     with_fewer_early,
 )
-from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.preset import PresetName
 from htp_diffusion.models.public_weights import PublicWeights
 
@@ -114,7 +113,7 @@ def main(options: Options) -> None:
     print(f"written: {out / 'result.json'}")
     _draw_poses(out, cut, {name: torch.cat(parts) for name, parts in means.items()})
     for contender in contenders:
-        if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
+        if contender.config.prunes and contender.early is None:
             with precision_of(options.computing.precision, device):
                 _draw_kept(out / "kept_frames.png", contender.denoiser, cut, result.sampling, contender.name)
 
@@ -154,7 +153,7 @@ def _draw_poses(out: Path, cut: CutSet, means: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def _draw_kept(path: Path, denoiser: HTPDenoiser, cut: CutSet, sampling: Sampling, name: str) -> None:
+def _draw_kept(path: Path, denoiser: nn.Module, cut: CutSet, sampling: Sampling, name: str) -> None:
     """Draw the frames kept in the first windows of the first clip."""
     space = cut.found.space
     pictured = cut.windows[0].take(slice(_PICTURED_WINDOWS))

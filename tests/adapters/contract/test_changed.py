@@ -96,14 +96,12 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("graph_host", "change"),
-    [
-        pytest.param(host, change, id=f"{host.name}-{change}")
-        for change in REACHED
-        for host in (TRACED if change == "compiled" else hosts.GRAPHS)
-    ],
-)
+CHANGES = [
+    (host, change) for change in REACHED for host in (TRACED if change == "compiled" else hosts.GRAPHS)
+]
+
+
+@pytest.mark.parametrize(("graph_host", "change"), CHANGES, ids=lambda part: getattr(part, "name", part))
 @torch.no_grad()
 def test_a_forward_that_calls_the_patched_one_is_reached_through(graph_host, change):
     model, inputs, expected, pruned = patched(graph_host)
