@@ -31,7 +31,8 @@ class Row:
             share of the largest output; None for public code, which has one path.
         difference: Largest difference of a pass over a short clip, in the group's precision and mode, from
             one in float64 with attention written out and the same frames selected, as a share of the largest
-            output; public code is held against our host with the same weights.
+            output; public code is held against our host with the same weights, where there is one, and
+            MotionAGFormer, which computes in float32 alone, against nothing: None.
     """
 
     model: str
@@ -43,7 +44,7 @@ class Row:
     moved_bytes: float
     peak_memory: int | None
     fused_difference: float | None
-    difference: float
+    difference: float | None
 
     @property
     def timing(self) -> Timing:

@@ -220,6 +220,10 @@ def _notes(result: ThroughputResult) -> list[str]:
         "error: the largest difference in the row's precision and mode over the largest output, the same "
         "frames kept.",
     ]
+    if patched := [
+        row.model for row in rows if row.model == HOST_NAMES[row.host] and row.fused_difference is None
+    ]:
+        notes.append(f"Plain and pruned from the public code: {', '.join(dict.fromkeys(patched))}.")
     if any(group.hypotheses is not None for group in result.groups):
         notes.append("H, K: a whole sampling with flip, 2HK passes a clip, of the denoisers alone.")
     if result.processes > 1:
@@ -233,7 +237,7 @@ def _notes(result: ThroughputResult) -> list[str]:
         " ".join(str(cell) for cell in (row.model, *setting.cells(group)))
         for group in result.groups
         for row in group.rows
-        if row.fused_difference is not None and row.model != HOST_NAMES[row.host]
+        if row.model.startswith("HTP")
         if row.speed_up.is_measurable(len(row.seconds)) and row.speed_up.paired < _EVEN
     ]
     if losses:

@@ -110,7 +110,7 @@ def time_group(
     shards: Shards,
     roofline: Roofline,
     fused: dict[str, float],
-    differences: dict[str, float],
+    differences: dict[str, float | None],
     repeats: int,
     warmup: int,
 ) -> Group:

@@ -24,7 +24,7 @@ from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
-from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.speed.lineup import HOST_NAMES, PUBLIC_ALONE, Entrant, Host, Sizes, line_up
 from htp_diffusion.speed.options import CLIPS, PUBLIC, Rounds, TimedSizes
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
@@ -45,7 +45,9 @@ class Options(TimedSizes, Rounds, MemoryBudget):
     Prints tables: speed, what the device allows, and the drift where it is asked for.
 
     Attributes:
-        hosts: d3dp (its denoiser), mixste, motionbert.
+        hosts: d3dp (its denoiser), mixste, motionbert, finepose and ktpformer-denoiser (denoisers, too). With
+            --public: ktpformer, stcformer, motionagformer, and finepose, from their public code, plain and
+            pruned; STCFormer and MotionAGFormer are as deep as published, whatever --depth says.
         sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
         frames: T, frames of a clip.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
@@ -108,6 +110,9 @@ def check(options: Options, device: torch.device) -> None:
     draws = [parse_sampling(text) for text in options.sampling]
     if parse_sampling(options.drift_sampling) is None:
         raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")
+    if options.public is None and (alone := set(PUBLIC_ALONE).intersection(options.hosts)):
+        names = ", ".join(HOST_NAMES[host] for host in PUBLIC_ALONE if host in alone)
+        raise BenchmarkError(f"{names}: there is public code alone; name its folder with --public")
     if "d3dp" not in options.hosts and None not in draws:
         raise BenchmarkError("only d3dp samples; time the other hosts with --sampling pass")
 
@@ -188,7 +193,7 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
 
 def _differences(
     entrants: list[Entrant], frames: int, precision: Precision, mode: Mode, device: torch.device
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     if mode == "compiled":
         torch.compiler.reset()
     return {
