@@ -64,7 +64,7 @@ _PUBLIC_PATCHED: dict[Host, Callable[..., nn.Module]] = {
     "stcformer": public_stcformer,
     "motionagformer": public_motionagformer,
 }
-_FLOAT32_ALONE: tuple[Host, ...] = ("motionagformer",)  # its graph over frames makes float32 of everything
+_FLOAT32_ALONE: tuple[Host, ...] = ("finepose", "motionagformer")  # the public code casts to it
 _WORDS = 49408, 77  # of CLIP's vocabulary, and of a text
 _SENTENCES = 7  # that FinePOSE is told
 _PUBLIC_TOLERANCE = 1e-4  # of the largest output in float32, in which D3DP computes its timestep embedding

@@ -32,7 +32,7 @@ class Row:
         difference: Largest difference of a pass over a short clip, in the group's precision and mode, from
             one in float64 with attention written out and the same frames selected, as a share of the largest
             output; public code is held against our host with the same weights, where there is one, and
-            MotionAGFormer, which computes in float32 alone, against nothing: None.
+            that of FinePOSE and MotionAGFormer, which computes in float32 alone, against nothing: None.
     """
 
     model: str
