@@ -179,9 +179,16 @@ def build_host(host: Host, sizes: Sizes, pruning: HTPConfig | None = None) -> nn
 
 
 def _pruned(model: nn.Module, pruning: HTPConfig) -> nn.Module:
-    # The other options are the adapter's own: MotionBERT keeps its linear embedding.
+    """Interpolation is for hosts that are trained, which keep their embedding.
+
+    The other options are the adapter's own: MotionBERT keeps its linear embedding.
+    """
     return adapters.patch(
-        model, from_scratch=True, num_sft_layers=pruning.num_sft_layers, num_keep=pruning.num_keep
+        model,
+        from_scratch=pruning.recovery != "interpolate",
+        num_sft_layers=pruning.num_sft_layers,
+        num_keep=pruning.num_keep,
+        recovery=pruning.recovery,
     )
 
 

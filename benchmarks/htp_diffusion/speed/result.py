@@ -1,14 +1,16 @@
 """What timing the models found: its JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapters.clock import SpeedUp, Timing
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import Provenance
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.speed.drift import Drift
 from htp_diffusion.speed.lineup import HOST_NAMES, Host
 from htp_diffusion.speed.roofline import Roofline
+from htp_modules.config import Recovery
 
 _GIGA = 1e9
 
@@ -98,6 +100,7 @@ class ThroughputResult:
     Attributes:
         dim, depth, motionbert_depth, heads: Sizes of the models.
         num_keep: f of the pruned ones: frames, or a share of T.
+        recovery: How they restore the full length.
         device: Where.
         processes: How many shared the batches.
         groups: What was timed together.
@@ -115,3 +118,4 @@ class ThroughputResult:
     groups: list[Group]
     drift: list[Drift]
     provenance: Provenance
+    recovery: Recovery = field(default="cross_attention", metadata=ADDED_LATER)

@@ -32,6 +32,7 @@ from htp_diffusion.speed.sharding import Shards, shards
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.speed.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
+from htp_modules.config import Recovery
 
 _ONCE = "pass"
 
@@ -51,6 +52,8 @@ class Options(TimedSizes, Rounds, MemoryBudget):
         sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
         frames: T, frames of a clip.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
+        recovery: Of the pruned ones; with interpolate they are patched as a trained host is, which keeps its
+            embedding.
         where: Device and threads; under torchrun each process takes a GPU of its own.
         matmul_sizes: Sizes of square matrix products; the fastest rate counts as the device's limit.
         drift: Sample the small checkpoints in each precision and mode and tell how far, in mm, the poses are
@@ -67,6 +70,7 @@ class Options(TimedSizes, Rounds, MemoryBudget):
     mode: Annotated[tuple[Mode, ...], MODE] = ("eager",)
     num_sft_layers: Annotated[tuple[int, ...], NUM_SFT_LAYERS] = (1, 3)
     motionbert_depth: int = 5
+    recovery: Recovery = "cross_attention"
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     matmul_sizes: Annotated[
         tuple[int, ...] | None, by_default("512 to 2048 on a CPU, 2048 to 8192 on a GPU", "INT [INT ...]")
@@ -139,6 +143,7 @@ def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
         motionbert_depth=options.motionbert_depth,
         heads=options.heads,
         num_keep=options.num_keep,
+        recovery=options.recovery,
         device=device_name(device),
         processes=shared.count,
         groups=[group for frames in options.frames for group in _groups(options, frames, device, shared)],
@@ -157,7 +162,8 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
         heads=options.heads,
     )
     prunings = [
-        HTPConfig(num_sft_layers=layers, num_keep=options.num_keep) for layers in options.num_sft_layers
+        HTPConfig(num_sft_layers=layers, num_keep=options.num_keep, recovery=options.recovery)
+        for layers in options.num_sft_layers
     ]
     entrants = line_up(options.hosts, sizes, prunings, options.public, device)
     fused = {
