@@ -53,6 +53,9 @@ HOST_NAMES: dict[Host, str] = {
 }
 PUBLIC_ALONE: tuple[Host, ...] = ("ktpformer", "stcformer", "motionagformer")
 """Hosts that this project has no class of."""
+SAMPLED: tuple[Host, ...] = ("d3dp", "ktpformer-denoiser")
+"""Denoisers that whole samplings are timed of; FinePOSE's needs words beside what a sampler gives it."""
+_PLAIN_ALONE: tuple[Host, ...] = ("ktpformer-denoiser",)  # a rival: no adapter is written for it
 _PUBLIC_CODE: dict[Host, Callable[..., nn.Module]] = {
     "d3dp": public_d3dp,
     "mixste": public_mixste,
@@ -221,7 +224,7 @@ def line_up(
         build = _entrant if public is None or host not in _PUBLIC_PATCHED else partial(_public_alone, public)
         plain = build(name, host, sizes, None, device)
         entrants.append(plain)
-        for pruning in prunings:
+        for pruning in () if host in _PLAIN_ALONE else prunings:
             wraps = "" if host == "d3dp" else f" w/ {name}"
             pruned = f"HTP{wraps} n={pruning.num_sft_layers}"
             entrants.append(build(pruned, host, sizes, pruning, device))

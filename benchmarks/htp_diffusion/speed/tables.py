@@ -46,7 +46,8 @@ def throughput_table(result: ThroughputResult) -> Table:
     first = result.groups[0]
     base = "the public code" if _public(first.rows) else "the plain host"
     return Table(
-        title="Speed: " + ", ".join((*setting.common, f"D={result.dim}", *_machine(result))),
+        title="Speed: "
+        + ", ".join((*setting.common, f"D={result.dim}", *_machine(result), *_recovery(result))),
         columns=(
             Column("model"),
             *setting.columns,
@@ -204,6 +205,10 @@ def _machine(result: ThroughputResult) -> list[str]:
     processes = [f"{result.processes} processes"] if result.processes > 1 else []
     threads = result.provenance.threads
     return [result.device, *processes, f"{threads} thread{'' if threads == 1 else 's'}"]
+
+
+def _recovery(result: ThroughputResult) -> list[str]:
+    return [] if result.recovery == "cross_attention" else [f"recovery by {result.recovery}"]
 
 
 def _notes(result: ThroughputResult) -> list[str]:

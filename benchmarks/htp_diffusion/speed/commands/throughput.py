@@ -24,7 +24,7 @@ from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
-from htp_diffusion.speed.lineup import HOST_NAMES, PUBLIC_ALONE, Entrant, Host, Sizes, line_up
+from htp_diffusion.speed.lineup import HOST_NAMES, PUBLIC_ALONE, SAMPLED, Entrant, Host, Sizes, line_up
 from htp_diffusion.speed.options import CLIPS, PUBLIC, Rounds, TimedSizes
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
@@ -46,9 +46,10 @@ class Options(TimedSizes, Rounds, MemoryBudget):
     Prints tables: speed, what the device allows, and the drift where it is asked for.
 
     Attributes:
-        hosts: d3dp (its denoiser), mixste, motionbert, finepose and ktpformer-denoiser (denoisers, too). With
-            --public: ktpformer, stcformer, motionagformer, and finepose, from their public code, plain and
-            pruned; STCFormer and MotionAGFormer are as deep as published, whatever --depth says.
+        hosts: d3dp (its denoiser), mixste, motionbert, finepose and ktpformer-denoiser (denoisers, too, the
+            latter plain alone). With --public: ktpformer, stcformer, motionagformer, and finepose, from their
+            public code, plain and pruned; STCFormer and MotionAGFormer are as deep as published, whatever the
+            depth that is asked for.
         sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
         frames: T, frames of a clip.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
@@ -117,8 +118,10 @@ def check(options: Options, device: torch.device) -> None:
     if options.public is None and (alone := set(PUBLIC_ALONE).intersection(options.hosts)):
         names = ", ".join(HOST_NAMES[host] for host in PUBLIC_ALONE if host in alone)
         raise BenchmarkError(f"{names}: there is public code alone; name its folder with --public")
-    if "d3dp" not in options.hosts and None not in draws:
-        raise BenchmarkError("only d3dp samples; time the other hosts with --sampling pass")
+    if not set(SAMPLED).intersection(options.hosts) and None not in draws:
+        raise BenchmarkError(
+            f"only {' and '.join(SAMPLED)} sample; time the other hosts with --sampling pass"
+        )
 
 
 def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
