@@ -9,23 +9,29 @@ from typing import Annotated
 
 import tyro
 
-from htp_diffusion.base.command import run_command
+from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.files import make_folder
-from htp_diffusion.base.results import write_json
+from htp_diffusion.base.results import read_json, write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.speed.options import PUBLIC
 from htp_diffusion.speed.paper_macs import count_rows, macs_table
+from htp_diffusion.speed.paper_systems import SystemRow, count_again, systems_table
+
+_SYSTEMS = Path(__file__).resolve().parent / "results" / "paper-systems.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Count the multiply-accumulates and parameters of every model at the paper's sizes.
 
-    Prints one table: THOP's count beside the paper's figure, and the true count. Takes seconds.
+    Prints THOP's count beside the paper's figure, and the true count, of our models, which takes seconds;
+    then the paper's systems, as it prints them and as their public code counts, anew with --public.
 
     Attributes:
-        out: Folder for macs.json.
+        out: Folder for macs.json and paper-systems.json.
     """
 
+    public: Annotated[Path | None, PUBLIC, by_default("none", "FOLDER")] = None
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/macs")
 
 
@@ -33,9 +39,14 @@ def main(options: Options) -> None:
     """Count, print, write."""
     rows = count_rows()
     show(macs_table(rows))
-    path = make_folder(options.out) / "macs.json"
-    write_json(path, rows)
-    print(f"written: {path}")
+    systems = read_json(_SYSTEMS, list[SystemRow])
+    if options.public is not None:
+        systems = count_again(systems, options.public)
+    show(systems_table(systems))
+    folder = make_folder(options.out)
+    for name, content in (("macs.json", rows), (_SYSTEMS.name, systems)):
+        write_json(folder / name, content)
+        print(f"written: {folder / name}")
 
 
 if __name__ == "__main__":

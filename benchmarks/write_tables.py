@@ -23,6 +23,7 @@ from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
+from htp_diffusion.speed.paper_systems import SystemRow, systems_table
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
@@ -136,6 +137,11 @@ def _macs(name: str) -> str:
     return _page(macs_table(rows), "`python benchmarks/count_macs.py`; a count, the same on every machine.")
 
 
+def _systems(name: str) -> str:
+    rows = read_json(_RESULTS / f"{name}.json", list[SystemRow])
+    return systems_table(rows).to_markdown() + "\n"
+
+
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
     listed = [tables] if isinstance(tables, Table) else tables
     return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
@@ -150,6 +156,10 @@ READERS: dict[str, Reader] = {
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
     "throughput-hosts": _THROUGHPUT,
+    "throughput-finepose": _THROUGHPUT,
+    "throughput-ktpformer": _THROUGHPUT,
+    "throughput-stcformer": _THROUGHPUT,
+    "throughput-motionagformer": _THROUGHPUT,
     "throughput-gpu": _THROUGHPUT,
     "throughput-gpu-ten-steps": _THROUGHPUT,
     "claims-gpu": _tables_of(ClaimsResult, claims_table),
@@ -163,6 +173,7 @@ READERS: dict[str, Reader] = {
     "hosts": _hosts,
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
+    "paper-systems": _systems,
 }
 
 

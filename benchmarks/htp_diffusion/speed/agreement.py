@@ -52,11 +52,12 @@ def fused_difference(model: nn.Module, inputs: tuple[Tensor, ...]) -> float:
 
 def exact_difference(
     entrant: Entrant, inputs: tuple[Tensor, ...], *, precision: Precision, mode: Mode, device: torch.device
-) -> float:
+) -> float | None:
     """How far a model in a precision and mode is from float64, as a share of the largest output.
 
-    The masks and kept frames are pinned to those of float64: a score that rounding tips over another selects
-    another frame, which is no error of the arithmetic. What this does to poses is measured as drift.
+    None where the model computes in float32 alone. The masks and kept frames are pinned to those of float64:
+    a score that rounding tips over another selects another frame, which is no error of the arithmetic. What
+    this does to poses is measured as drift.
 
     Args:
         entrant: The model.
@@ -68,6 +69,8 @@ def exact_difference(
     Raises:
         BenchmarkError: More than the tolerance, or no such mode or precision here.
     """
+    if not entrant.widens:
+        return None
     with torch.no_grad(), record(exact := _written_out(entrant.twin)) as seen:
         expected = exact(*_widened(inputs))
     tried = copy.deepcopy(entrant.model).eval()

@@ -19,6 +19,7 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         known: Names of the hosts that can be patched, to tell which were not timed.
     """
     rows: dict[Host, tuple[Cell, ...]] = {}
+    public: list[str] = []
     settings, sizes, machines = set[str](), set[str](), set[str]()
     for result, group, host in _measured(results):
         pruned = [row for row in group.rows if row.host == host and _is_pruned(row)]
@@ -27,7 +28,7 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         plain, best = group.plain(host), min(pruned, key=lambda row: row.true_gmacs)
         rows[host] = (
             HOST_NAMES[host],
-            _setting(best),
+            _setting(best, result),
             plain.true_gmacs,
             best.true_gmacs,
             plain.timing.median / _MILLI,
@@ -36,9 +37,14 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
             str(len(best.seconds)),
         )
         settings.add(f"T={group.frames}, batch 1, fp32, eager, f={result.num_keep * group.frames:.0f}")
-        sizes.add(f"D={result.dim}")
+        if plain.fused_difference is None:
+            public.append(HOST_NAMES[host])
+        else:
+            sizes.add(f"D={result.dim}")
         made = result.provenance
-        machines.add(f"{made.cpu}, {made.threads} threads, torch {made.torch}")
+        machines.add(
+            f"{made.cpu}, {made.threads} thread{'' if made.threads == 1 else 's'}, torch {made.torch}"
+        )
     missing = [name for name in known if not any(name.startswith(HOST_NAMES[host]) for host in rows)]
     notes = [
         "Random weights. MACs: every matrix product, attention included; patched: HTP's modules included."
@@ -46,6 +52,8 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
     notes.append(
         f"Medians over the rounds, plain and patched in turn in each; [quartiles]. {'; '.join(machines)}."
     )
+    if public:
+        notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
     if missing:
         notes.append(f"Can be patched, not timed yet: {', '.join(missing)}.")
     return Table(
@@ -79,5 +87,6 @@ def _is_pruned(row: Row) -> bool:
     return row.model.startswith("HTP")
 
 
-def _setting(row: Row) -> str:
-    return row.model.rpartition(" ")[2]
+def _setting(row: Row, result: ThroughputResult) -> str:
+    pairs = row.model.rpartition(" ")[2]
+    return pairs if result.recovery == "cross_attention" else f"{pairs}, {result.recovery}"

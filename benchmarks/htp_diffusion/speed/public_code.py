@@ -126,6 +126,7 @@ def _rename(key: str, name: str) -> None:
     """Give a checkout's module a name that no other checkout has; its classes pickle under it."""
     module = sys.modules.pop(key)
     sys.modules[name] = module
+    module.__name__ = name  # torch.compile imports a function's module by the name in its globals
     for value in vars(module).values():
         if isinstance(value, type) and value.__module__ == key:
             value.__module__ = name

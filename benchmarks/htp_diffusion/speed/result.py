@@ -1,14 +1,16 @@
 """What timing the models found: its JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapters.clock import SpeedUp, Timing
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import Provenance
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.speed.drift import Drift
 from htp_diffusion.speed.lineup import HOST_NAMES, Host
 from htp_diffusion.speed.roofline import Roofline
+from htp_modules.config import Recovery
 
 _GIGA = 1e9
 
@@ -31,7 +33,8 @@ class Row:
             share of the largest output; None for public code, which has one path.
         difference: Largest difference of a pass over a short clip, in the group's precision and mode, from
             one in float64 with attention written out and the same frames selected, as a share of the largest
-            output; public code is held against our host with the same weights.
+            output; public code is held against our host with the same weights, where there is one, and
+            that of FinePOSE and MotionAGFormer, which computes in float32 alone, against nothing: None.
     """
 
     model: str
@@ -43,7 +46,7 @@ class Row:
     moved_bytes: float
     peak_memory: int | None
     fused_difference: float | None
-    difference: float
+    difference: float | None
 
     @property
     def timing(self) -> Timing:
@@ -97,6 +100,7 @@ class ThroughputResult:
     Attributes:
         dim, depth, motionbert_depth, heads: Sizes of the models.
         num_keep: f of the pruned ones: frames, or a share of T.
+        recovery: How they restore the full length.
         device: Where.
         processes: How many shared the batches.
         groups: What was timed together.
@@ -114,3 +118,4 @@ class ThroughputResult:
     groups: list[Group]
     drift: list[Drift]
     provenance: Provenance
+    recovery: Recovery = field(default="cross_attention", metadata=ADDED_LATER)

@@ -46,7 +46,8 @@ def throughput_table(result: ThroughputResult) -> Table:
     first = result.groups[0]
     base = "the public code" if _public(first.rows) else "the plain host"
     return Table(
-        title="Speed: " + ", ".join((*setting.common, f"D={result.dim}", *_machine(result))),
+        title="Speed: "
+        + ", ".join((*setting.common, f"D={result.dim}", *_machine(result), *_recovery(result))),
         columns=(
             Column("model"),
             *setting.columns,
@@ -206,6 +207,10 @@ def _machine(result: ThroughputResult) -> list[str]:
     return [result.device, *processes, f"{threads} thread{'' if threads == 1 else 's'}"]
 
 
+def _recovery(result: ThroughputResult) -> list[str]:
+    return [] if result.recovery == "cross_attention" else [f"recovery by {result.recovery}"]
+
+
 def _notes(result: ThroughputResult) -> list[str]:
     rows = [row for group in result.groups for row in group.rows]
     fused = max(row.fused_difference or 0.0 for row in rows)
@@ -220,6 +225,10 @@ def _notes(result: ThroughputResult) -> list[str]:
         "error: the largest difference in the row's precision and mode over the largest output, the same "
         "frames kept.",
     ]
+    if patched := [
+        row.model for row in rows if row.model == HOST_NAMES[row.host] and row.fused_difference is None
+    ]:
+        notes.append(f"Plain and pruned from the public code: {', '.join(dict.fromkeys(patched))}.")
     if any(group.hypotheses is not None for group in result.groups):
         notes.append("H, K: a whole sampling with flip, 2HK passes a clip, of the denoisers alone.")
     if result.processes > 1:
@@ -233,7 +242,7 @@ def _notes(result: ThroughputResult) -> list[str]:
         " ".join(str(cell) for cell in (row.model, *setting.cells(group)))
         for group in result.groups
         for row in group.rows
-        if row.fused_difference is not None and row.model != HOST_NAMES[row.host]
+        if row.model.startswith("HTP")
         if row.speed_up.is_measurable(len(row.seconds)) and row.speed_up.paired < _EVEN
     ]
     if losses:

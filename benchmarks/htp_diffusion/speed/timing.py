@@ -12,7 +12,7 @@ from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, Sizes, random_inputs
+from htp_diffusion.speed.lineup import HOST_NAMES, SAMPLED, Entrant, Sizes, random_inputs
 from htp_diffusion.speed.result import Group, Row
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.sharding import Shards
@@ -59,8 +59,8 @@ class Setting:
         return self.batch * (2 * self.draw.hypotheses * self.draw.steps if self.draw else 1)
 
     def takes(self, entrant: Entrant) -> bool:
-        """Whether a model can do it: only denoisers sample."""
-        return self.draw is None or entrant.host == "d3dp"
+        """Whether a model can do it: only some denoisers sample."""
+        return self.draw is None or entrant.host in SAMPLED
 
     def sampling(self, clips: int, device: torch.device) -> Sampling:
         """How one process samples its clips."""
@@ -110,7 +110,7 @@ def time_group(
     shards: Shards,
     roofline: Roofline,
     fused: dict[str, float],
-    differences: dict[str, float],
+    differences: dict[str, float | None],
     repeats: int,
     warmup: int,
 ) -> Group:

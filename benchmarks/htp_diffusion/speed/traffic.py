@@ -64,6 +64,10 @@ class _FusedAttention(TorchFunctionMode):
         if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
         query, _, value = args[:3]
-        result = query.new_empty(*query.shape[:-1], value.shape[-1])
+        before = self.operations.elements
+        result = query.new_zeros(
+            *query.shape[:-1], value.shape[-1]
+        )  # finite: what selects frames asks for it
+        self.operations.elements = before
         self.operations.move((*args, *kwargs.values(), result))
         return result

@@ -1,12 +1,20 @@
 """The script that times the models: what it runs, checks, writes and refuses, at sizes that take no time."""
 
+import sys
+from functools import partial
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "adapters"))
+
+import standins_priors
+
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
+from htp_diffusion.speed import lineup
 from htp_diffusion.speed.commands import throughput
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.timing import Draw
@@ -133,6 +141,31 @@ def test_every_host_is_timed_against_itself_and_its_public_code(tmp_path):
         assert rows[3].fused_difference is None
 
 
+@pytest.mark.parametrize(("host", "name"), [("ktpformer", "KTPFormer"), ("stcformer", "STCFormer")])
+def test_a_host_that_is_public_alone_is_timed_plain_and_pruned(host, name, monkeypatch, tmp_path):
+    build = partial(getattr(standins_priors, name), 9, 17, 16, 4, 8)
+    monkeypatch.setitem(lineup._PUBLIC_PATCHED, host, lambda root, **sizes: build())
+    arguments = ["--hosts", host, "--recovery", "interpolate", "--public", str(tmp_path)]
+    result = run(arguments, tmp_path)
+    assert result.recovery == "interpolate"
+    [group] = result.groups
+    pruned = group.rows[1:]
+    assert [row.model for row in group.rows] == [name, *(f"HTP w/ {name} n={layers}" for layers in (1, 3))]
+    assert pruned[0].true_gmacs < pruned[1].true_gmacs
+    assert {row.fused_difference for row in group.rows} == {None}
+    assert all(row.difference < 1e-4 for row in group.rows)
+
+
+def test_our_denoisers_of_two_more_hosts_are_timed(tmp_path):
+    arguments = ["--hosts", "finepose", "ktpformer-denoiser", "--sampling", "pass", "1x1", "--repeats", "1"]
+    one, drawn = run(arguments, tmp_path).groups
+    told = ["FinePOSE", "HTP w/ FinePOSE n=1", "HTP w/ FinePOSE n=3", "KTPFormer denoiser"]
+    assert [row.model for row in one.rows] == told
+    assert one.rows[1].true_gmacs < one.rows[0].true_gmacs
+    [row] = drawn.rows
+    assert row.true_gmacs == pytest.approx(2 * one.rows[-1].true_gmacs)
+
+
 def test_public_code_that_computes_something_else_is_not_timed(tmp_path, capsys):
     public = checkouts(tmp_path / "public", factor=1.01)
     for host, name in (("mixste", "MixSTE"), ("motionbert", "MotionBERT")):
@@ -166,7 +199,11 @@ def test_samplings_are_read(text, draw):
         ([*SMALL, "--mode", "cuda-graph"], "mode cuda-graph needs a CUDA device, got cpu"),
         ([*SMALL, "--sampling", "20*10"], "sampling expects pass or HxK, as 20x10, got '20*10'"),
         ([*SMALL, "--sampling", "0x1"], "got '0x1'"),
-        ([*SMALL, "--hosts", "mixste", "--sampling", "1x1"], "only d3dp samples"),
+        ([*SMALL, "--hosts", "mixste", "--sampling", "1x1"], "only d3dp and ktpformer-denoiser sample"),
+        (
+            [*SMALL, "--hosts", "d3dp", "ktpformer", "stcformer"],
+            "KTPFormer, STCFormer: there is public code alone",
+        ),
         ([*SMALL, "--drift-sampling", "pass"], "drift sampling expects HxK, as 20x10, got 'pass'"),
         (["--device", "tpu"], "device expects auto, cpu, cuda or cuda:N, got 'tpu'"),
     ],

@@ -24,7 +24,7 @@ from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
-from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
+from htp_diffusion.speed.lineup import HOST_NAMES, PUBLIC_ALONE, SAMPLED, Entrant, Host, Sizes, line_up
 from htp_diffusion.speed.options import CLIPS, PUBLIC, Rounds, TimedSizes
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
@@ -32,6 +32,7 @@ from htp_diffusion.speed.sharding import Shards, shards
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.speed.timing import Draw, Setting, summed, time_group
 from htp_modules import HTPConfig
+from htp_modules.config import Recovery
 
 _ONCE = "pass"
 
@@ -45,10 +46,15 @@ class Options(TimedSizes, Rounds, MemoryBudget):
     Prints tables: speed, what the device allows, and the drift where it is asked for.
 
     Attributes:
-        hosts: d3dp (its denoiser), mixste, motionbert.
+        hosts: d3dp (its denoiser), mixste, motionbert, finepose and ktpformer-denoiser (denoisers, too, the
+            latter plain alone). With --public: ktpformer, stcformer, motionagformer, and finepose, from their
+            public code, plain and pruned; STCFormer and MotionAGFormer are as deep as published, whatever the
+            depth that is asked for.
         sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
         frames: T, frames of a clip.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
+        recovery: Of the pruned ones; with interpolate they are patched as a trained host is, which keeps its
+            embedding.
         where: Device and threads; under torchrun each process takes a GPU of its own.
         matmul_sizes: Sizes of square matrix products; the fastest rate counts as the device's limit.
         drift: Sample the small checkpoints in each precision and mode and tell how far, in mm, the poses are
@@ -65,6 +71,7 @@ class Options(TimedSizes, Rounds, MemoryBudget):
     mode: Annotated[tuple[Mode, ...], MODE] = ("eager",)
     num_sft_layers: Annotated[tuple[int, ...], NUM_SFT_LAYERS] = (1, 3)
     motionbert_depth: int = 5
+    recovery: Recovery = "cross_attention"
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     matmul_sizes: Annotated[
         tuple[int, ...] | None, by_default("512 to 2048 on a CPU, 2048 to 8192 on a GPU", "INT [INT ...]")
@@ -108,8 +115,13 @@ def check(options: Options, device: torch.device) -> None:
     draws = [parse_sampling(text) for text in options.sampling]
     if parse_sampling(options.drift_sampling) is None:
         raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")
-    if "d3dp" not in options.hosts and None not in draws:
-        raise BenchmarkError("only d3dp samples; time the other hosts with --sampling pass")
+    if options.public is None and (alone := set(PUBLIC_ALONE).intersection(options.hosts)):
+        names = ", ".join(HOST_NAMES[host] for host in PUBLIC_ALONE if host in alone)
+        raise BenchmarkError(f"{names}: there is public code alone; name its folder with --public")
+    if not set(SAMPLED).intersection(options.hosts) and None not in draws:
+        raise BenchmarkError(
+            f"only {' and '.join(SAMPLED)} sample; time the other hosts with --sampling pass"
+        )
 
 
 def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
@@ -134,6 +146,7 @@ def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:
         motionbert_depth=options.motionbert_depth,
         heads=options.heads,
         num_keep=options.num_keep,
+        recovery=options.recovery,
         device=device_name(device),
         processes=shared.count,
         groups=[group for frames in options.frames for group in _groups(options, frames, device, shared)],
@@ -152,7 +165,8 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
         heads=options.heads,
     )
     prunings = [
-        HTPConfig(num_sft_layers=layers, num_keep=options.num_keep) for layers in options.num_sft_layers
+        HTPConfig(num_sft_layers=layers, num_keep=options.num_keep, recovery=options.recovery)
+        for layers in options.num_sft_layers
     ]
     entrants = line_up(options.hosts, sizes, prunings, options.public, device)
     fused = {
@@ -188,7 +202,7 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
 
 def _differences(
     entrants: list[Entrant], frames: int, precision: Precision, mode: Mode, device: torch.device
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     if mode == "compiled":
         torch.compiler.reset()
     return {
