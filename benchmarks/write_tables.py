@@ -151,6 +151,7 @@ _INFERENCE = _tables_of(ComparisonResult, comparison_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
+    "cmu-base": _INFERENCE,
     "cmu-one-step": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
