@@ -61,10 +61,13 @@ def run_finepose(
     pose_2d: Float[Tensor, "batch frames joints channels"],
     noisy: Float[Tensor, "*batch_hyps frames joints 3"],
     timestep: Real[Tensor, " batch"],
-    text: Integer[Tensor, "batch words"],
-    sentences: Integer[Tensor, "batch sentences words"],
+    text: Integer[Tensor, "texts words"],
+    sentences: Integer[Tensor, "texts sentences words"],
 ) -> Float[Tensor, "*batch_hyps frames joints 3"]:
-    """The denoiser's forward pass, pruned; an axis of hypotheses may follow the batch."""
+    """The denoiser's forward pass, pruned; an axis of hypotheses may follow the batch.
+
+    The texts are as many as the samples, or one that all of them share.
+    """
     sentence, words = host.encode_text(text, sentences)
     time = (host.time_mlp(timestep) + sentence)[:, None, None]
     hyps = noisy.shape[1] if noisy.ndim == 5 else None

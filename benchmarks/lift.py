@@ -27,6 +27,7 @@ from htp_diffusion.data.keypoints.reading import Format, read_detections
 from htp_diffusion.data.mocap.bvh_writing import bvh_text
 from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.lifting.animation import draw_gif, draw_mp4
+from htp_diffusion.lifting.height import scaled_to, space_of_files
 from htp_diffusion.lifting.lifted import Lifted, lift
 from htp_diffusion.lifting.page import write_page
 from htp_diffusion.lifting.reference import read_reference, score, score_table
@@ -40,7 +41,7 @@ from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
-_DEFAULT = "htp-small.json"
+_DEFAULT = "htp-base.json"
 _SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 
 Drawing = Literal["all", "sheet", "none"]
@@ -66,6 +67,8 @@ class Options:
         rule: How the detector's joints become Human3.6M's: cmu for checkpoints of this project, or the rule
             that a checkpoint was trained with (motionbert, gast, ...).
         repair_sides: Change left and right back where the detector took one for the other.
+        height: Of the person, metres: for models that predict in the image, as MotionBERT, whose poses are
+            scaled by it.
         fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's.
         model_fps: Frames a second of the motion that the model was trained on.
         checkpoints: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
@@ -89,6 +92,7 @@ class Options:
     confidence: float = LEAST_CONFIDENCE
     rule: str = DEFAULT_RULE
     repair_sides: bool = True
+    height: Annotated[float | None, by_default("none", "METRES")] = None
     fps: Annotated[float | None, by_default("as the file tells, else MODEL_FPS", "FLOAT")] = None
     model_fps: float = 60.0
     checkpoints: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
@@ -138,11 +142,11 @@ def main(options: Options) -> None:
 
 def _contenders(options: Options) -> list[Contender]:
     public = options.public.contenders(Pruning() if options.prune else None)[-1:]
-    for contender in public:
-        contender.require_space(CAMERA_METRES, "poses in metres")
     shipped = () if public else (CHECKPOINTS / _DEFAULT,)
     pruning = Pruning() if options.prune else Pruning(num_keep=1.0)
     own = [trained_contender(path, pruning, CAMERA_METRES) for path in options.checkpoints or shipped]
+    for contender in (*public, *own):
+        space_of_files(contender, options.height)
     return [*public, *own]
 
 
@@ -157,7 +161,7 @@ def _lift(contender: Contender, watched: Watched, fps: float | None, options: Op
     sampling = options.sampling.sampling
     with progress_bar() as progress:
         task = progress.add_task(f"{contender.name}, {sampling.label}, batches", total=None)
-        return lift(
+        lifted = lift(
             contender,
             watched.pose_2d,
             sampling,
@@ -168,6 +172,7 @@ def _lift(contender: Contender, watched: Watched, fps: float | None, options: Op
             memory_budget=options.sampling.memory_budget,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    return lifted if options.height is None else scaled_to(lifted, options.height)
 
 
 def _write(
@@ -186,6 +191,7 @@ def _write(
         watched=watched,
         lifted=lifted,
         model=contender.name,
+        space=space_of_files(contender, options.height),
         fps=fps,
         provenance=provenance(),
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import torch
 import tyro
-from torch import Tensor
+from torch import Tensor, nn
 
 from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.computing import Computing
@@ -37,11 +37,11 @@ from htp_diffusion.models.contender import (
     untrained_contenders,
     with_fewer_early,
 )
-from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.preset import PresetName
 from htp_diffusion.models.public_weights import PublicWeights
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+_SHIPPED: tuple[PresetName, ...] = ("base", "small")
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
 _PICTURED_WINDOWS = 2
 
@@ -69,11 +69,11 @@ class Options:
 
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     selection: Annotated[Selection, tyro.conf.arg(name="")] = field(default_factory=Selection)
-    preset: Annotated[PresetName, PRESET] = "small"
+    preset: Annotated[PresetName, PRESET] = "base"
     checkpoint_folder: Annotated[
         Path | None,
         CHECKPOINT_FOLDER,
-        by_default("the shipped ones for small, random weights for others", "FOLDER"),
+        by_default("the shipped ones for base and small, random weights for others", "FOLDER"),
     ] = None
     public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
     prune: bool = False
@@ -113,7 +113,7 @@ def main(options: Options) -> None:
     print(f"written: {out / 'result.json'}")
     _draw_poses(out, cut, {name: torch.cat(parts) for name, parts in means.items()})
     for contender in contenders:
-        if isinstance(contender.denoiser, HTPDenoiser) and contender.early is None:
+        if contender.config.prunes and contender.early is None:
             with precision_of(options.computing.precision, device):
                 _draw_kept(out / "kept_frames.png", contender.denoiser, cut, result.sampling, contender.name)
 
@@ -132,7 +132,7 @@ def _exact_contenders(options: Options) -> list[Contender]:
     if public:
         return public
     folder = options.checkpoint_folder
-    if folder is None and options.preset != "small":
+    if folder is None and options.preset not in _SHIPPED:
         return untrained_contenders(options.preset, _KINDS, options.pruning, options.sampling.seed)
     return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, options.pruning, space=None)
 
@@ -153,7 +153,7 @@ def _draw_poses(out: Path, cut: CutSet, means: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def _draw_kept(path: Path, denoiser: HTPDenoiser, cut: CutSet, sampling: Sampling, name: str) -> None:
+def _draw_kept(path: Path, denoiser: nn.Module, cut: CutSet, sampling: Sampling, name: str) -> None:
     """Draw the frames kept in the first windows of the first clip."""
     space = cut.found.space
     pictured = cut.windows[0].take(slice(_PICTURED_WINDOWS))

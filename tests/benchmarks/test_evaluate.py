@@ -16,6 +16,7 @@ from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source
 from htp_diffusion.diffusion.options import SweepOptions
 from htp_diffusion.models.contender import Pruning, trained_contender, trained_contenders
+from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
 
@@ -194,7 +195,13 @@ def test_help_names_every_option_without_a_prefix(capsys):
         run("--help")
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    groups = {"source": Source, "selection": Selection, "sampling": SweepOptions, "pruning": Pruning}
+    groups = {
+        "public": PublicWeights,
+        "source": Source,
+        "selection": Selection,
+        "sampling": SweepOptions,
+        "pruning": Pruning,
+    }
     for group in (evaluate.Options, *groups.values(), Computing):
         for option in dataclasses.fields(group):
             if option.name not in ("checkpoints", "computing", *groups):

@@ -21,6 +21,7 @@ from htp_diffusion.data.window_batches import first_windows
 from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.contender import Pruning, trained_contenders
+from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.scoring.metrics import mpjpe
 from htp_diffusion.speed.counting import count
@@ -254,10 +255,10 @@ def test_help_names_every_option_and_what_it_means(capsys):
         run("--help")
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    groups = (Source, Selection, SamplingOptions, Pruning, Computing)
+    groups = (PublicWeights, Source, Selection, SamplingOptions, Pruning, Computing)
     fields = [field for group in (run_diffusion.Options, *groups) for field in dataclasses.fields(group)]
     for field in fields:
-        if field.name in ("source", "selection", "sampling", "pruning", "computing"):
+        if field.name in ("public", "source", "selection", "sampling", "pruning", "computing"):
             assert f"--{field.name}" not in text
             continue
         option = f"--{field.name.replace('_', '-')}"

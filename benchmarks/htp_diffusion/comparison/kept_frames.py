@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.data.motion import Clip, Windows
 from htp_diffusion.diffusion.sampling import Sampling
-from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.pose.layout import H36M_17, Layout
 from htp_modules import record
 
@@ -40,14 +39,14 @@ class Retention:
 
 
 def observe_retention(
-    denoiser: HTPDenoiser, windows: Windows, sampling: Sampling, layout: Layout = H36M_17
+    denoiser: nn.Module, windows: Windows, sampling: Sampling, layout: Layout = H36M_17
 ) -> Retention:
     """Sample a clip's windows and see which frames are kept at the last denoising step.
 
     One hypothesis is sampled, however many ``sampling`` asks for; the mirrored copy is not shown.
 
     Args:
-        denoiser: The model.
+        denoiser: A model that prunes, called as a denoiser is.
         windows: The clip's windows.
         sampling: How to sample.
         layout: Which joints change places in the mirrored input.

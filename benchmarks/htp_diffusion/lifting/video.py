@@ -11,7 +11,7 @@ from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.data.keypoints.detections import Detections
 from htp_diffusion.lifting.lifted import Lifted
 from htp_diffusion.lifting.watched import Watched
-from htp_diffusion.pose.space import CAMERA_METRES
+from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +26,7 @@ class LiftedVideo:
         model: The model's name.
         fps: Frames a second of the video; None if nobody told.
         provenance: Code, machine, versions and command.
+        space: What the poses are.
     """
 
     source: str
@@ -35,6 +36,7 @@ class LiftedVideo:
     model: str
     fps: float | None
     provenance: Provenance
+    space: PoseSpace = CAMERA_METRES
 
     @property
     def title(self) -> str:
@@ -54,7 +56,7 @@ def save_poses(path: Path, video: LiftedVideo) -> None:
     Raises:
         BenchmarkError: The file cannot be written.
     """
-    watched, lifted, space = video.watched, video.lifted, CAMERA_METRES
+    watched, lifted, space = video.watched, video.lifted, video.space
     content = {
         "poses": lifted.poses.numpy(),
         "joints": np.array(space.layout.joints),

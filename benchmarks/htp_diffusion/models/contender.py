@@ -17,7 +17,7 @@ from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.lifter import HTPLifter, Lifter
 from htp_diffusion.models.preset import PRESETS, PresetName
-from htp_diffusion.models.public_config import NetworkLifter
+from htp_diffusion.models.public_config import Published
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_modules.config import check_frames
 
@@ -86,7 +86,7 @@ class Contender:
 
     name: str
     config: DenoiserConfig
-    denoiser: D3DPDenoiser | Lifter | NetworkLifter
+    denoiser: D3DPDenoiser | Lifter | Published
     source: str | None = None
     checkpoint: Checkpoint | None = None
     space: PoseSpace | None = None

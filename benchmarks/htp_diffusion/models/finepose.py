@@ -27,12 +27,12 @@ class Prompts(NamedTuple):
     """What a clip's text says.
 
     Attributes:
-        sentence: All of it.
-        words: Word by word.
+        sentence: All of it, one a sample or one that all samples share.
+        words: Word by word, likewise.
     """
 
-    sentence: Float[Tensor, "batch dim"]
-    words: Float[Tensor, "batch words dim"]
+    sentence: Float[Tensor, "texts dim"]
+    words: Float[Tensor, "texts words dim"]
 
 
 class Stylization(nn.Module):
@@ -71,10 +71,10 @@ class WordAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "tracks frames dim"],
-        words: Float[Tensor, "batch words dim"],
+        words: Float[Tensor, "texts words dim"],
         time: Float[Tensor, "tracks frames dim"],
     ) -> Float[Tensor, "tracks frames dim"]:
-        """The tokens; as in the public code, track i reads the words of sample i mod batch."""
+        """The tokens; as in the public code, track i reads text number i mod texts."""
         text = self.text_norm(words)
         parts = (self.query(self.norm(x)), self.key(text), self.value(text))
         query, key, value = (rearrange(part, "n l (h d) -> n h l d", h=self.num_head) for part in parts)
@@ -129,7 +129,7 @@ class FinePOSEDenoiser(D3DPDenoiser):
             self.register_parameter(f"ctx_{name}", nn.Parameter(0.02 * torch.randn(words - kept, dim)))
 
     def encode_text(
-        self, text: Integer[Tensor, "batch words"], sentences: Integer[Tensor, "batch sentences words"]
+        self, text: Integer[Tensor, "texts words"], sentences: Integer[Tensor, "texts sentences words"]
     ) -> Prompts:
         """What the prompts say.
 
@@ -176,8 +176,8 @@ class FinePOSEDenoiser(D3DPDenoiser):
         pose_2d: Float[Tensor, "batch frames joints channels"],
         noisy: Float[Tensor, "batch frames joints 3"],
         timestep: Real[Tensor, " batch"],
-        text: Integer[Tensor, "batch words"],
-        sentences: Integer[Tensor, "batch sentences words"],
+        text: Integer[Tensor, "texts words"],
+        sentences: Integer[Tensor, "texts sentences words"],
     ) -> Float[Tensor, "batch frames joints 3"]:
         """The clean 3D poses, the prompts encoded in the same call.
 

@@ -1,8 +1,8 @@
-"""KTPFormer as a denoiser: priors of the skeleton and of trajectories inside the first pair of blocks.
+"""KTPFormer: priors of the skeleton and of trajectories inside the first pair of blocks.
 
 Source: Peng et al., "KTPFormer: Kinematics and Trajectory Prior Knowledge-Enhanced Transformer for 3D Human
-Pose Estimation", CVPR 2024. Its lifter is public, its diffusion denoiser is not: here the lifter's network is
-told the timestep as D3DP's is. Attribute names are those of the lifter's checkpoints.
+Pose Estimation", CVPR 2024. Its lifter is public, and so are the lifter's checkpoints, whose attribute names
+these are. Its diffusion denoiser is not: here the lifter's network is told the timestep as D3DP's is.
 """
 
 import torch
@@ -27,6 +27,7 @@ class PriorConvolution(nn.Module):
 
     def __init__(self, graph: Float[Tensor, "nodes nodes"], in_channels: int, dim: int) -> None:
         super().__init__()
+        self.in_features = in_channels
         self.W = nn.Parameter(torch.empty(2, in_channels, dim))
         nn.init.xavier_uniform_(self.W, gain=_GAIN)
         self.M = nn.Parameter(torch.ones(len(graph), dim))
@@ -48,11 +49,12 @@ class Prior(nn.Module):
         super().__init__()
         self.gconv = PriorConvolution(graph, in_channels, dim)
         self.bn = nn.BatchNorm1d(dim)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Float[Tensor, "n nodes channels"]) -> Float[Tensor, "n nodes dim"]:
         """Tokens of each node."""
         mixed = self.gconv(x)
-        return self.bn(mixed.flatten(0, 1)).view_as(mixed).relu()
+        return self.relu(self.bn(mixed.flatten(0, 1)).view_as(mixed))
 
 
 class TrajectoryPrior(nn.Module):
@@ -91,10 +93,11 @@ class KinematicAttention(PriorAttention):
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, num_joints, dim))
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]  (poses and a timestep, not tokens and a mask)
-        self, pose: Float[Tensor, "n joints channels"], time: Float[Tensor, "n 1 dim"]
+        self, pose: Float[Tensor, "n joints channels"], time: Float[Tensor, "n 1 dim"] | None = None
     ) -> Float[Tensor, "n joints dim"]:
-        """Tokens of poses."""
-        return self.attended(self.kpa(pose) + self.Spatial_pos_embed + time)
+        """Tokens of poses, told the time where there is one."""
+        x = self.kpa(pose) + self.Spatial_pos_embed
+        return self.attended(x if time is None else x + time)
 
 
 class TrajectoryAttention(PriorAttention):
@@ -128,8 +131,8 @@ class PriorBlock(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-class KTPFormerDenoiser(nn.Module):
-    """Predicts the clean 3D poses from noisy ones, the 2D poses and the timestep.
+class PriorTrunk(nn.Module):
+    """The network between a pose and a pose.
 
     Args:
         num_frames: Longest clip.
@@ -145,6 +148,9 @@ class KTPFormerDenoiser(nn.Module):
         ConfigError: Fewer than two pairs.
     """
 
+    noisy_channels = 0
+    """Channels of a joint's noisy pose beside its 2D ones."""
+
     def __init__(
         self,
         num_frames: int = 243,
@@ -158,7 +164,7 @@ class KTPFormerDenoiser(nn.Module):
     ) -> None:
         super().__init__()
         if depth < 2:
-            raise ConfigError(f"KTPFormerDenoiser expects a depth of at least 2, got {depth}")
+            raise ConfigError(f"{type(self).__name__} expects a depth of at least 2, got {depth}")
         rates = torch.linspace(0.0, drop_path, depth, device="cpu").tolist()[1:]
         self.num_frames, self.num_joints, self.in_channels = num_frames, num_joints, in_channels
         sizes = (dim, num_heads, mlp_ratio)
@@ -166,10 +172,72 @@ class KTPFormerDenoiser(nn.Module):
         self.TTEblocks = nn.ModuleList(SFTMHSA(*sizes, drop_path=rate) for rate in rates)
         self.Spatial_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.Temporal_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        spatial = KinematicAttention(in_channels + COORDINATES, num_joints, dim, num_heads)
+        spatial = KinematicAttention(in_channels + self.noisy_channels, num_joints, dim, num_heads)
         self.kpattention = PriorBlock(spatial, dim, mlp_ratio)
         self.tpattention = PriorBlock(TrajectoryAttention(num_frames, dim, num_heads), dim, mlp_ratio)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, COORDINATES))
+
+    def check_pose_2d(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> None:
+        """Refuse what does not fit.
+
+        Raises:
+            ShapeError: The clips do not fit the model.
+        """
+        check_clip(
+            pose_2d,
+            name=type(self).__name__,
+            num_channels=self.in_channels,
+            num_joints=self.num_joints,
+            max_frames=self.num_frames,
+        )
+
+    def mix(
+        self, poses: Float[Tensor, "batch frames joints channels"], time: Float[Tensor, "batch dim"] | None
+    ) -> Float[Tensor, "batch frames joints 3"]:
+        """The 3D poses, told the time where there is one."""
+        frames, joints = poses.shape[1:3]
+        told = () if time is None else (time.repeat_interleave(frames, dim=0)[:, None],)
+        x = self.Spatial_norm(self.kpattention(poses.flatten(0, 1), *told))
+        x = self.Temporal_norm(self.tpattention(rearrange(x, "(b t) j d -> (b j) t d", t=frames)))
+        x: Tokens = rearrange(x, "(b j) t d -> b t j d", j=joints)
+        for spatial, temporal in zip(self.STEblocks, self.TTEblocks, strict=True):
+            x = self.Spatial_norm(spatial(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+            x = self.Temporal_norm(temporal(x, None))
+        return self.head(x)
+
+
+class KTPFormer(PriorTrunk):
+    """The published lifter: predicts the 3D poses from the 2D ones."""
+
+    def forward(
+        self, pose_2d: Float[Tensor, "batch frames joints channels"]
+    ) -> Float[Tensor, "batch frames joints 3"]:
+        """The 3D poses.
+
+        Raises:
+            ShapeError: The clips do not fit the model.
+        """
+        self.check_pose_2d(pose_2d)
+        return self.mix(pose_2d, None)
+
+
+class KTPFormerDenoiser(PriorTrunk):
+    """Predicts the clean 3D poses from noisy ones, the 2D poses and the timestep."""
+
+    noisy_channels = COORDINATES
+
+    def __init__(
+        self,
+        num_frames: int = 243,
+        num_joints: int = 17,
+        in_channels: int = 2,
+        dim: int = 512,
+        depth: int = 8,
+        num_heads: int = 8,
+        mlp_ratio: float = 2.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__(num_frames, num_joints, in_channels, dim, depth, num_heads, mlp_ratio, drop_path)
         self.time_mlp = TimestepMLP(dim)
 
     def forward(
@@ -183,22 +251,11 @@ class KTPFormerDenoiser(nn.Module):
         Raises:
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.
         """
-        name = type(self).__name__
-        limits = {"num_joints": self.num_joints, "max_frames": self.num_frames}
-        check_clip(pose_2d, name=name, num_channels=self.in_channels, **limits)
-        check_clip(noisy, name=name, num_channels=COORDINATES)
+        self.check_pose_2d(pose_2d)
+        check_clip(noisy, name=type(self).__name__, num_channels=COORDINATES)
         if pose_2d.shape[:3] != noisy.shape[:3]:
             raise ShapeError(
-                f"{name} expects 2D and noisy 3D poses of one batch, length and skeleton, "
+                f"{type(self).__name__} expects 2D and noisy 3D poses of one batch, length and skeleton, "
                 f"got {tuple(pose_2d.shape)} and {tuple(noisy.shape)}"
             )
-        frames, joints = pose_2d.shape[1:3]
-        poses = torch.cat((pose_2d, noisy), dim=-1).flatten(0, 1)
-        time = self.time_mlp(timestep).repeat_interleave(frames, dim=0)[:, None]
-        x = self.Spatial_norm(self.kpattention(poses, time))
-        x = self.Temporal_norm(self.tpattention(rearrange(x, "(b t) j d -> (b j) t d", t=frames)))
-        x: Tokens = rearrange(x, "(b j) t d -> b t j d", j=joints)
-        for spatial, temporal in zip(self.STEblocks, self.TTEblocks, strict=True):
-            x = self.Spatial_norm(spatial(x.flatten(0, 1))).unflatten(0, x.shape[:2])
-            x = self.Temporal_norm(temporal(x, None))
-        return self.head(x)
+        return self.mix(torch.cat((pose_2d, noisy), dim=-1), self.time_mlp(timestep))

@@ -13,17 +13,12 @@ from adapters.weight_file import read_weights
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.contender import Contender, Pruning
-from htp_diffusion.models.public_config import NetworkLifter, PublicConfig, PublicModel
-from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.models.public_config import NetworkLifter, PublicModel
+from htp_diffusion.models.public_sizes import NAMES, read_config
+from htp_diffusion.models.told import ToldDenoiser
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE, PoseSpace
 
-NAMES: dict[PublicModel, str] = {
-    "mixste": "MixSTE",
-    "d3dp": "D3DP",
-    "motionbert": "MotionBERT",
-    "motionbert-lite": "MotionBERT lite",
-}
 # What each was trained for, by its authors' data code: VideoPose3D's preparation of Human3.6M, whose poses
 # are in metres in the camera's axes, and MotionBERT's, whose poses lie in the image.
 SPACES: dict[PublicModel, PoseSpace] = {
@@ -31,14 +26,18 @@ SPACES: dict[PublicModel, PoseSpace] = {
     "d3dp": CAMERA_METRES,
     "motionbert": MOTIONBERT_IMAGE,
     "motionbert-lite": MOTIONBERT_IMAGE,
+    "ktpformer": CAMERA_METRES,
+    "finepose": CAMERA_METRES,
 }
 _ADAPTERS: dict[PublicModel, adapters.Adapter] = {
     "mixste": adapters.MIXSTE,
     "d3dp": adapters.D3DP,
     "motionbert": adapters.MOTIONBERT,
     "motionbert-lite": adapters.MOTIONBERT,
+    "ktpformer": adapters.KTPFORMER,
+    "finepose": adapters.FINEPOSE,
 }
-# Of D3DP's sampler, beside the network: its schedule, which is computed anew here.
+# Of D3DP's and FinePOSE's samplers, beside the network: their schedule, which is computed anew here.
 _SCHEDULE = re.compile(
     r"betas|(log_|sqrt_)?(one_minus_|recip_|recipm1_)?alphas_cumprod(_prev)?|posterior_\w+"
 )
@@ -53,6 +52,7 @@ class PublicWeights:
         model: What WEIGHTS are of.
         weights_key: Which of several sets of weights in the file.
         weights_heads: Attention heads; tensors do not tell.
+        weights_action: What FinePOSE is told that the person does, by Human3.6M's name such as Walking.
         weights_layout: Joint order of its poses.
         weights_unit: Unit of its poses.
         weights_frame: Frame of reference of its poses.
@@ -62,6 +62,7 @@ class PublicWeights:
     model: Annotated[PublicModel | None, by_default("none", "NAME")] = None
     weights_key: Annotated[str | None, by_default("the only one that fits", "NAME")] = None
     weights_heads: int = 8
+    weights_action: Annotated[str | None, by_default("none", "NAME")] = None
     weights_layout: Annotated[str | None, by_default("as MODEL was trained", "NAME")] = None
     weights_unit: Annotated[
         Literal["metre", "millimetre", "half image width"] | None, by_default("as MODEL was trained", "UNIT")
@@ -105,7 +106,7 @@ class PublicWeights:
             HTPError: A file that cannot be read or does not fit whole, or pruning out of range.
         """
         path, name = self._path, NAMES[self._model]
-        config = read_config(path, self._model, self.weights_heads, self.weights_key)
+        config = read_config(path, self._model, self.weights_heads, self.weights_key, self.weights_action)
         model = config.build()
         report = _load(model, path, self.weights_key)
         if pruning is not None:
@@ -144,94 +145,14 @@ class PublicWeights:
         return self.weights
 
 
-def read_config(path: Path, model: PublicModel, heads: int = 8, key: str | None = None) -> PublicConfig:
-    """The sizes of a published network, read off its tensors.
-
-    Args:
-        path: File or folder.
-        model: What it is of.
-        heads: Attention heads.
-        key: Which set of weights, where the file holds several.
-
-    Raises:
-        BenchmarkError: The tensors are of another network or another skeleton.
-        CheckpointError: The file cannot be read.
-    """
-    shapes = _Shapes.of(path, model, key)
-    if model.startswith("motionbert"):
-        dim, channels = shapes.of_weight("joints_embed.weight")
-        config = PublicConfig(
-            kind="mixste",
-            network=model,
-            num_frames=shapes.of_weight("temp_embed")[1],
-            dim=dim,
-            depth=shapes.count("blocks_st"),
-            num_heads=heads,
-            mlp_ratio=shapes.of_weight("blocks_st.0.mlp_s.fc1.weight")[0] / dim,
-            dim_rep=shapes.of_weight("pre_logits.fc.weight")[0],
-            att_fuse=shapes.count("ts_attn") > 0,
-        )
-        joints, expected = shapes.of_weight("pos_embed")[1], 3
-    else:
-        dim, channels = shapes.of_weight("Spatial_patch_to_embedding.weight")
-        config = PublicConfig(
-            kind="d3dp" if model == "d3dp" else "mixste",
-            network=model,
-            num_frames=shapes.of_weight("Temporal_pos_embed")[1],
-            dim=dim,
-            depth=shapes.count("STEblocks"),
-            num_heads=heads,
-            mlp_ratio=shapes.of_weight("STEblocks.0.mlp.fc1.weight")[0] / dim,
-        )
-        joints, expected = shapes.of_weight("Spatial_pos_embed")[1], 5 if model == "d3dp" else 2
-    if joints != H36M_17.num_joints:
-        raise BenchmarkError(f"{path} is of a skeleton of {joints} joints, expected {H36M_17.num_joints}")
-    if channels != expected:
-        raise BenchmarkError(
-            f"{path} embeds {channels} coordinates a joint, a {NAMES[model]} {expected}: "
-            "is it of another --model?"
-        )
-    if heads < 1 or config.dim % heads:
-        raise BenchmarkError(f"weights heads expects a divisor of {config.dim} channels, got {heads}")
-    return config
-
-
-@dataclass(frozen=True)
-class _Shapes:
-    """The shapes of a network's tensors by their names in it."""
-
-    shapes: dict[str, tuple[int, ...]]
-    what: str
-
-    @classmethod
-    def of(cls, path: Path, model: PublicModel, key: str | None) -> "_Shapes":
-        """Those of the network that a file holds, whatever stands in front of their names."""
-        table = "temp_embed" if model.startswith("motionbert") else "Temporal_pos_embed"
-        what = f"{path}, taken for a {NAMES[model]},"
-        for where, tensors in read_weights(path).sets.items():
-            names = plain_keys(tensors)
-            front = next((short[: -len(table)] for short in names if f".{short}".endswith(f".{table}")), None)
-            if front is None or (key is not None and not f"{where}.{front}".startswith(key)):
-                continue
-            own = {short: tensors[long] for short, long in names.items() if short.startswith(front)}
-            return cls({short[len(front) :]: tuple(x.shape) for short, x in own.items()}, what)
-        raise BenchmarkError(f"{what} holds no {table}: is it of another --model?")
-
-    def of_weight(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor."""
-        if len(self.shapes.get(name, ())) < 2:
-            raise BenchmarkError(f"{self.what} holds no {name} as that has: is it of another --model?")
-        return self.shapes[name]
-
-    def count(self, blocks: str) -> int:
-        """How many blocks a list has."""
-        return len({name.split(".")[1] for name in self.shapes if name.startswith(f"{blocks}.")})
+class Sampler(nn.Module):
+    """What files of D3DP and FinePOSE are of: a network and a schedule. It is not run."""
 
 
 def _load(model: nn.Module, path: Path, key: str | None) -> adapters.LoadReport:
-    """Load strictly. D3DP's files are of its sampler: the schedule beside the network is let through."""
-    network = model.network if isinstance(model, NetworkLifter) else model
-    holder = nn.Module()
+    """Load strictly. Files of D3DP and FinePOSE are of a sampler: the schedule in them is let through."""
+    network = model.network if isinstance(model, NetworkLifter | ToldDenoiser) else model
+    holder = Sampler()
     for tensors in read_weights(path).sets.values():
         names = plain_keys(tensors)
         if any(short.startswith("pose_estimator.") for short in names):

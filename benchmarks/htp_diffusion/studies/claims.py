@@ -58,7 +58,6 @@ MODELS: dict[str, str] = {
     "htp-f9": "HTP n=3, f=9",
     "htp-f27": "HTP n=3, f=27",
     "htp-f54": "HTP n=3, f=54",
-    "htp-n1-f18-wide": "HTP n=1, f=18, wide",
     "mixste": "MixSTE",
     "mixste-htp": "HTP w/ MixSTE",
     "d3dp-wide": "D3DP, wide",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial, update_wrapper, wraps
 from types import MethodType
 
+import hosts
 import pytest
 import torch
 from accelerate.utils.operations import convert_outputs_to_fp32
@@ -48,6 +49,8 @@ def profiled(model):
 
 
 REACHED = {f.__name__: f for f in (compiled, as_accelerate_does, as_accelerates_hooks_do, profiled)}
+# Tracing takes longest and is the same for all: one host, and the one whose graph depends on the frames.
+TRACED = (hosts.GRAPHS[0], hosts.GRAPHS[-1])
 
 
 def closed(model):
@@ -93,7 +96,12 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("change", REACHED)
+CHANGES = [
+    (host, change) for change in REACHED for host in (TRACED if change == "compiled" else hosts.GRAPHS)
+]
+
+
+@pytest.mark.parametrize(("graph_host", "change"), CHANGES, ids=lambda part: getattr(part, "name", part))
 @torch.no_grad()
 def test_a_forward_that_calls_the_patched_one_is_reached_through(graph_host, change):
     model, inputs, expected, pruned = patched(graph_host)
@@ -235,6 +243,7 @@ def test_a_class_from_elsewhere(graph_host):
     assert not hasattr(model, "htp")
 
 
+@pytest.mark.parametrize("graph_host", TRACED, ids=lambda host: host.name)
 @torch.no_grad()
 def test_compiling_in_place(graph_host):
     model, inputs, expected, pruned = patched(graph_host)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from published_forms import saved, shaken
 from torch import nn
 from torch.testing import assert_close
 
@@ -21,7 +22,8 @@ from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.models.public_config import PublicConfig
-from htp_diffusion.models.public_weights import PublicWeights, read_config
+from htp_diffusion.models.public_sizes import read_config
+from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.space import CAMERA_METRES, MOTIONBERT_IMAGE
 from htp_diffusion.speed import public_code
 
@@ -70,31 +72,6 @@ PUBLIC = {
         lifted,
     ),
 }
-
-
-def shaken(network):
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return network.eval()
-
-
-def saved(path, network, model):
-    """As its authors save it: DataParallel's prefix, D3DP's sampler around, an optimizer beside."""
-    front = "module.pose_estimator." if model == "d3dp" else "module."
-    state = {front + name: value for name, value in network.state_dict().items()}
-    if model == "d3dp":
-        names = (
-            "betas",
-            "alphas_cumprod_prev",
-            "sqrt_recipm1_alphas_cumprod",
-            "posterior_log_variance_clipped",
-        )
-        names += ("log_one_minus_alphas_cumprod", "sqrt_one_minus_alphas_cumprod", "posterior_mean_coef2")
-        state |= {f"module.{name}": torch.rand(1000, dtype=torch.float64) for name in names}
-    optimizer = {"state": {0: {"exp_avg": torch.randn(3)}}, "param_groups": [{"lr": 1e-4, "params": [0]}]}
-    torch.save({"epoch": 7, "lr": 4e-5, "optimizer": optimizer, "model_pos": state, "min_loss": 1e5}, path)
-    return path
 
 
 def given(path, model, **options):
