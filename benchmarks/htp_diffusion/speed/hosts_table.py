@@ -50,7 +50,7 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         "Random weights. MACs: every matrix product, attention included; patched: HTP's modules included."
     ]
     notes.append(
-        f"Medians over the rounds, plain and patched in turn in each; [quartiles]. {'; '.join(machines)}."
+        f"Medians over the rounds, plain and patched in turn in each; [quartiles]. {'; '.join(sorted(machines))}."
     )
     if public:
         notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
