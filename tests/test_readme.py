@@ -16,7 +16,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_blocks_run_one_after_the_other():
-    names = {"model": MixSTE(num_frames=9, dim=32, depth=5, num_heads=2), "pose_2d": torch.randn(1, 9, 17, 2)}
+    clips = torch.randn(2, 9, 17, 2)
+    names = {
+        "model": MixSTE(num_frames=9, dim=32, depth=5, num_heads=2),
+        "clips": clips,
+        "pose_2d": clips[:1],
+    }
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len(blocks) == 2
     for block in blocks:

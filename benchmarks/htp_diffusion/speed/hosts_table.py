@@ -49,9 +49,8 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
     notes = [
         "Random weights. MACs: every matrix product, attention included; patched: HTP's modules included."
     ]
-    notes.append(
-        f"Medians over the rounds, plain and patched in turn in each; [quartiles]. {'; '.join(sorted(machines))}."
-    )
+    told = "; ".join(sorted(machines))
+    notes.append(f"Medians over the rounds, plain and patched in turn in each; [quartiles]. {told}.")
     if public:
         notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
     if missing:
