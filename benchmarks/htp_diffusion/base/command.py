@@ -2,6 +2,7 @@
 
 import ctypes
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from htp_modules.errors import HTPError
 
 Options = TypeVar("Options")
 
-_USAGE, _INTERRUPTED = 2, 130  # exit codes, as shells and argparse have them
+_USAGE, _INTERRUPTED, _UNREAD = 2, 130, 141  # exit codes, as shells and argparse have them
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glibc's malloc.h
 _GIBIBYTE = 2**30
 
@@ -87,7 +88,8 @@ def run_command(
         arguments: Words of the command line; those of this process if None.
 
     Raises:
-        SystemExit: With code 2 for options or files that cannot be used, and 130 when interrupted.
+        SystemExit: With code 2 for options or files that cannot be used, 130 when interrupted, and 141 when
+            nobody reads the output any more (``| head``).
     """
     with _one_line_for_errors():
         main(tyro.cli(options, args=arguments, registry=_registry()))
@@ -123,6 +125,10 @@ def _one_line_for_errors() -> Iterator[None]:
         _leave(_USAGE, f"error: {error}")
     except torch.cuda.OutOfMemoryError:
         _leave(_USAGE, "error: out of GPU memory: lower the batch size or the memory budget")
+    except BrokenPipeError:
+        # Python writes what is left at its exit; into the closed pipe, it would tell of that, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_UNREAD) from None
     except KeyboardInterrupt as interrupt:
         _leave(_INTERRUPTED, ": ".join(["interrupted", *map(str, interrupt.args)]))
 

@@ -1,11 +1,14 @@
 """What every script does before and after its work."""
 
 import ctypes
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
 import torch
 
+import count_macs
 import evaluate
 import measure
 import study
@@ -141,3 +144,12 @@ def test_a_command_turns_errors_into_one_line(raised, code, line, capsys):
     told = capsys.readouterr().err
     assert told.startswith(line)
     assert told.count("\n") == 1
+
+
+def test_a_reader_that_leaves_is_no_traceback():
+    command_line = [sys.executable, count_macs.__file__, "--help"]
+    run = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run.stdout.close()  # as `| head` does once it has its lines
+    assert run.stderr.read() == ""
+    run.stderr.close()
+    assert run.wait(60) == 141
