@@ -5,6 +5,7 @@ Multi-Hypothesis Aggregation", ICCV 2023, and its public code. The timestep ente
 before spatial block 0, so that a fresh patch that prunes nothing computes what the host does.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.mixste import TRUNK_PARTS, probe_trunk, run_trunk
+from adapters.mixste import TRUNK_PARTS, add_position, probe_trunk, run_trunk
 from adapters.probe import Probe
 
 COORDINATES = 3  # of one joint in 3D
@@ -41,14 +42,38 @@ def run_d3dp(
     timestep: Real[Tensor, " batch"],
 ) -> Float[Tensor, "*batch_hyps frames joints 3"]:
     """The denoiser's forward pass, pruned; an axis of hypotheses may follow the batch."""
-    time = host.time_mlp(timestep)[:, None, None]
+    return run_denoiser(host, pose_2d, noisy, host.time_mlp(timestep), _position_alone)
+
+
+def _position_alone(host: Any, time: Tensor, x: Tensor) -> Tensor:
+    return add_position(host, x)
+
+
+def run_denoiser(
+    host: Any,
+    pose_2d: Float[Tensor, "batch frames joints channels"],
+    noisy: Float[Tensor, "*batch_hyps frames joints 3"],
+    time: Float[Tensor, "batch dim"],
+    inject: Callable[[Any, Tensor, Tensor], Tensor],
+) -> Float[Tensor, "*batch_hyps frames joints 3"]:
+    """Both poses through the embedding, HTP and the host's blocks, told ``time`` before spatial block 0.
+
+    Args:
+        host: The model.
+        pose_2d: One for all hypotheses of a sample.
+        noisy: An axis of hypotheses may follow the batch.
+        time: What a sample is told, as one vector.
+        inject: Given the host, the vectors of all hypotheses (batch_hyps, 1, 1, dim) and the tokens after
+            TCEP: the tokens with what the host adds before temporal block 0.
+    """
+    time = time[:, None, None]
     hyps = noisy.shape[1] if noisy.ndim == 5 else None
     if hyps is not None:
         pose_2d = pose_2d.repeat_interleave(hyps, dim=0)
         time = time.repeat_interleave(hyps, dim=0)
         noisy = rearrange(noisy, "b h t j c -> (b h) t j c")
     x = host.htp.embed(torch.cat((pose_2d, noisy), dim=-1), host.Spatial_patch_to_embedding)
-    clean = run_trunk(host, x + host.Spatial_pos_embed + time)
+    clean = run_trunk(host, x + host.Spatial_pos_embed + time, lambda host, x: inject(host, time, x))
     return clean if hyps is None else rearrange(clean, "(b h) t j c -> b h t j c", h=hyps)
 
 

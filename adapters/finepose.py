@@ -15,8 +15,8 @@ from jaxtyping import Float, Integer, Real
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.d3dp import COORDINATES, d3dp_inputs
-from adapters.mixste import TRUNK_PARTS, add_position, probe_trunk, run_trunk
+from adapters.d3dp import COORDINATES, d3dp_inputs, run_denoiser
+from adapters.mixste import TRUNK_PARTS, add_position, probe_trunk
 from adapters.probe import Probe
 
 PROMPTS = ("subject", "verb", "speed", "head", "body", "arm", "leg")
@@ -43,8 +43,8 @@ def probe_finepose(host: nn.Module) -> Facts:
 
 
 def attend_to_words(
-    host: Any,
     words: Float[Tensor, "batch words dim"],
+    host: Any,
     time: Float[Tensor, "batch_hyps 1 1 dim"],
     x: Float[Tensor, "batch_hyps frames joints dim"],
 ) -> Float[Tensor, "batch_hyps frames joints dim"]:
@@ -69,20 +69,8 @@ def run_finepose(
     The texts are as many as the samples, or one that all of them share.
     """
     sentence, words = host.encode_text(text, sentences)
-    time = (host.time_mlp(timestep) + sentence)[:, None, None]
-    hyps = noisy.shape[1] if noisy.ndim == 5 else None
-    if hyps is not None:
-        pose_2d = pose_2d.repeat_interleave(hyps, dim=0)
-        time = time.repeat_interleave(hyps, dim=0)
-        noisy = rearrange(noisy, "b h t j c -> (b h) t j c")
-    x = host.htp.embed(torch.cat((pose_2d, noisy), dim=-1), host.Spatial_patch_to_embedding)
-    x = x + host.Spatial_pos_embed + time
-    clean = run_trunk(host, x, partial(_inject, words, time))
-    return clean if hyps is None else rearrange(clean, "(b h) t j c -> b h t j c", h=hyps)
-
-
-def _inject(words: Tensor, time: Tensor, host: Any, x: Tensor) -> Tensor:
-    return attend_to_words(host, words, time, x)
+    told = host.time_mlp(timestep) + sentence
+    return run_denoiser(host, pose_2d, noisy, told, partial(attend_to_words, words))
 
 
 def finepose_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, ...]:

@@ -16,13 +16,14 @@ from htp_diffusion.comparison.kept_frames import draw_frames, observe_retention
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.checkpoint import SHIPPED
 from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.pose.layout import H36M_17
 from htp_modules import record
 
 _ROOT = Path(__file__).resolve().parents[1]
-_SHIPPED = _ROOT / "benchmarks" / "checkpoints" / "htp-small.json"
+_PICTURED = SHIPPED / "htp-small.json"
 _JOINTS = ("pelvis", "right_knee", "right_wrist")
 _STEPS = (
     ("embed\nspatial 0", "T", "T frames"),
@@ -86,10 +87,10 @@ def draw_masks(path: Path, denoiser: HTPDenoiser, pictured: Windows) -> None:
 
 def main(options: Options) -> None:
     """Draw all of them."""
-    contender = trained_contender(_SHIPPED, Pruning())
+    contender = trained_contender(_PICTURED, Pruning())
     denoiser, frames = contender.denoiser, contender.config.num_frames
     if not isinstance(denoiser, HTPDenoiser):
-        raise TypeError(f"{_SHIPPED} holds a {type(denoiser).__name__}")
+        raise TypeError(f"{_PICTURED} holds a {type(denoiser).__name__}")
     clip = embedded_set(frames).clips[0]
     pictured = windows(clip, frames)
     sampling = Sampling(hypotheses=1, steps=2, eta=0.0, flip=False, seed=0, batch_size=1)

@@ -35,12 +35,12 @@ from htp_diffusion.lifting.saving import saved_by_pruning
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
+from htp_diffusion.models.checkpoint import SHIPPED
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
-CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 _DEFAULT = "htp-base.json"
 _SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 
@@ -142,7 +142,7 @@ def main(options: Options) -> None:
 
 def _contenders(options: Options) -> list[Contender]:
     public = options.public.contenders(Pruning() if options.prune else None)[-1:]
-    shipped = () if public else (CHECKPOINTS / _DEFAULT,)
+    shipped = () if public else (SHIPPED / _DEFAULT,)
     pruning = Pruning() if options.prune else Pruning(num_keep=1.0)
     own = [trained_contender(path, pruning, CAMERA_METRES) for path in options.checkpoints or shipped]
     for contender in (*public, *own):

@@ -28,11 +28,12 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.mocap.cmu import CMU_FPS
 from htp_diffusion.data.options import EVERY, FPS
 from htp_diffusion.data.source import Dataset, Source
+from htp_diffusion.models.checkpoint import SHIPPED
 from htp_diffusion.models.contender import CHECKPOINT_FOLDER
 from htp_diffusion.reproduction.items import NeedKind
 from htp_diffusion.reproduction.machine import matmul_flops
 from htp_diffusion.reproduction.named_data import sources
-from htp_diffusion.reproduction.pair import SHIPPED, find_pair
+from htp_diffusion.reproduction.pair import find_pair
 from htp_diffusion.reproduction.plan import Given, chosen_parts
 from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
 from htp_diffusion.reproduction.runner import Budget, Outcome, find_finished, run_parts

@@ -27,6 +27,7 @@ from htp_diffusion.data.protocol import CutSet, Selection
 from htp_diffusion.data.source import Source, test_clips
 from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.checkpoint import SHIPPED
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import (
     CHECKPOINT_FOLDER,
@@ -40,8 +41,7 @@ from htp_diffusion.models.contender import (
 from htp_diffusion.models.preset import PresetName
 from htp_diffusion.models.public_weights import PublicWeights
 
-_CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
-_SHIPPED: tuple[PresetName, ...] = ("base", "small")
+_SHIPPED_PRESETS: tuple[PresetName, ...] = ("base", "small")
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
 _PICTURED_WINDOWS = 2
 
@@ -132,9 +132,9 @@ def _exact_contenders(options: Options) -> list[Contender]:
     if public:
         return public
     folder = options.checkpoint_folder
-    if folder is None and options.preset not in _SHIPPED:
+    if folder is None and options.preset not in _SHIPPED_PRESETS:
         return untrained_contenders(options.preset, _KINDS, options.pruning, options.sampling.seed)
-    return trained_contenders(folder or _CHECKPOINTS, options.preset, _KINDS, options.pruning, space=None)
+    return trained_contenders(folder or SHIPPED, options.preset, _KINDS, options.pruning, space=None)
 
 
 def _draw_poses(out: Path, cut: CutSet, means: dict[str, Tensor]) -> None:

@@ -181,7 +181,7 @@ def test_real_video_lifts(video_path, tmp_path, quick, file, size):
 
 def test_a_trained_model_tells_left_from_right(video_path):
     """Each camera's poses lie nearer to the reference than with left and right changed."""
-    contender = trained_contender(lift.CHECKPOINTS / "d3dp-small.json", Pruning())
+    contender = trained_contender(lift.SHIPPED / "d3dp-small.json", Pruning())
     sampling = Sampling(hypotheses=1, steps=1, eta=1.0, flip=False, seed=0, batch_size=8)
     reference = read_reference(video_path / "reference.npz", "cmu")
     for file, size in (("cam01-alphapose.json", (1080, 1920)), ("cam02-openpose", (1080, 1920))):

@@ -27,6 +27,8 @@ from htp_diffusion.models.weights import Weights, names_of, weights_in
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 from htp_modules.errors import HTPError
 
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
+"""Folder of the checkpoints that come with this code."""
 _LARGER = 4  # times as many parameters as tensors hold: a model of a damaged file, which is not even built
 
 

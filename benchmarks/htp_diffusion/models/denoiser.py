@@ -34,6 +34,20 @@ def sinusoidal_embedding(timestep: Real[Tensor, " batch"], dim: int) -> Float[Te
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 
+def check_noisy(noisy: Tensor, pose_2d: Tensor, *, name: str) -> None:
+    """Check that the model ``name`` can take the noisy 3D poses beside 2D poses that were checked.
+
+    Raises:
+        ShapeError: They are no 3D poses, or the clips differ in batch, frames or joints.
+    """
+    check_clip(noisy, name=name, num_channels=COORDINATES)
+    if pose_2d.shape[:3] != noisy.shape[:3]:
+        raise ShapeError(
+            f"{name} expects 2D and noisy 3D poses of one batch, length and skeleton, "
+            f"got {tuple(pose_2d.shape)} and {tuple(noisy.shape)}"
+        )
+
+
 class TimestepMLP(nn.ModuleDict):
     """The timestep's sinusoidal embedding through two linear layers, named ``1`` and ``3`` in checkpoints."""
 
@@ -89,20 +103,14 @@ class D3DPDenoiser(AlternatingTrunk):
         Raises:
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.
         """
-        name = type(self).__name__
         check_clip(
             pose_2d,
-            name=name,
+            name=type(self).__name__,
             num_channels=self.in_channels,
             num_joints=self.num_joints,
             max_frames=self.num_frames,
         )
-        check_clip(noisy, name=name, num_channels=COORDINATES)
-        if pose_2d.shape[:3] != noisy.shape[:3]:
-            raise ShapeError(
-                f"{name} expects 2D and noisy 3D poses of one batch, length and skeleton, "
-                f"got {tuple(pose_2d.shape)} and {tuple(noisy.shape)}"
-            )
+        check_noisy(noisy, pose_2d, name=type(self).__name__)
         return self.Spatial_patch_to_embedding(torch.cat((pose_2d, noisy), dim=-1)) + self.Spatial_pos_embed
 
     def forward(

@@ -10,11 +10,11 @@ from einops import rearrange
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from htp_diffusion.models.denoiser import TimestepMLP
+from htp_diffusion.models.denoiser import TimestepMLP, check_noisy
 from htp_diffusion.models.mixste import COORDINATES, Tokens, check_clip
 from htp_modules.attention import MultiHeadAttention
 from htp_modules.block import MLP, NORM_EPS, DropPath, TransformerBlock
-from htp_modules.errors import ConfigError, ShapeError
+from htp_modules.errors import ConfigError
 from htp_modules.graph import chain_graph, graph_convolution, skeleton_graph, symmetric_topology
 from htp_modules.sft_mhsa import SFTMHSA
 
@@ -252,10 +252,5 @@ class KTPFormerDenoiser(PriorTrunk):
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.
         """
         self.check_pose_2d(pose_2d)
-        check_clip(noisy, name=type(self).__name__, num_channels=COORDINATES)
-        if pose_2d.shape[:3] != noisy.shape[:3]:
-            raise ShapeError(
-                f"{type(self).__name__} expects 2D and noisy 3D poses of one batch, length and skeleton, "
-                f"got {tuple(pose_2d.shape)} and {tuple(noisy.shape)}"
-            )
+        check_noisy(noisy, pose_2d, name=type(self).__name__)
         return self.mix(torch.cat((pose_2d, noisy), dim=-1), self.time_mlp(timestep))

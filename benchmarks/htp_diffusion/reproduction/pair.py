@@ -9,7 +9,6 @@ from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.pose.space import CAMERA_METRES
 
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
 _ORDER: tuple[PresetName, ...] = ("paper", "base", "small", "tiny")
 _SAMPLED_LAYERS = 1  # n at inference (the paper's default)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.data.window_batches import WindowBatches, first_windows
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
+from htp_diffusion.models.checkpoint import SHIPPED
 from htp_diffusion.models.config import Kind
 from htp_diffusion.models.contender import NAMES, Contender, Pruning, trained_contenders
 from htp_diffusion.scoring.action_scores import mean_scores
@@ -20,7 +20,6 @@ from htp_diffusion.scoring.aggregation import AGGREGATIONS
 from htp_diffusion.scoring.clip_scores import score_clip
 from htp_diffusion.scoring.metrics import mpjpe
 
-CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")
 
 
@@ -83,7 +82,7 @@ def measure_drift(
         BenchmarkError: A mode or precision that there is not here, or a checkpoint that is missing.
     """
     if contenders is None:
-        contenders = trained_contenders(CHECKPOINTS, "small", _KINDS, Pruning())
+        contenders = trained_contenders(SHIPPED, "small", _KINDS, Pruning())
     num_frames = contenders[0].config.num_frames
     clips = first_windows([windows(clip, num_frames) for clip in embedded_set(num_frames).clips], max_windows)
     count = sum(len(clip.start) for clip in clips)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from htp_diffusion.base.parts import Parts
 from htp_diffusion.data.motion import Motion, Windows
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import load_denoiser
+from htp_diffusion.models.checkpoint import SHIPPED, load_denoiser
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.scoring.action_scores import mean_scores
 from htp_diffusion.scoring.clip_scores import Errors, score_clip
@@ -31,7 +30,7 @@ console = Console(stderr=True)
 NUM_FRAMES = 27
 """T of the MixSTE, and of the motion that is scored where no file is given."""
 
-_D3DP = Path(__file__).resolve().parents[2] / "checkpoints" / "d3dp-small.json"
+_D3DP = SHIPPED / "d3dp-small.json"
 _DIM, _HEADS = 64, 4  # of the MixSTE
 _TRAINING_FRAMES = 324  # in a batch, as in the small preset
 _SCORED_AT_ONCE = 12  # windows

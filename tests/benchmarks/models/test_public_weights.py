@@ -10,14 +10,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from published_forms import saved, shaken
+from published_forms import assert_pruned_without_training, saved, shaken
 from torch import nn
 from torch.testing import assert_close
 
 import adapters
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json, write_json
-from htp_diffusion.models.contender import Pruning
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
 from htp_diffusion.models.mixste import MixSTE
@@ -115,20 +114,7 @@ def test_it_computes_what_the_public_code_does(model, tmp_path):
 def test_pruned_without_training(model, tmp_path):
     build, _ = NETWORKS[model]
     path = saved(tmp_path / "best_epoch.bin", shaken(build()), model)
-    plain, pruned = given(path, model).contenders(Pruning(num_keep=1.0, num_neighbors=1.0, num_sft_layers=1))
-    assert_close(poses_of(pruned), poses_of(plain), rtol=1e-4, atol=1e-5)  # it keeps and sees everything
-    _, pruned = given(path, model).contenders(Pruning(num_keep=3, num_sft_layers=1))
-    assert not torch.allclose(poses_of(pruned), poses_of(plain), atol=1e-4)
-    assert pruned.name == f"{plain.name}, pruned"
-    htp = adapters.htp_of(pruned.denoiser).config
-    assert htp == pruned.config.htp
-    assert (htp.num_keep, htp.recovery, htp.spatial_gcn) == (3, "interpolate", False)
-    # What is counted is built anew from the config, on no device.
-    with torch.device("meta"):
-        again = pruned.config.build().state_dict()
-    assert {name: x.shape for name, x in again.items()} == {
-        name: x.shape for name, x in pruned.denoiser.state_dict().items()
-    }
+    assert_pruned_without_training(given(path, model), poses_of)
 
 
 def test_streams_that_are_not_fused(tmp_path):
