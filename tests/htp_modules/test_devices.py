@@ -1,0 +1,71 @@
+"""What depends on the device, on a CPU: another default device, and tokens that only say where they are."""
+
+import pytest
+import torch
+from networks import shake
+from test_copies import NAMES, modules
+from torch import Tensor
+from torch.testing import assert_close
+
+from htp_modules.tcep import _attention_dtype, products_rounded_once, temporal_correlation
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_default_device_does_not_matter(name):
+    module, inputs = modules()[name]
+    module = shake(module).eval()
+    expected = module(*inputs)[0]
+    with torch.device("meta"):
+        assert torch.equal(module(*inputs)[0], expected)
+
+
+class OnCuda(Tensor):
+    device = torch.device("cuda")
+    is_cuda = True
+
+
+class OnXpu(Tensor):
+    device = torch.device("xpu")
+
+
+@pytest.fixture
+def autocast_on():
+    """Autocast on a device that is not there: the context manager of PyTorch would leave it off."""
+    on = []
+
+    def switch(device):
+        on.append(device)
+        torch.set_autocast_enabled(device, True)
+
+    yield switch
+    for device in on:
+        torch.set_autocast_enabled(device, False)
+
+
+@pytest.mark.parametrize("device", [OnCuda, OnXpu])
+def test_attention_has_the_precision_of_its_own_device(device, autocast_on):
+    x = torch.randn(1, 2, 4, 3).as_subclass(device)
+    assert _attention_dtype(x) == torch.float32
+    autocast_on(x.device.type)
+    assert _attention_dtype(x) == torch.get_autocast_dtype(x.device.type) != torch.float32
+    assert _attention_dtype(x.as_subclass(Tensor)) == torch.float32
+
+
+def test_correlation_on_cuda_is_rounded_once():
+    x = torch.randn(2, 2, 5, 3)
+    found = temporal_correlation(x.as_subclass(OnCuda)).as_subclass(Tensor)
+    assert torch.equal(found, products_rounded_once(x) * 3**-0.5)
+    assert_close(found, temporal_correlation(x))
+
+
+def test_correlation_leaves_autocast_where_it_is_on(autocast_on, monkeypatch):
+    x = torch.randn(1, 2, 4, 3).as_subclass(OnXpu)
+    regions, region = [], torch.autocast
+    monkeypatch.setattr(
+        torch, "autocast", lambda *args, **kw: regions.append((args, kw)) or region(*args, **kw)
+    )
+    temporal_correlation(x)
+    assert regions == []  # else an exported graph would hold one
+    autocast_on("xpu")
+    temporal_correlation(x)
+    assert regions == [(("xpu",), {"enabled": False})]
