@@ -64,11 +64,11 @@ def correlated_frames(
     """M_j: the self-loops, each frame's ``num_neighbors`` most correlated others, and the reverse of both.
 
     1 where a pair is kept, 0 elsewhere. Every row keeps at least min(num_neighbors, T - 1) + 1 frames. NaN
-    ranks last.
+    and infinity, which only tokens with either can give, rank last.
     """
     frames = correlation.shape[-1]
     least = torch.finfo(correlation.dtype).min
-    correlation = correlation.detach().nan_to_num(nan=least, posinf=torch.inf, neginf=least)
+    correlation = correlation.detach().nan_to_num(nan=least, posinf=least, neginf=least)
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
     # Lifted above all others, a frame is always among its own neighbors.
     lifted = correlation - additive_mask(1.0 - itself, correlation.dtype)

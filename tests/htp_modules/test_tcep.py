@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from networks import EXTREMES, lists, shake, tokens, untied_tokens
 from torch.testing import assert_close
 
-from htp_modules import TCEP
+from htp_modules import TCEP, TemporalMask
 from htp_modules.attention import additive_mask
 from htp_modules.tcep import (
     correlated_frames,
@@ -87,11 +87,24 @@ def test_scores_without_an_order_rank_last():
     nan, inf = torch.nan, torch.inf
     scores = torch.tensor([[0.0, nan, 1.0, -inf], [nan] * 4, [1.0, nan, 0.0, inf], [-inf, nan, inf, 0.0]])
     keep = correlated_frames(scores[None, None], 1)[0, 0]
-    # Frame 0 takes 2, 1 the first of equals, 2 and 3 each other.
-    expected = [[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]]
+    # Frames 0 and 2 take each other, 1 and 3 the first of equals.
+    expected = [[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]]
     assert keep.tolist() == expected
     # Two choices: frame 0 also takes the first of NaN and -inf.
     assert correlated_frames(scores[None, None], 2)[0, 0, 0].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@given(neighbors, st.sets(st.integers(0, 6), min_size=1, max_size=5), st.integers(0, 1000))
+def test_frames_are_correlated_as_without_the_lost_ones(value, num_neighbors, lost, seed):
+    x = torch.randn(1, 1, 7, 3, generator=torch.Generator().manual_seed(seed))
+    others = [frame for frame in range(7) if frame not in lost]
+    expected = correlated_frames(temporal_correlation(x[:, :, others]), num_neighbors)
+    x[0, 0, list(lost), 1] = value
+    keep = correlated_frames(temporal_correlation(x), num_neighbors)
+    TemporalMask(keep.bool()).validate(num_neighbors)
+    if num_neighbors < len(others):
+        assert torch.equal(keep[..., others, :][..., others], expected)
 
 
 def test_weights_take_the_scale_twice():
