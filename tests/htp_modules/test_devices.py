@@ -7,6 +7,7 @@ from test_copies import NAMES, modules
 from torch import Tensor
 from torch.testing import assert_close
 
+from htp_modules.mgptp import pairwise_distance
 from htp_modules.tcep import _attention_dtype, products_rounded_once, temporal_correlation
 
 
@@ -26,6 +27,13 @@ class OnCuda(Tensor):
 
 class OnXpu(Tensor):
     device = torch.device("xpu")
+
+
+class OnMps(Tensor):
+    device = torch.device("mps")
+
+    def double(self):
+        raise TypeError("MPS has no float64")
 
 
 @pytest.fixture
@@ -69,3 +77,9 @@ def test_correlation_leaves_autocast_where_it_is_on(autocast_on, monkeypatch):
     autocast_on("xpu")
     temporal_correlation(x)
     assert regions == [(("xpu",), {"enabled": False})]
+
+
+def test_distances_on_mps_go_without_float64():
+    x = torch.randn(2, 5, 3)
+    found = pairwise_distance(x.as_subclass(OnMps)).as_subclass(Tensor)
+    assert_close(found, pairwise_distance(x))
