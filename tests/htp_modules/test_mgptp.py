@@ -234,7 +234,8 @@ def test_gradients_reach_the_kept_tokens_alone():
     assert torch.equal(x.grad, expected[None, :, None, None].expand_as(x))
 
 
-# --- lost frames: what a compiled graph or a GPU cannot refuse
-
-
-# --- frames that must stay
+def test_a_counter_of_modules_sees_both_means_over_joints():
+    prune, pooled = MGPTP(2), []
+    prune.joint_pool.register_forward_hook(lambda _module, inputs, _out: pooled.append(inputs[0].shape))
+    prune(torch.randn(2, 5, 3, 4), random_mask(2, 3, 5))
+    assert pooled == [(2, 25, 3), (10, 4, 3)]  # of the mask and of the tokens

@@ -103,6 +103,12 @@ def test_required_frames_stay_and_the_rest_is_chosen_as_before(x, num_keep, data
         assert torch.equal(x_kept[b], x[b, row])
 
 
+@pytest.mark.parametrize("frame", range(5))
+def test_a_single_frame_is_the_required_one(frame):
+    x, mask = torch.randn(2, 5, 2, 3), random_mask(2, 2, 5)
+    assert MGPTP(1, required=(frame,))(x, mask)[1].index.tolist() == [[frame], [frame]]
+
+
 @pytest.mark.parametrize("required", [(8,), ("last", 3)])
 def test_a_required_frame_stays_even_if_it_is_lost(required):
     x, mask = lose(torch.randn(1, 9, 2, 3), 8), random_mask(1, 2, 9)
@@ -128,4 +134,4 @@ def test_required_frames_that_a_clip_cannot_have(required, num_keep, message):
 
 def test_it_says_what_it_requires():
     assert "required=('centre', 7)" in repr(MGPTP(3, required=("centre", 7)))
-    assert "required" not in repr(MGPTP(3))
+    assert MGPTP(3).extra_repr() == "num_keep=3, num_neighbors=2"
