@@ -57,6 +57,7 @@ def test_integers_of_other_libraries_count():
             return 7
 
     assert check_count(Seven(), "n") == 7
+    assert repr(MGPTP(3, required=(Seven(), "last")).required) == "(7, 'last')"
 
 
 def test_frozen_comparable_hashable_picklable():
@@ -83,7 +84,8 @@ def test_frozen_comparable_hashable_picklable():
 def test_frames_that_must_stay(required, num_frames, expected):
     config = HTPConfig(num_keep=3, required=required)
     assert config.frames_required(num_frames) == expected
-    assert HTP(8, num_frames, 2, config).config.required == required
+    htp = HTP(8, num_frames, 2, config)
+    assert htp.config.required == htp.mgptp.required == required
 
 
 @pytest.mark.unhooked

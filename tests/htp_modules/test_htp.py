@@ -117,6 +117,17 @@ def test_smallest_sizes(joints, num_keep, num_neighbors):
     assert network(torch.randn(1, 9, joints, 8)).shape == (1, 9, joints, 8)
 
 
+def test_blocks_are_called_with_tokens_and_a_mask_or_none():
+    masks = []
+    pair = Pair(lambda x: x, lambda x, mask: masks.append(mask) or x)
+    htp = HTP(8, 9, config=HTPConfig(num_sft_layers=1)).eval()
+    htp(torch.randn(1, 9, 3, 8), [pair] * 3)
+    assert masks[0] is masks[1]
+    masks[0].validate(6)
+    assert masks[2] is None
+    assert htp.recovery.num_heads == 8
+
+
 def test_options_change_without_touching_weights():
     network = shake(Network(depth=4)).eval()
     x = torch.randn(1, 9, 3, 8)
