@@ -7,6 +7,7 @@ from torch import nn
 
 import adapters
 from adapters import PatchError, UnrecognisedHostError
+from adapters.recognition import recognise
 from adapters.verify import is_out_of_memory
 
 MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
@@ -47,6 +48,21 @@ def test_one_host_is_named_not_all(verb, host, part, said):
     delattr(model, part)
     assert message(verb, model) == f"{name} {said}"
     assert message(verb, nn.ModuleDict({"inner": model})) == f"ModuleDict.inner: {name} {said}"
+
+
+def test_of_two_as_near_the_first_is_named():
+    pair = nn.Sequential(MIXSTE.make(), MIXSTE.make())
+    for model in pair:
+        del model.head
+    assert message(adapters.patch, pair).startswith("Sequential.0: MixSTE2 is not a MixSTE.")
+
+
+def test_half_of_what_is_looked_for_is_near():
+    def probe(_host):
+        raise UnrecognisedHostError("half a host", ("the other half",), 0.5)
+
+    adapter = adapters.Adapter(name="Half", probe=probe, run=lambda host: host, embedding="embedding")
+    assert message(lambda model: recognise(model, (adapter,)), nn.Identity()) == "half a host"
 
 
 @pytest.mark.parametrize("verb", VERBS)
