@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from htp_modules.mgptp import pairwise_distance
+from htp_modules.selection import select_highest
 from htp_modules.tcep import _attention_dtype, products_rounded_once, temporal_correlation
 
 
@@ -23,6 +24,12 @@ def test_the_default_device_does_not_matter(name):
 class OnCuda(Tensor):
     device = torch.device("cuda")
     is_cuda = True
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is Tensor.cumsum and kwargs != {"dim": -1, "dtype": torch.int32}:
+            raise RuntimeError("a running sum of floats is not deterministic on CUDA")
+        return super().__torch_function__(func, types, args, kwargs or {})
 
 
 class OnXpu(Tensor):
@@ -83,3 +90,11 @@ def test_distances_on_mps_go_without_float64():
     x = torch.randn(2, 5, 3)
     found = pairwise_distance(x.as_subclass(OnMps)).as_subclass(Tensor)
     assert_close(found, pairwise_distance(x))
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_ties_on_cuda_are_counted_in_integers(count):
+    scores = torch.tensor([[1.0, 2.0, 1.0, 2.0, 0.0, 2.0, 1.0, 0.0, 2.0]])
+    found = select_highest(scores.as_subclass(OnCuda), count).as_subclass(Tensor)
+    assert found.dtype == torch.float32
+    assert found.tolist() == select_highest(scores, count).tolist()
