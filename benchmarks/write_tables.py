@@ -23,10 +23,11 @@ from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
-from htp_diffusion.speed.paper_systems import SystemRow, systems_table
+from htp_diffusion.speed.paper_systems import SystemRow, systems_tables
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
+from htp_diffusion.speed.system_times import SystemTimes, system_times_table
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
 from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
@@ -139,7 +140,8 @@ def _macs(name: str) -> str:
 
 def _systems(name: str) -> str:
     rows = read_json(_RESULTS / f"{name}.json", list[SystemRow])
-    return systems_table(rows).to_markdown() + "\n"
+    times = read_json(_RESULTS / "system-times.json", SystemTimes)
+    return _page(systems_tables(rows, times), "`python benchmarks/count_macs.py`.")
 
 
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
@@ -171,6 +173,7 @@ READERS: dict[str, Reader] = {
     "training-cost-small": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),
     "study-adapters": _tables_of(PatchedStudy, patched_table),
+    "system-times": _tables_of(SystemTimes, system_times_table),
     "hosts": _hosts,
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,

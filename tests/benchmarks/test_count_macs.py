@@ -4,7 +4,10 @@ import pytest
 
 import count_macs
 from htp_diffusion.base.command import run_command
-from htp_diffusion.speed import paper_macs
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed import paper_macs, paper_systems
+from htp_diffusion.speed.paper_tables import printed
+from htp_diffusion.speed.system_times import SystemTimes
 
 KEYS = ["model", "setting", "thop_gmacs", "true_gmacs", "params_m", "paper_gmacs", "paper_params_m"]
 # THOP's count and the parameters of calibration models built from the paper's tables alone.
@@ -63,10 +66,25 @@ def test_public_code_agrees_with_what_is_printed_of_the_hosts():
     for row in rows:
         if row["system"] not in other:
             times = 2 if row["system"] in twice else 1
-            assert row["printed_gmacs"] == pytest.approx(times * row["counted_gmacs"], rel=0.03), row[
-                "system"
-            ]
+            gmacs = printed("Table I", row["system"], "GMACs a pass")
+            assert gmacs == pytest.approx(times * row["counted_gmacs"], rel=0.03), row["system"]
     assert len(rows) == 12
+
+
+def test_the_systems_are_shown_with_every_figure_marked():
+    rows = [paper_systems.SystemRow(**row) for row in json.loads(count_macs._SYSTEMS.read_text())]
+    times = read_json(count_macs._TIMES, SystemTimes)
+    tables = paper_systems.systems_tables(rows, times)
+    text = "\n".join(table.to_markdown() for table in tables)
+    assert "| MixSTE | 243 | 40.9 | - | - | 139 | 139.04 | 33.8 | 33.78 |" in text
+    assert "| TCN | 243 | 46.8 | 36.5 | 37.8 | - | - | - | - | - | - | - |" in text
+    assert "| HTP n=1 | 243 | - | 0.5 | 10 | 99.8 | 2277.5 | 137 | 2.95 | 1.72 |" in text
+    assert all(f"| Table {number} | which rows" in text for number in ("II", "III", "IV", "VI"))
+    counted, quoted = ({row.system for row in rows}, {row[0] for row in tables[0].rows})
+    assert counted < quoted
+    assert {"one pass, ms \\*", "THOP, G ‡", "paper, G †"} <= set(text.split(" | "))
+    measured = {row[0] for row in tables[0].rows if row[9] is not None}
+    assert measured == {"MixSTE", "HoT w/ MixSTE", "MHFormer", "PoseFormer", "PoseFormerV2", "P-STMO"}
 
 
 def test_patched_motionbert_is_near_the_papers(written):

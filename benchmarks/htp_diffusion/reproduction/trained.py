@@ -20,6 +20,7 @@ from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.reproduction.machine import release, training_precision
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
+from htp_diffusion.speed.paper_tables import printed_or_none
 from htp_diffusion.studies.claims import MODELS, members
 from htp_diffusion.studies.commands.claims import ClaimsResult, Options, scored_rows, training_set
 from htp_diffusion.training.fleet import Fleet
@@ -187,14 +188,14 @@ def claims_table(result: ClaimsResult) -> Table:
 
 
 def _compared(result: ClaimsResult) -> Sequence[Compared]:
-    quoted = {"d3dp": 35.4, "htp": 29.9}
+    printed_as = {"d3dp": "D3DP", "htp": "HTP"}
     last = list(result.rows[0].errors)[-1]
     return [
         Compared(
             item="Table I",
             what=f"{MODELS[row.model]}, trained here: MPJPE, mm",
             measured=row.errors[last].mpjpe,
-            quoted=quoted.get(row.model),
+            quoted=printed_or_none("Table I", printed_as.get(row.model, ""), "MPJPE, mm, CPN 2D"),
             condition=f"{result.scored.partition(':')[0]}, {result.steps:,} steps at preset {result.preset}, "
             f"HxK={last}; the paper: Human3.6M, CPN",
         )
