@@ -15,6 +15,9 @@ EXPECTED = {
     ("MixSTE", "one pass"): (139.038, 33.784),
     ("D3DP", "one pass"): (139.046, 34.835),
     ("MotionBERT", "one pass"): (174.751, 42.466),
+    # Of the public class; and of the public lifter with D3DP's time MLP and noisy pose beside it.
+    ("FinePOSE", "one pass"): (146.024, 200.590),
+    ("KTPFormer", "one pass"): (139.061, 36.267),
     ("baseline: D3DP + Spatial GCN", "one pass, Cross MHSA on all frames"): (143.375, None),
     ("baseline + TCEP", "one pass, Cross MHSA on all frames"): (143.392, 37.45),
     ("HTP", "one pass, n=3, f=54"): (87.648, 37.45),

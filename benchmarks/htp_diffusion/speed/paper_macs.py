@@ -9,10 +9,13 @@ from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
+from htp_diffusion.models.finepose import FinePOSEDenoiser
+from htp_diffusion.models.ktpformer import KTPFormerDenoiser
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.counting import Count, count, count_denoiser
+from htp_diffusion.speed.lineup import random_inputs
 from htp_diffusion.speed.paper_tables import printed, printed_or_none
 from htp_modules import HTPConfig
 
@@ -58,11 +61,12 @@ def count_rows() -> list[MacsRow]:
         One pass of each model, then the cost a frame of a whole inference.
     """
     with torch.device("meta"):
-        mixste, motionbert = MixSTE(), DSTformer(dim_feat=DIM, maxlen=FRAMES)
+        mixste, motionbert, finepose = MixSTE(), DSTformer(dim_feat=DIM, maxlen=FRAMES), FinePOSEDenoiser()
         htp_mixste = patch_mixste(MixSTE(), from_scratch=True)
         htp_motionbert = patch_motionbert(DSTformer(dim_feat=DIM, maxlen=FRAMES), from_scratch=True)
         pose_2d = torch.empty(1, FRAMES, H36M_17.num_joints, 2)
         confident = torch.empty(1, FRAMES, H36M_17.num_joints, 3)
+        told = tuple(torch.empty_like(part, device="meta") for part in random_inputs("finepose", 1, FRAMES))
     d3dp = count_denoiser(D3DPDenoiser, FRAMES)
     htp = {layers: _count_htp(layers) for layers in (1, 2, 3, 4)}
     one, recovered = "one pass", "one pass, Cross MHSA on all frames"
@@ -70,6 +74,8 @@ def count_rows() -> list[MacsRow]:
         _row("MixSTE", one, count(mixste, (pose_2d,)), "Table I"),
         _row("D3DP", one, d3dp, "Table I"),
         _row("MotionBERT", one, count(motionbert, (confident,)), "Table I"),
+        _row("FinePOSE", one, count(finepose, told), "Table I"),
+        _row("KTPFormer", one, count_denoiser(KTPFormerDenoiser, FRAMES), "Table I"),
         _row("baseline: D3DP + Spatial GCN", recovered, _count_variant("baseline"), "Table XI", "baseline"),
         _row("baseline + TCEP", recovered, _count_variant("tcep"), "Table XI", "+ TCEP"),
         _row("HTP", "one pass, n=3, f=54", htp[3], "Table XI", "all"),
@@ -123,6 +129,8 @@ def macs_table(rows: list[MacsRow]) -> Table:
             "THOP: linear layers, norms and poolings; attention and bare products are invisible to it.",
             "The query projection of Cross MHSA is computed once; THOP's column charges it for every joint, "
             "as the paper's does.",
+            "FinePOSE: its text encoder of ViT-B/32's shapes included, which runs once a clip in a sampling. "
+            "KTPFormer: the denoiser that its paper describes, which is not public.",
             "HTP w/: the model above patched by adapters, with the Spatial GCN in place of its embedding "
             "(from_scratch=True).",
             "true: every matrix product computed, attention included.",
