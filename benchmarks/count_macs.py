@@ -15,7 +15,8 @@ from htp_diffusion.base.results import read_json, write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.speed.options import PUBLIC
 from htp_diffusion.speed.paper_macs import count_rows, macs_table
-from htp_diffusion.speed.paper_systems import SystemRow, count_again, systems_tables
+from htp_diffusion.speed.paper_systems import SystemRow, count_again, other_tables, systems_table
+from htp_diffusion.speed.paper_tables import printed_tables
 from htp_diffusion.speed.system_times import SystemTimes
 
 _RESULTS = Path(__file__).resolve().parent / "results"
@@ -45,7 +46,8 @@ def main(options: Options) -> None:
     systems = read_json(_SYSTEMS, list[SystemRow])
     if options.public is not None:
         systems = count_again(systems, options.public)
-    for table in systems_tables(systems, read_json(_TIMES, SystemTimes)):
+    tables = other_tables(list(printed_tables().values()))
+    for table in (systems_table(systems, read_json(_TIMES, SystemTimes)), *tables):
         show(table)
     folder = make_folder(options.out)
     for name, content in (("macs.json", rows), (_SYSTEMS.name, systems)):

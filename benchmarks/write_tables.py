@@ -23,7 +23,8 @@ from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
-from htp_diffusion.speed.paper_systems import SystemRow, systems_tables
+from htp_diffusion.speed.paper_systems import SystemRow, other_tables, systems_table
+from htp_diffusion.speed.paper_tables import PrintedTable
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
@@ -141,7 +142,12 @@ def _macs(name: str) -> str:
 def _systems(name: str) -> str:
     rows = read_json(_RESULTS / f"{name}.json", list[SystemRow])
     times = read_json(_RESULTS / "system-times.json", SystemTimes)
-    return _page(systems_tables(rows, times), "`python benchmarks/count_macs.py`.")
+    return _page(systems_table(rows, times), "`python benchmarks/count_macs.py`.")
+
+
+def _paper(name: str) -> str:
+    tables = other_tables(read_json(_RESULTS / f"{name}.json", list[PrintedTable]))
+    return "\n".join(table.to_markdown() for table in tables) + "\n"
 
 
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
@@ -178,6 +184,7 @@ READERS: dict[str, Reader] = {
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
     "paper-systems": _systems,
+    "paper-tables": _paper,
 }
 
 

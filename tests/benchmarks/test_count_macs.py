@@ -6,7 +6,7 @@ import count_macs
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
 from htp_diffusion.speed import paper_macs, paper_systems
-from htp_diffusion.speed.paper_tables import printed
+from htp_diffusion.speed.paper_tables import printed, printed_tables
 from htp_diffusion.speed.system_times import SystemTimes
 
 KEYS = ["model", "setting", "thop_gmacs", "true_gmacs", "params_m", "paper_gmacs", "paper_params_m"]
@@ -77,7 +77,8 @@ def test_public_code_agrees_with_what_is_printed_of_the_hosts():
 def test_the_systems_are_shown_with_every_figure_marked():
     rows = [paper_systems.SystemRow(**row) for row in json.loads(count_macs._SYSTEMS.read_text())]
     times = read_json(count_macs._TIMES, SystemTimes)
-    tables = paper_systems.systems_tables(rows, times)
+    others = paper_systems.other_tables(list(printed_tables().values()))
+    tables = [paper_systems.systems_table(rows, times), *others]
     text = "\n".join(table.to_markdown() for table in tables)
     assert "| MixSTE | 243 | 40.9 | - | - | 139 | 139.04 | 33.8 | 33.78 |" in text
     assert "| TCN | 243 | 46.8 | 36.5 | 37.8 | - | - | - | - | - | - | - |" in text

@@ -34,7 +34,7 @@ _HOSTS: dict[str, tuple[Host, int, Callable[..., nn.Module]]] = {
 }
 """Systems that can be patched: what they are called with, their depth, and what builds them."""
 _GIGA, _MEGA, _MILLI = 1e9, 1e6, 1e-3
-_TABLES = ("Table I", "Table II", "Table III", "Table IV", "Table V", "Table VI", UNPLACED)
+_OTHERS = ("Table II", "Table III", "Table IV", "Table V", "Table VI", UNPLACED)
 _ERRORS = ("MPJPE, mm, CPN 2D", "P-MPJPE, mm, CPN 2D", "MPJPE, mm, true 2D")
 
 
@@ -89,21 +89,25 @@ def _again(row: SystemRow, public: Path) -> SystemRow:
     )
 
 
-def systems_tables(rows: list[SystemRow], times: SystemTimes) -> list[Table]:
-    """The paper's tables of systems, Table I with what is counted and measured beside it.
+def other_tables(tables: list[PrintedTable]) -> list[Table]:
+    """The paper's tables of systems beside Table I; those of which nothing is known in one.
+
+    Args:
+        tables: All that is known of the paper's tables.
+    """
+    named = [table for table in tables if table.item in _OTHERS]
+    empty = [table for table in named if not table.rows]
+    return [*(printed_table(table) for table in named if table.rows), _nothing_known(empty)]
+
+
+def systems_table(rows: list[SystemRow], times: SystemTimes) -> Table:
+    """The paper's Table I, with what is counted and measured beside it.
 
     Args:
         rows: What was counted.
         times: What was timed.
     """
-    tables = printed_tables()
-    named = [tables[item] for item in _TABLES]
-    shown = [printed_table(table) for table in named[1:] if table.rows]
-    empty = [table for table in named if not table.rows]
-    return [_table_i(named[0], rows, times), *shown, *([_nothing_known(empty)] if empty else [])]
-
-
-def _table_i(table: PrintedTable, rows: list[SystemRow], times: SystemTimes) -> Table:
+    table = printed_tables()["Table I"]
     counted = {row.system: row for row in rows}
     timed = {row.system: row for row in times.rows}
     cells = []

@@ -231,6 +231,11 @@ def _notes(result: ThroughputResult) -> list[str]:
         notes.append(f"Plain and pruned from the public code: {', '.join(dict.fromkeys(patched))}.")
     if any(group.hypotheses is not None for group in result.groups):
         notes.append("H, K: a whole sampling with flip, 2HK passes a clip, of the denoisers alone.")
+        if any(row.host == "finepose" for group in result.groups for row in group.rows):
+            notes.append(
+                "FinePOSE: all clips share one text, as an action's do; ours encodes it once a sampling, "
+                "public code in every call, where it is counted for every pass."
+            )
     if result.processes > 1:
         notes.append(
             f"{result.processes} processes share each batch, start together and count until the slowest is "
