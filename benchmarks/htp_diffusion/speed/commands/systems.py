@@ -9,7 +9,8 @@ import tyro
 from torch import Tensor, nn
 
 from adapters.clock import interleaved, speed_up
-from htp_diffusion.base.command import at_least
+from htp_diffusion.base.command import at_least, by_default
+from htp_diffusion.base.computing import Threads
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
@@ -27,7 +28,7 @@ _GIGA, _MEGA = 1e9, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(TimedSizes, Rounds):
+class Options(TimedSizes, Rounds, Threads):
     """Time HoT, MHFormer, PoseFormer, PoseFormerV2 and P-STMO, and MixSTE plain and with HTP, in turn.
 
     One pass over one clip on a CPU in float32, random weights. The systems are their public code at the size
@@ -36,7 +37,6 @@ class Options(TimedSizes, Rounds):
     Attributes:
         systems: Which of them, by the names that the paper gives them.
         frames: T of MixSTE.
-        threads: CPU threads of an operation.
         out: Folder for system-times.json.
     """
 
@@ -44,7 +44,7 @@ class Options(TimedSizes, Rounds):
     systems: tuple[str, ...] = tuple(PUBLIC_SYSTEMS)
     frames: int = 243
     num_sft_layers: Annotated[tuple[int, ...], NUM_SFT_LAYERS] = (1, 3)
-    threads: int = 1
+    threads: Annotated[int | None, by_default("1", "INT")] = 1
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/system-times")
 
 
@@ -66,11 +66,11 @@ def measure(options: Options) -> SystemTimes:
         BenchmarkError: A system that is not among these, no checkout of one, or one that does not import.
         HTPError: Sizes that do not fit each other.
     """
-    at_least(options, 1, "repeats", "threads", "frames", "num_sft_layers")
+    at_least(options, 1, "repeats", "frames", "num_sft_layers")
     at_least(options, 0, "warmup")
     if unknown := [name for name in options.systems if name not in PUBLIC_SYSTEMS]:
         raise BenchmarkError(f"systems expects some of {', '.join(PUBLIC_SYSTEMS)}, got {', '.join(unknown)}")
-    torch.set_num_threads(options.threads)
+    options.set_threads()
     entries = [*_ours(options), *(_public(options.public, name) for name in options.systems)]
     with torch.inference_mode():
         cases = {entry.name: lambda entry=entry: entry.model(*entry.inputs) for entry in entries}
