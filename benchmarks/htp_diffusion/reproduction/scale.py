@@ -16,6 +16,7 @@ class Scale:
 
     Attributes:
         name: Of them.
+        pairs: Presets of the trained pair, the preferred first.
         sizes: Of the models that are timed, with random weights.
         hosts: Which are timed by the pass.
         rounds: Of these passes.
@@ -34,6 +35,7 @@ class Scale:
     """
 
     name: ScaleName
+    pairs: tuple[PresetName, ...]
     sizes: Sizes
     hosts: tuple[Host, ...]
     rounds: int
@@ -54,6 +56,7 @@ SCALES: dict[ScaleName, Scale] = {
     # Table V: batch 8, T=243; Section IV for the sizes.
     "paper": Scale(
         name="paper",
+        pairs=("paper", "base", "small", "tiny"),
         sizes=Sizes(frames=243, dim=512, depth=8, motionbert_depth=5, heads=8),
         hosts=("d3dp", "mixste", "motionbert"),
         rounds=3,
@@ -71,6 +74,7 @@ SCALES: dict[ScaleName, Scale] = {
     ),
     "tiny": Scale(
         name="tiny",
+        pairs=("tiny", "small", "base", "paper"),
         sizes=Sizes(frames=27, dim=32, depth=4, motionbert_depth=3, heads=4),
         hosts=("d3dp", "mixste", "motionbert"),
         rounds=3,
