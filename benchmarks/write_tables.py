@@ -20,6 +20,7 @@ from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.size_table import size_table
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
@@ -142,6 +143,15 @@ def _systems(name: str) -> str:
     return systems_table(rows).to_markdown() + "\n"
 
 
+def _sizes(name: str) -> str:
+    """A line a shipped model, from the runs that scored each size."""
+    runs = ("cmu-tiny", "cmu-one-step", "cmu-base")
+    return (
+        size_table([read_json(_RESULTS / f"{run}.json", ComparisonResult) for run in runs]).to_markdown()
+        + "\n"
+    )
+
+
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
     listed = [tables] if isinstance(tables, Table) else tables
     return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
@@ -153,6 +163,7 @@ _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
     "cmu-base": _INFERENCE,
     "cmu-one-step": _INFERENCE,
+    "cmu-tiny": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
@@ -181,6 +192,7 @@ READERS: dict[str, Reader] = {
     "hosts": _hosts,
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
+    "sizes": _sizes,
     "paper-systems": _systems,
 }
 
