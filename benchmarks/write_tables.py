@@ -20,6 +20,7 @@ from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.size_table import size_table
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
@@ -150,6 +151,15 @@ def _paper(name: str) -> str:
     return "\n".join(table.to_markdown() for table in tables) + "\n"
 
 
+def _sizes(name: str) -> str:
+    """A line a shipped model, from the runs that scored each size."""
+    runs = ("cmu-tiny", "cmu-one-step", "cmu-base")
+    return (
+        size_table([read_json(_RESULTS / f"{run}.json", ComparisonResult) for run in runs]).to_markdown()
+        + "\n"
+    )
+
+
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
     listed = [tables] if isinstance(tables, Table) else tables
     return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
@@ -161,6 +171,7 @@ _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
     "cmu-base": _INFERENCE,
     "cmu-one-step": _INFERENCE,
+    "cmu-tiny": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
@@ -170,19 +181,27 @@ READERS: dict[str, Reader] = {
     "throughput-stcformer": _THROUGHPUT,
     "throughput-motionagformer": _THROUGHPUT,
     "throughput-gpu": _THROUGHPUT,
+    "throughput-gpu-tf32": _THROUGHPUT,
+    "throughput-gpu-bf16": _THROUGHPUT,
+    "throughput-gpu-bf16-graph": _THROUGHPUT,
     "throughput-gpu-ten-steps": _THROUGHPUT,
     "claims-gpu": _tables_of(ClaimsResult, claims_table),
+    "claims-small-gpu": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
     "shipped": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
+    "training-cost-gpu": _TRAINING_COST,
+    "training-cost-gpu-32": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),
+    "scaling-gpu": _tables_of(ScalingResult, scaling_table),
     "study-adapters": _tables_of(PatchedStudy, patched_table),
     "system-times": _tables_of(SystemTimes, system_times_table),
     "hosts": _hosts,
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
+    "sizes": _sizes,
     "paper-systems": _systems,
     "paper-tables": _paper,
 }

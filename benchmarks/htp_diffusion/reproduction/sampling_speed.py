@@ -123,7 +123,7 @@ def _measure(scale: Scale, way: Way, public: Path | None, pair: Pair, work: Work
     fused, differences = {}, {}
     for number, entrant in enumerate(entrants):
         inputs = short_inputs(entrant, sizes.frames, device)
-        if entrant.own and way == PLAIN:
+        if entrant.own:
             fused[entrant.name] = fused_difference(entrant.model, inputs)
         differences[entrant.name] = exact_difference(
             entrant, inputs, precision=precision, mode=mode, device=device

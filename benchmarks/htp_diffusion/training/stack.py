@@ -16,6 +16,8 @@ from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.weights import as_part_of_a_run, weights_in
 from htp_diffusion.training.noising import NoisyBatch, denoising_loss
+from htp_modules import CrossMHSA
+from htp_modules.attention import MultiHeadAttention
 
 STACKED: tuple[Precision, ...] = ("fp32", "tf32")
 """In which several models can be computed at once; autocast has no batch norm for it."""
@@ -28,7 +30,7 @@ def _written_out(model: nn.Module) -> nn.Module:
     """A copy with attention written out: fused kernels have no form for several models at once."""
     model = copy.deepcopy(model)
     for module in model.modules():
-        if isinstance(getattr(module, "fused", None), bool):
+        if isinstance(module, MultiHeadAttention | CrossMHSA):
             module.fused = False
     return model
 
@@ -81,7 +83,8 @@ class Stack:
         rate: Tensor,
         precision: Precision = "fp32",
     ) -> None:
-        self.batches, self.precision = list(batches), precision
+        self.batches = list(batches)
+        self.precision: Precision = precision
         self.losses = torch.zeros(len(models), device=rate.device)
         self._plain = copy.deepcopy(models[0]).train()
         self._computing = self._plain if len(models) == 1 else _written_out(self._plain)
