@@ -26,6 +26,7 @@ from htp_diffusion.training.fit import cosine_rate
 from htp_diffusion.training.lane import Lane
 from htp_diffusion.training.learner import Learner
 from htp_diffusion.training.member import Member
+from htp_diffusion.training.noising import NoisyBatch
 from htp_diffusion.training.side_by_side import SideBySide
 from htp_diffusion.training.stack import STACKED, Stack
 from htp_diffusion.training.variety import VARIETIES, VarietyName
@@ -69,37 +70,31 @@ class Fleet:
         self.folder, self.members, self.preset, self.device = folder, list(members), preset, device
         self.motions = [motion.name for motion in motions]
         self._rate = torch.zeros((), device=device)
-        sources: dict[tuple[VarietyName, int], VirtualBatches] = {}
         self._lanes: dict[tuple[VarietyName, int, int, float], Lane] = {}
-        rooms = []
-        for member in members:
-            frames = member.frames
-            if (kind := (member.variety, frames)) not in sources:
-                sources[kind] = VirtualBatches(
-                    motions, frames, preset.batch_size, VARIETIES[member.variety], device
-                )
-            key = (*kind, member.seed, member.tilt)
-            if key not in self._lanes:
-                self._lanes[key] = Lane(sources[kind], member.seed, member.tilt)
-            rooms.append(self._lanes[key].room)
+        rooms = self._shared_batches(motions)
         self.step = 0
         self._planned: int | None = None  # steps of the run in which some got further than others
         self.losses: Tensor = torch.zeros(len(members), 0)
         found = self._find()
         self._done = [found[m.name][0].step if m.name in found else 0 for m in members]  # when taken up
-        groups: dict[object, list[int]] = {}
-        for number, (member, done) in enumerate(zip(members, self._done, strict=True)):
-            alike = (member.denoiser, member.variant, member.frames, done)
-            together = device.type == "cuda" and precision in STACKED if stacked is None else stacked
-            groups.setdefault(alike if together else number, []).append(number)
-        self._groups = list(groups.values())
-        self._stacks: list[Stack] = []
-        learners: dict[int, Learner] = {}
-        for group in self._groups:
-            models = [members[number].build().to(device) for number in group]
-            stack = Stack(models, preset, [rooms[number] for number in group], self._rate, precision)
-            learners |= {number: Learner(stack, index) for index, number in enumerate(group)}
-            self._stacks.append(stack)
+        if stacked is None:
+            stacked = device.type == "cuda" and precision in STACKED
+        self._groups = self._alike() if stacked else [[number] for number in range(len(members))]
+        self._stacks = [
+            Stack(
+                [members[number].build().to(device) for number in group],
+                preset,
+                [rooms[number] for number in group],
+                self._rate,
+                precision,
+            )
+            for group in self._groups
+        ]
+        learners = {
+            number: Learner(stack, index)
+            for group, stack in zip(self._groups, self._stacks, strict=True)
+            for index, number in enumerate(group)
+        }
         self.learners = [learners[number] for number in range(len(members))]
         self._beside = SideBySide(device, len(self._stacks))
         if found:
@@ -108,6 +103,29 @@ class Fleet:
         if device.type == "cuda":
             for stack in self._stacks:
                 stack.capture()
+
+    def _shared_batches(self, motions: Sequence[Motion]) -> list[NoisyBatch]:
+        """Where each member's batch of every step lies, the same place for all that see the same."""
+        sources: dict[tuple[VarietyName, int], VirtualBatches] = {}
+        rooms = []
+        for member in self.members:
+            kind = (member.variety, member.frames)
+            if kind not in sources:
+                sources[kind] = VirtualBatches(
+                    motions, member.frames, self.preset.batch_size, VARIETIES[member.variety], self.device
+                )
+            key = (*kind, member.seed, member.tilt)
+            if key not in self._lanes:
+                self._lanes[key] = Lane(sources[kind], member.seed, member.tilt)
+            rooms.append(self._lanes[key].room)
+        return rooms
+
+    def _alike(self) -> list[list[int]]:
+        """Numbers of members of one architecture that are at the same step."""
+        groups: dict[object, list[int]] = {}
+        for number, (member, done) in enumerate(zip(self.members, self._done, strict=True)):
+            groups.setdefault((member.denoiser, member.variant, member.frames, done), []).append(number)
+        return list(groups.values())
 
     def seconds_per_step(self) -> float:
         """Time of a step of all members together; they are left as they are."""
