@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Integer, Real
+from jaxtyping import Float, Real, Shaped
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
@@ -61,12 +61,13 @@ def run_finepose(
     pose_2d: Float[Tensor, "batch frames joints channels"],
     noisy: Float[Tensor, "*batch_hyps frames joints 3"],
     timestep: Real[Tensor, " batch"],
-    text: Integer[Tensor, "texts words"],
-    sentences: Integer[Tensor, "texts sentences words"],
+    text: Shaped[Tensor, "texts _"],
+    sentences: Shaped[Tensor, "texts _ _"],
 ) -> Float[Tensor, "*batch_hyps frames joints 3"]:
     """The denoiser's forward pass, pruned; an axis of hypotheses may follow the batch.
 
-    The texts are as many as the samples, or one that all of them share.
+    The texts are as many as the samples, or one that all of them share, in the form that the host's
+    ``encode_text`` takes.
     """
     sentence, words = host.encode_text(text, sentences)
     told = host.time_mlp(timestep) + sentence

@@ -15,9 +15,12 @@ from htp_diffusion.base.results import read_json, write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.speed.options import PUBLIC
 from htp_diffusion.speed.paper_macs import count_rows, macs_table
-from htp_diffusion.speed.paper_systems import SystemRow, count_again, systems_table
+from htp_diffusion.speed.paper_systems import SystemRow, count_again, other_tables, systems_table
+from htp_diffusion.speed.paper_tables import printed_tables
+from htp_diffusion.speed.system_times import SystemTimes
 
-_SYSTEMS = Path(__file__).resolve().parent / "results" / "paper-systems.json"
+_RESULTS = Path(__file__).resolve().parent / "results"
+_SYSTEMS, _TIMES = _RESULTS / "paper-systems.json", _RESULTS / "system-times.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,8 @@ class Options:
     """Count the multiply-accumulates and parameters of every model at the paper's sizes.
 
     Prints THOP's count beside the paper's figure, and the true count, of our models, which takes seconds;
-    then the paper's systems, as it prints them and as their public code counts, anew with --public.
+    then the paper's tables of systems, each figure marked as quoted, counted or measured: Table I with what
+    the systems' public code counts, as committed or, with --public, anew, and the times committed.
 
     Attributes:
         out: Folder for macs.json and paper-systems.json.
@@ -42,7 +46,9 @@ def main(options: Options) -> None:
     systems = read_json(_SYSTEMS, list[SystemRow])
     if options.public is not None:
         systems = count_again(systems, options.public)
-    show(systems_table(systems))
+    tables = other_tables(list(printed_tables().values()))
+    for table in (systems_table(systems, read_json(_TIMES, SystemTimes)), *tables):
+        show(table)
     folder = make_folder(options.out)
     for name, content in (("macs.json", rows), (_SYSTEMS.name, systems)):
         write_json(folder / name, content)

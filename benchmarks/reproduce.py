@@ -99,7 +99,7 @@ def main(options: Options) -> None:
     found = sources(
         options.data, options.dataset, options.keypoints, options.conversion, options.annotation, options.fps
     )
-    pair = find_pair(options.checkpoint_folder or SHIPPED)
+    pair = find_pair(options.checkpoint_folder or SHIPPED, SCALES[options.size].pairs)
     folder = make_folder(options.out)
     given = Given(
         scale=SCALES[options.size],

@@ -20,13 +20,16 @@ from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.result import ComparisonResult
+from htp_diffusion.comparison.size_table import size_table
 from htp_diffusion.comparison.table import comparison_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
-from htp_diffusion.speed.paper_systems import SystemRow, systems_table
+from htp_diffusion.speed.paper_systems import SystemRow, other_tables, systems_table
+from htp_diffusion.speed.paper_tables import PrintedTable
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
+from htp_diffusion.speed.system_times import SystemTimes, system_times_table
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
 from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
@@ -139,7 +142,22 @@ def _macs(name: str) -> str:
 
 def _systems(name: str) -> str:
     rows = read_json(_RESULTS / f"{name}.json", list[SystemRow])
-    return systems_table(rows).to_markdown() + "\n"
+    times = read_json(_RESULTS / "system-times.json", SystemTimes)
+    return _page(systems_table(rows, times), "`python benchmarks/count_macs.py`.")
+
+
+def _paper(name: str) -> str:
+    tables = other_tables(read_json(_RESULTS / f"{name}.json", list[PrintedTable]))
+    return "\n".join(table.to_markdown() for table in tables) + "\n"
+
+
+def _sizes(name: str) -> str:
+    """A line a shipped model, from the runs that scored each size."""
+    runs = ("cmu-tiny", "cmu-one-step", "cmu-base")
+    return (
+        size_table([read_json(_RESULTS / f"{run}.json", ComparisonResult) for run in runs]).to_markdown()
+        + "\n"
+    )
 
 
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
@@ -153,6 +171,7 @@ _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
     "cmu-base": _INFERENCE,
     "cmu-one-step": _INFERENCE,
+    "cmu-tiny": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
@@ -162,19 +181,29 @@ READERS: dict[str, Reader] = {
     "throughput-stcformer": _THROUGHPUT,
     "throughput-motionagformer": _THROUGHPUT,
     "throughput-gpu": _THROUGHPUT,
+    "throughput-gpu-tf32": _THROUGHPUT,
+    "throughput-gpu-bf16": _THROUGHPUT,
+    "throughput-gpu-bf16-graph": _THROUGHPUT,
     "throughput-gpu-ten-steps": _THROUGHPUT,
     "claims-gpu": _tables_of(ClaimsResult, claims_table),
+    "claims-small-gpu": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
     "shipped": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
+    "training-cost-gpu": _TRAINING_COST,
+    "training-cost-gpu-32": _TRAINING_COST,
     "scaling": _tables_of(ScalingResult, scaling_table),
+    "scaling-gpu": _tables_of(ScalingResult, scaling_table),
     "study-adapters": _tables_of(PatchedStudy, patched_table),
+    "system-times": _tables_of(SystemTimes, system_times_table),
     "hosts": _hosts,
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
+    "sizes": _sizes,
     "paper-systems": _systems,
+    "paper-tables": _paper,
 }
 
 

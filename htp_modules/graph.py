@@ -73,8 +73,12 @@ def graph_convolution(
     As P (m ⊙ x W_nbr) + diag(P) (m ⊙ x (W_self - W_nbr)) + b, which holds the fewest tensors at once.
     """
     own, neighbor = weight.unbind()
-    diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-    itself = torch.addcmul(bias, diagonal, modulation * (x @ (own - neighbor)))
+    own = x @ (own - neighbor)
+    # Autocast multiplies in fewer bits; what follows stays there, in half the memory.
+    modulation, bias = modulation.to(own.dtype), bias.to(own.dtype)
+    diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1).to(own.dtype)
+    itself = torch.addcmul(bias, diagonal, modulation * own)
+    del own
     coupling = coupling.expand(*x.shape[:-2], -1, -1)
     # The matmul adds its product to the node's own share: no pass over the tokens of its own.
     parts = (itself, coupling, modulation * (x @ neighbor))

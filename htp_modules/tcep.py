@@ -25,6 +25,8 @@ from htp_modules.mask import TemporalMask
 from htp_modules.selection import scale_tokens, select_highest
 
 DEFAULT_NEIGHBORS = 2 / 3  # 162 of 243 frames
+_MOST_WIDE = 2**24  # numbers in float64 at a time, twice the memory of the tokens that they stand for
+_ALIGNED = 16  # numbers: CUDA's fused attention copies a mask whose rows do not begin at a multiple
 
 
 def _attention_dtype(tokens: Tensor) -> torch.dtype:
@@ -33,12 +35,26 @@ def _attention_dtype(tokens: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
 
 
+def _aligned(additive: Float[Tensor, "*rows frames"]) -> Float[Tensor, "*rows frames"]:
+    """The same numbers, each row beginning at a multiple of ``_ALIGNED``."""
+    frames = additive.shape[-1]
+    room = additive.new_empty(*additive.shape[:-1], -(-frames // _ALIGNED) * _ALIGNED)
+    return room[..., :frames].copy_(additive)
+
+
 def products_rounded_once(
     tokens: Float[Tensor, "batch joints frames dim"],
 ) -> Float[Tensor, "batch joints frames frames"]:
     """X_j X_jᵀ of float32 tokens by sums in float64, in which each product is exact."""
-    wide = tokens.double()
-    return (wide @ wide.transpose(-2, -1)).to(tokens.dtype)
+
+    def rounded(part: Tensor) -> Tensor:
+        wide = part.double()
+        return (wide @ wide.transpose(-2, -1)).to(part.dtype)
+
+    samples = 1 + _MOST_WIDE // max(1, tokens[:1].numel())
+    if len(tokens) <= samples or torch.compiler.is_compiling():
+        return rounded(tokens)
+    return torch.cat([rounded(part) for part in tokens.split(samples)])
 
 
 def temporal_correlation(
@@ -142,6 +158,7 @@ class TCEP(nn.Module):
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
         refined = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after
         mask, weights = self._correlate(refined)
+        refined = refined.to(_attention_dtype(refined))  # once for all products
         chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
@@ -156,13 +173,17 @@ class TCEP(nn.Module):
         self, tokens: Float[Tensor, "batch joints frames dim"]
     ) -> tuple[TemporalMask, Float[Tensor, "batch joints frames frames"]]:
         """M_j, and the softmax of S_j under it; what leads to them is given back before the layers run."""
-        scaled = scale_tokens(tokens, (-2, -1), name="TCEP")
-        correlation = temporal_correlation(scaled.tokens)
+        scaled, scale = scale_tokens(tokens, (-2, -1), name="TCEP")
+        correlation = temporal_correlation(scaled)
+        del scaled
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
         additive = additive_mask(keep, correlation.dtype)
-        # Read off M⁺, which goes along: it is made here once for every layer that attends under it.
-        mask = TemporalMask(additive == 0, additive.to(_attention_dtype(tokens)))
-        return mask, correlation_weights(correlation, additive, scaled.scale)
+        # M⁺ goes along: it is made here once for every layer that attends under it.
+        bias = additive.to(_attention_dtype(tokens))
+        if tokens.is_cuda and not torch.compiler.is_compiling():
+            bias = _aligned(bias)
+        mask = TemporalMask(additive == 0, bias)
+        return mask, correlation_weights(correlation, additive, scale)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, num_frames={self.num_frames}, num_neighbors={self.num_neighbors}"

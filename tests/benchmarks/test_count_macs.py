@@ -4,7 +4,10 @@ import pytest
 
 import count_macs
 from htp_diffusion.base.command import run_command
-from htp_diffusion.speed import paper_macs
+from htp_diffusion.base.results import read_json
+from htp_diffusion.speed import paper_macs, paper_systems
+from htp_diffusion.speed.paper_tables import printed, printed_tables
+from htp_diffusion.speed.system_times import SystemTimes
 
 KEYS = ["model", "setting", "thop_gmacs", "true_gmacs", "params_m", "paper_gmacs", "paper_params_m"]
 # THOP's count and the parameters of calibration models built from the paper's tables alone.
@@ -12,6 +15,9 @@ EXPECTED = {
     ("MixSTE", "one pass"): (139.038, 33.784),
     ("D3DP", "one pass"): (139.046, 34.835),
     ("MotionBERT", "one pass"): (174.751, 42.466),
+    # Of the public class; and of the public lifter with D3DP's time MLP and noisy pose beside it.
+    ("FinePOSE", "one pass"): (146.024, 200.590),
+    ("KTPFormer", "one pass"): (139.061, 36.267),
     ("baseline: D3DP + Spatial GCN", "one pass, Cross MHSA on all frames"): (143.375, None),
     ("baseline + TCEP", "one pass, Cross MHSA on all frames"): (143.392, 37.45),
     ("HTP", "one pass, n=3, f=54"): (87.648, 37.45),
@@ -63,10 +69,26 @@ def test_public_code_agrees_with_what_is_printed_of_the_hosts():
     for row in rows:
         if row["system"] not in other:
             times = 2 if row["system"] in twice else 1
-            assert row["printed_gmacs"] == pytest.approx(times * row["counted_gmacs"], rel=0.03), row[
-                "system"
-            ]
+            gmacs = printed("Table I", row["system"], "GMACs a pass")
+            assert gmacs == pytest.approx(times * row["counted_gmacs"], rel=0.03), row["system"]
     assert len(rows) == 12
+
+
+def test_the_systems_are_shown_with_every_figure_marked():
+    rows = [paper_systems.SystemRow(**row) for row in json.loads(count_macs._SYSTEMS.read_text())]
+    times = read_json(count_macs._TIMES, SystemTimes)
+    others = paper_systems.other_tables(list(printed_tables().values()))
+    tables = [paper_systems.systems_table(rows, times), *others]
+    text = "\n".join(table.to_markdown() for table in tables)
+    assert "| MixSTE | 243 | 40.9 | - | - | 139 | 139.04 | 33.8 | 33.78 |" in text
+    assert "| TCN | 243 | 46.8 | 36.5 | 37.8 | - | - | - | - | - | - | - |" in text
+    assert "| HTP n=1 | 243 | - | 0.5 | 10 | 99.8 | 2277.5 | 137 | 2.95 | 1.72 |" in text
+    assert all(f"| Table {number} | which rows" in text for number in ("II", "III", "IV", "VI"))
+    counted, quoted = ({row.system for row in rows}, {row[0] for row in tables[0].rows})
+    assert counted < quoted
+    assert {"one pass, ms \\*", "THOP, G ‡", "paper, G †"} <= set(text.split(" | "))
+    measured = {row[0] for row in tables[0].rows if row[9] is not None}
+    assert measured == {"MixSTE", "HoT w/ MixSTE", "MHFormer", "PoseFormer", "PoseFormerV2", "P-STMO"}
 
 
 def test_patched_motionbert_is_near_the_papers(written):

@@ -44,7 +44,6 @@ SEVERAL_MEANINGS = {
     "--sampling",  # HxK, or one pass as well
     "--seed",  # of what is random in the script
     "--size",  # of an image, or of the models
-    "--weights",  # of others, or which ones of a training run
     "--training-steps",  # fixed, or as many as fit into the time
 }  # fmt: skip
 OLD_SPELLINGS = {

@@ -7,7 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from networks import EXTREMES, lists, shake, tokens, untied_tokens
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import htp_modules.tcep as tcep_module
 from htp_modules import TCEP, TemporalMask
 from htp_modules.attention import additive_mask
 from htp_modules.tcep import (
@@ -26,6 +28,16 @@ def mask_of(x, num_neighbors):
 
 
 neighbors = st.integers(1, 9)
+
+
+class Sizes(TorchDispatchMode, list):
+    """How many numbers there are in each float64 result of an operation."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            self.append(result.numel())
+        return result
 
 
 # --- against the slow formulas
@@ -81,6 +93,25 @@ def test_products_rounded_once_are_the_nearest_float32(frames, dim, seed):
         rows = x[0, joint].tolist()
         exact = torch.tensor([[oracles.dot(a, b) for b in rows] for a in rows], dtype=torch.float64)
         assert torch.equal(products[0, joint], exact.float())
+
+
+def test_products_are_made_some_samples_at_a_time(monkeypatch):
+    x = torch.randn(7, 2, 5, 16)
+    whole = products_rounded_once(x)
+    monkeypatch.setattr(tcep_module, "_MOST_WIDE", 2 * x[0].numel())  # three samples, three, and one
+    with Sizes() as sizes:
+        parts = products_rounded_once(x)
+    assert max(sizes) == 3 * x[0].numel()
+    assert torch.equal(parts, whole)
+
+
+@pytest.mark.parametrize("frames", [1, 16, 27])
+def test_rows_of_a_mask_begin_where_fused_attention_reads_them(frames):
+    additive = additive_mask(torch.rand(2, 3, frames, frames) > 0.5, torch.float32)
+    placed = tcep_module._aligned(additive)
+    assert torch.equal(placed, additive)
+    assert placed.stride(-1) == 1
+    assert all(stride % 16 == 0 for stride in placed.stride()[:-1])
 
 
 def test_scores_without_an_order_rank_last():

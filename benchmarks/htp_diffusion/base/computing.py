@@ -15,16 +15,35 @@ MODE = tyro.conf.arg(help="eager, compiled (takes minutes before it pays) or cud
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
+class Threads:
+    """How many threads compute.
+
+    Attributes:
+        threads: CPU threads of an operation.
+    """
+
+    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
+
+    def set_threads(self) -> None:
+        """Set the number of threads.
+
+        Raises:
+            BenchmarkError: Fewer than one.
+        """
+        if self.threads is not None:
+            at_least(self, 1, "threads")
+            torch.set_num_threads(self.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where(Threads):
     """Where to compute.
 
     Attributes:
         device: auto (CUDA where there is a device), cpu, cuda or cuda:N.
-        threads: CPU threads of an operation.
     """
 
     device: str = "auto"
-    threads: Annotated[int | None, by_default("PyTorch's", "INT")] = None
 
     def start(self) -> torch.device:
         """Set the number of threads, and return the device.
@@ -32,9 +51,7 @@ class Where:
         Raises:
             BenchmarkError: A device that this machine lacks, or fewer than one thread.
         """
-        if self.threads is not None:
-            at_least(self, 1, "threads")
-            torch.set_num_threads(self.threads)
+        self.set_threads()
         return choose_device(self.device)
 
 

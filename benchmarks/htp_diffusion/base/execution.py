@@ -1,6 +1,6 @@
-"""Execution: a model run as it is, compiled, or replayed from a CUDA graph."""
+"""Execution: a model run as it is, compiled whole or by parts, or replayed from a CUDA graph."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -15,6 +15,7 @@ Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 # An expression that reads more tensors than this is stored and not recomputed at each use. With Inductor's
 # default, 4, every head of a masked layer recomputes the mask.
 _MOST_READS = 1
+_MOST_SHAPES = 64  # that a part may be compiled for
 _WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
 
 
@@ -105,16 +106,64 @@ class Compiled:
         shapes = tuple(part.shape for part in inputs)
         if shapes in self._shapes:
             return self._function(*inputs)
-        from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
-
-        try:
-            with _compiler_settings():
-                result = self._function(*inputs)
-        except TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error
+        with _told_in_one_line(), _compiler_settings():
+            result = self._function(*inputs)
         self._shapes.add(shapes)
         return result
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    from torch._dynamo.exc import TorchDynamoException  # a second of imports, for this alone
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error
+
+
+class CompiledParts:
+    """A model whose parts are compiled, each once for all blocks that run its code on its shapes.
+
+    For a GPU, where a graph of sixteen blocks takes minutes to compile and one of a block seconds, and where
+    little is to be gained across blocks.
+
+    Args:
+        model: It runs as before outside of a call.
+        parts: Methods of modules, as module and name, that compute from tensors alone.
+        backend: Of ``torch.compile``.
+    """
+
+    def __init__(
+        self, model: nn.Module, parts: Sequence[tuple[nn.Module, str]], backend: str = "inductor"
+    ) -> None:
+        self._model = model
+        self._parts = [
+            (
+                module,
+                name,
+                torch.compile(getattr(module, name), dynamic=False, fullgraph=True, backend=backend),
+            )
+            for module, name in parts
+        ]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The model's result.
+
+        Raises:
+            BenchmarkError: There is no compiler here, or a part cannot be compiled.
+        """
+        from torch._dynamo import config  # a second of imports, for this alone
+
+        for module, name, compiled in self._parts:
+            vars(module)[name] = compiled
+        try:
+            with _told_in_one_line(), config.patch(recompile_limit=_MOST_SHAPES):
+                return self._model(*inputs)
+        finally:
+            for module, name, _ in self._parts:
+                del vars(module)[name]
 
 
 def capture_cuda(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
@@ -173,5 +222,8 @@ def prepare_model(
     """
     check_mode(mode, device)
     if mode == "compiled":
-        return Compiled(model, whole=whole)
+        parts: Sequence[tuple[nn.Module, str]] = getattr(model, "compiled_parts", list)()
+        return (
+            CompiledParts(model, parts) if parts and device.type == "cuda" else Compiled(model, whole=whole)
+        )
     return Replayed(model, capture_cuda) if mode == "cuda-graph" else model

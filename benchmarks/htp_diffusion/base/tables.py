@@ -9,11 +9,15 @@ from rich.console import Console
 
 from htp_diffusion.base.errors import BenchmarkError
 
-Source = Literal["measured", "quoted"]
+Source = Literal["measured", "counted", "quoted"]
 
 _UNBOUNDED = 10_000  # characters, wider than any table
-_MARKS: dict[Source, str] = {"measured": "*", "quoted": "†"}
-_LEGEND: dict[Source, str] = {"measured": "measured here", "quoted": "quoted from the paper"}
+_MARKS: dict[Source, str] = {"measured": "*", "counted": "‡", "quoted": "†"}
+_LEGEND: dict[Source, str] = {
+    "measured": "measured here",
+    "counted": "counted here",
+    "quoted": "quoted from the paper",
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Figure:
 
     Attributes:
         value: The number; None if there is none.
-        source: Measured here, or quoted from the paper.
+        source: Measured or counted here, or quoted from the paper.
     """
 
     value: int | float | None
@@ -39,8 +43,8 @@ class Column:
     Attributes:
         name: Head of the column, with its unit.
         spec: Format of its numbers, as ".1f"; a column with a format is flush right.
-        source: Where all its figures come from, marked once in the head; None if they are neither measured
-            nor quoted, or if the cells say it.
+        source: Where all its figures come from, marked once in the head; None if they are none of these, or
+            if the cells say it.
     """
 
     name: str

@@ -216,6 +216,11 @@ def _built(
     checkpoint: Checkpoint, tensors: dict[str, Tensor], path: str | os.PathLike[str]
 ) -> D3DPDenoiser | Lifter:
     """The model that the JSON file states, once its size is known to be that of the tensors."""
+    if checkpoint.denoiser.depth > len(tensors):  # before as many blocks are built
+        raise BenchmarkError(
+            f"the weights of {path} do not fit its model: it states {checkpoint.denoiser.depth:,} pairs of "
+            "blocks"
+        )
     try:
         with torch.device("meta"):
             stated = sum(value.numel() for value in checkpoint.build().parameters())

@@ -93,6 +93,10 @@ class D3DPDenoiser(AlternatingTrunk):
         self.Spatial_patch_to_embedding: nn.Module = nn.Linear(in_channels + COORDINATES, dim)
         self.time_mlp = TimestepMLP(dim)
 
+    def compiled_parts(self) -> list[tuple[nn.Module, str]]:
+        """Those of the trunk, and the embedding."""
+        return [*super().compiled_parts(), (self, "embed")]
+
     def embed(
         self,
         pose_2d: Float[Tensor, "batch frames joints channels"],

@@ -129,14 +129,19 @@ class FinePOSEDenoiser(D3DPDenoiser):
             self.register_parameter(f"ctx_{name}", nn.Parameter(0.02 * torch.randn(words - kept, dim)))
 
     def encode_text(
-        self, text: Integer[Tensor, "texts words"], sentences: Integer[Tensor, "texts sentences words"]
+        self,
+        text: Integer[Tensor, "texts words"] | Float[Tensor, "texts dim"],
+        sentences: Integer[Tensor, "texts sentences words"] | Float[Tensor, "texts words dim"],
     ) -> Prompts:
         """What the prompts say.
 
         Args:
-            text: The clip's own, as numbers of the encoder's vocabulary.
-            sentences: Those of the other prompts, in their order.
+            text: The clip's own, as numbers of the encoder's vocabulary; or ``Prompts.sentence``.
+            sentences: Those of the other prompts, in their order; or ``Prompts.words``. Prompts that are
+                encoded already are what is returned.
         """
+        if text.is_floating_point():
+            return Prompts(text, sentences)
         own = self.clip_text.token_embedding(text)
         fixed = iter(self.clip_text.token_embedding(sentences).unbind(dim=1))
         parts = []
@@ -176,10 +181,10 @@ class FinePOSEDenoiser(D3DPDenoiser):
         pose_2d: Float[Tensor, "batch frames joints channels"],
         noisy: Float[Tensor, "batch frames joints 3"],
         timestep: Real[Tensor, " batch"],
-        text: Integer[Tensor, "texts words"],
-        sentences: Integer[Tensor, "texts sentences words"],
+        text: Integer[Tensor, "texts words"] | Float[Tensor, "texts dim"],
+        sentences: Integer[Tensor, "texts sentences words"] | Float[Tensor, "texts words dim"],
     ) -> Float[Tensor, "batch frames joints 3"]:
-        """The clean 3D poses, the prompts encoded in the same call.
+        """The clean 3D poses, the prompts as ``encode_text`` takes them.
 
         Raises:
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.

@@ -6,7 +6,7 @@ timestep enters with the temporal positions, after TCEP has read the tokens; the
 """
 
 from jaxtyping import Float, Real
-from torch import Tensor
+from torch import Tensor, nn
 
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.mixste import COORDINATES
@@ -44,6 +44,11 @@ class HTPDenoiser(D3DPDenoiser):
         self.htp = HTP(dim, num_frames, num_heads, config)
         if self.htp.config.spatial_gcn:
             self.Spatial_patch_to_embedding = SpatialGCN(in_channels, dim, num_joints, COORDINATES)
+
+    def compiled_parts(self) -> list[tuple[nn.Module, str]]:
+        """Those of D3DP's denoiser, and HTP's own modules."""
+        modules = (self.htp.tcep, self.htp.mgptp, self.htp.recovery)
+        return [*super().compiled_parts(), *((module, "forward") for module in modules)]
 
     def forward(
         self,

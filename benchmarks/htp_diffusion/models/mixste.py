@@ -102,6 +102,10 @@ class AlternatingTrunk(nn.Module):
             for spatial, temporal in zip(self.STEblocks, self.TTEblocks, strict=True)
         ]
 
+    def compiled_parts(self) -> list[tuple[nn.Module, str]]:
+        """Methods of modules that a compiler may take one by one: every pair runs the first two."""
+        return [(self, "_spatial"), (self, "_temporal"), (self.head, "forward")]
+
     def mix(self, x: Tokens) -> Tokens:
         """All pairs, one after the other; the temporal positions enter before the first temporal block."""
         first, *rest = self.pairs()

@@ -68,7 +68,9 @@ def _items_of(row: MacsRow) -> list[str]:
     elif per_frame:
         items.append("Table V")
     if not per_frame and (
-        row.model in ("MixSTE", "D3DP", "MotionBERT") or "w/" in row.model or "n=3" in setting
+        row.model in ("MixSTE", "D3DP", "MotionBERT", "FinePOSE", "KTPFormer")
+        or "w/" in row.model
+        or "n=3" in setting
     ):
         items.append("Table I")
     return items

@@ -24,6 +24,7 @@ from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.pose.layout import Layout
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale
+from htp_diffusion.speed.paper_tables import UNPLACED, printed_or_none
 
 _PROTOCOLS: dict[Dataset, ProtocolName] = {
     "h36m": "paper",
@@ -32,15 +33,8 @@ _PROTOCOLS: dict[Dataset, ProtocolName] = {
     "npz": "every-frame",
     "synthetic": "every-frame",
 }
-_PAPER_H36M = {
-    ("d3dp", "cpn"): (35.4, 28.7),
-    ("htp", "cpn"): (29.9, 23.3),
-    ("d3dp", "gt"): (18.4, None),
-    ("htp", "gt"): (16.7, None),
-}
-_PAPER_3DHP = {"d3dp": (28.1, 98.0, 79.1), "htp": (26.4, 99.5, 80.5)}
-UNPLACED = "tables not known"
-"""The item of figures of the paper whose table this project does not know."""
+_PRINTED = {"d3dp": "D3DP", "htp": "HTP"}
+_INPUTS = {"cpn": "CPN 2D", "gt": "true 2D"}
 _LEAST = 30.0  # seconds
 _BATCH = {"cpu": 8, "cuda": 128}
 _PROBED_WINDOWS = 4
@@ -231,10 +225,11 @@ def compared_errors(kind: Dataset, source: Source, result: EvaluationResult) -> 
     """The field's averages, beside the paper's where it is the same data."""
     found: list[Compared] = []
     keypoints = "" if source.keypoints is None else source.keypoints.name
-    inputs = "cpn" if "cpn" in keypoints else "gt" if "gt" in keypoints else ""
+    inputs = next((inputs for word, inputs in _INPUTS.items() if word in keypoints), "")
     item = UNPLACED if kind == "3dhp" else "Table I"
     for row in result.rows:
         [model] = row.models
+        printed_as = _PRINTED.get(model.denoiser.kind, "")
         errors = model.scores.over_actions["mean"]
         share = f"; one window in {row.every}" if row.every > 1 else ""
         condition = (
@@ -243,12 +238,6 @@ def compared_errors(kind: Dataset, source: Source, result: EvaluationResult) -> 
         )
         if row.trained_on:
             condition += f"; not a test: {len(row.trained_on)} of the motions were trained on"
-        paper: tuple[float | None, ...] = (None, None, None, None)
-        if kind == "h36m":
-            paper = (*_PAPER_H36M.get((model.denoiser.kind, inputs), (None, None)), None, None)
-        elif kind == "3dhp" and model.denoiser.kind in _PAPER_3DHP:
-            mpjpe, pck, auc = _PAPER_3DHP[model.denoiser.kind]
-            paper = (mpjpe, None, pck, auc)
         figures = (
             ("MPJPE, mm", errors.mpjpe),
             ("P-MPJPE, mm", errors.p_mpjpe),
@@ -256,8 +245,13 @@ def compared_errors(kind: Dataset, source: Source, result: EvaluationResult) -> 
             ("AUC, %", errors.auc),
         )
         drawn = row.sampling
-        for (name, value), quoted in zip(figures, paper, strict=True):
+        for name, value in figures:
             if value is not None:
+                quoted = None
+                if kind == "3dhp":
+                    quoted = printed_or_none(item, printed_as, f"MPI-INF-3DHP, {name}")
+                elif kind == "h36m":
+                    quoted = printed_or_none(item, printed_as, f"{name}, {inputs}")
                 what = f"{model.name}, H={drawn.hypotheses}, K={drawn.steps}: {name}"
                 found.append(
                     Compared(item=item, what=what, measured=value, quoted=quoted, condition=condition)

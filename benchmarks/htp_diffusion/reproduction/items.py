@@ -1,13 +1,13 @@
 """Items: the paper's Tables I to XIII and Figures 1, 4, 6, 7 and 8, and what each needs to be made.
 
-The figures are those of arXiv 2508.21363 as far as this project knows them; what a table prints beyond
-them is said to be unknown.
+The figures are those of arXiv 2508.21363 as far as this project knows them (`speed/paper_tables.py`); what a
+table prints beyond them is said to be unknown.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from htp_diffusion.reproduction.datasets import UNPLACED
+from htp_diffusion.speed.paper_tables import UNPLACED, printed_tables
 
 NeedKind = Literal["h36m", "3dhp", "gpu", "training", "not known"]
 
@@ -97,13 +97,18 @@ _SCORE = (
 )
 _ABLATE = "python benchmarks/study.py ablations --tables "
 
+
+def _known(item: str) -> str:
+    return printed_tables()[item].known
+
+
 ITEMS: tuple[Item, ...] = (
     Item(
         name="Table I",
         shows="systems compared on Human3.6M: errors with detected and with true 2D poses, MACs, parameters",
         needs=(*_H36M, _WEIGHTS),
         command=_SCORE,
-        known="the rows of D3DP, MixSTE, MotionBERT, KTPFormer, FinePOSE and HTP, alone and in its hosts",
+        known=_known("Table I"),
     ),
     *(
         Item(
@@ -111,8 +116,7 @@ ITEMS: tuple[Item, ...] = (
             shows="systems compared; which figures it prints is not known here",
             needs=(_UNKNOWN,),
             command=_SELF + "counts",
-            known="nothing apart from the other tables of systems; figures whose table is not known "
-            "stand in the last section",
+            known=_known(f"Table {number}"),
         )
         for number in ("II", "III", "IV")
     ),
@@ -120,43 +124,44 @@ ITEMS: tuple[Item, ...] = (
         name="Table V",
         shows="cost and speed of the diffusion systems: MACs a frame and frames a second at two HxK",
         needs=(_GPU,),
-        command="python benchmarks/measure.py throughput --sampling 20x1 20x10 --batch-size 8 --device cuda",
-        known="the rows of D3DP and HTP, and the speed of FinePOSE and KTPFormer",
+        command="python benchmarks/measure.py throughput --hosts d3dp finepose ktpformer-denoiser "
+        "--sampling 20x1 20x10 --batch-size 8 --device cuda",
+        known=_known("Table V"),
     ),
     Item(
         name="Table VI",
         shows="systems compared; which figures it prints is not known here",
         needs=(_UNKNOWN,),
         command=_SELF + "counts",
-        known="as of Table II",
+        known=_known("Table VI"),
     ),
     Item(
         name="Table VII",
         shows="not known here",
         needs=(_UNKNOWN,),
         command=_SELF + "counts",
-        known="as of Table II",
+        known=_known("Table VII"),
     ),
     Item(
         name="Table VIII",
         shows="n, the pairs of blocks that see every frame, and f, the frames kept",
         needs=(*_H36M, _ROWS),
         command=_ABLATE + "viii",
-        known="error and MACs of n = 1 to 4, and f = 54",
+        known=_known("Table VIII"),
     ),
     Item(
         name="Table IX",
         shows="not known here",
         needs=(_UNKNOWN,),
         command=_SELF + "counts",
-        known="as of Table II",
+        known=_known("Table IX"),
     ),
     Item(
         name="Table X",
         shows="k, the frames that a frame attends to, changed at inference",
         needs=(*_H36M, _WEIGHTS),
         command=_SELF + "sensitivity",
-        known="error and speed of k = 81, 162 and 243",
+        known=_known("Table X"),
     ),
     Item(
         name="Table XI",
@@ -217,6 +222,6 @@ ITEMS: tuple[Item, ...] = (
         needs=(_MPI, _WEIGHTS),
         command="python benchmarks/evaluate.py CHECKPOINT --dataset 3dhp --data data_test_3dhp.npz "
         "--annotation annot3",
-        known="the rows of D3DP and HTP on MPI-INF-3DHP",
+        known=_known(UNPLACED),
     ),
 )

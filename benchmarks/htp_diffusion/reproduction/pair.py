@@ -1,15 +1,15 @@
 """Pair: the trained D3DP and HTP whose errors are shown."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.checkpoint import read_record
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
-from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.models.preset import PresetName
 from htp_diffusion.pose.space import CAMERA_METRES
 
-_ORDER: tuple[PresetName, ...] = ("paper", "base", "small", "tiny")
 _SAMPLED_LAYERS = 1  # n at inference (the paper's default)
 
 
@@ -57,13 +57,13 @@ class Pair:
         return found
 
 
-def find_pair(folder: Path) -> Pair:
-    """The largest preset of which a folder has both checkpoints.
+def find_pair(folder: Path, presets: Iterable[PresetName]) -> Pair:
+    """The first preset of which a folder has both checkpoints.
 
     Raises:
         BenchmarkError: It has none.
     """
-    for preset in (*_ORDER, *(name for name in PRESETS if name not in _ORDER)):
+    for preset in presets:
         pair = Pair(d3dp=folder / f"d3dp-{preset}.json", htp=folder / f"htp-{preset}.json")
         if pair.d3dp.exists() and pair.htp.exists():
             return pair

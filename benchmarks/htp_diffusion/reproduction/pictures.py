@@ -6,10 +6,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from htp_diffusion.base.picture import save_png
+from htp_diffusion.speed.paper_tables import printed
 
 _TRUTH, _FIRST, _SECOND = "#9aa0a8", "#4c6a92", "#d1495b"
-_PAPER = {"D3DP": (228.8, 35.4), "HTP n=1": (99.8, 29.9)}
-"""GMACs a frame at H=20, K=10 and MPJPE in mm of the paper: HTP's error is that of its table of results."""
+_PAPER = {
+    name: (
+        printed("Table V", name, "GMACs a frame, H=20, K=10"),
+        printed("Table I", name.partition(" ")[0], "MPJPE, mm, CPN 2D"),
+    )
+    for name in ("D3DP", "HTP n=1")
+}
+"""GMACs a frame and MPJPE in mm of the paper: HTP's error is that of its table of results."""
 
 
 def draw_error_cost(path: Path, points: Sequence[tuple[str, float, float]], condition: str) -> None:

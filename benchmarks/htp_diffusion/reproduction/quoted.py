@@ -1,85 +1,24 @@
-"""Quoted: the paper's figures that are not already beside a count."""
+"""Quoted: every figure of the paper that is known here, under the table or figure that prints it."""
 
-from htp_diffusion.reproduction.datasets import UNPLACED
 from htp_diffusion.reproduction.part import Compared
+from htp_diffusion.speed.paper_tables import printed, printed_tables
 
-
-def _quoted(item: str, what: str, *figures: tuple[str, float]) -> tuple[Compared, ...]:
-    return tuple(
-        Compared(item=item, what=f"{name}: {what}", measured=None, quoted=value) for name, value in figures
-    )
+_POINTS = (
+    ("D3DP: MPJPE, mm", printed("Table I", "D3DP", "MPJPE, mm, CPN 2D")),
+    ("HTP n=3: MPJPE, mm", printed("Table I", "HTP", "MPJPE, mm, CPN 2D")),
+    ("D3DP: GMACs a frame, H=20, K=10", printed("Table V", "D3DP", "GMACs a frame, H=20, K=10")),
+    ("HTP n=1: GMACs a frame, H=20, K=10", printed("Table V", "HTP n=1", "GMACs a frame, H=20, K=10")),
+)
+"""What Figure 1 draws, as the tables print it."""
 
 
 QUOTED: tuple[Compared, ...] = (
-    *_quoted(
-        "Table I",
-        "MPJPE, mm, CPN 2D",
-        ("D3DP", 35.4),
-        ("FinePOSE", 31.9),
-        ("KTPFormer", 33.0),
-        ("HTP", 29.9),
-        ("MixSTE", 40.9),
-        ("HTP w/ MixSTE", 39.9),
-        ("MotionBERT", 39.2),
-        ("HTP w/ MotionBERT", 38.9),
+    *(
+        Compared(item=table.item, what=f"{row.name}: {figure.name}", measured=None, quoted=figure.value)
+        for table in printed_tables().values()
+        for row in table.rows
+        for figure in row.figures
     ),
-    *_quoted(
-        "Table I",
-        "P-MPJPE, mm, CPN 2D",
-        ("D3DP", 28.7),
-        ("FinePOSE", 25.0),
-        ("KTPFormer", 26.2),
-        ("HTP", 23.3),
-    ),
-    *_quoted(
-        "Table I",
-        "MPJPE, mm, true 2D",
-        ("D3DP", 18.4),
-        ("FinePOSE", 16.7),
-        ("KTPFormer", 18.1),
-        ("HTP", 16.7),
-    ),
-    *_quoted(
-        "Table V",
-        "H=20, K=1: frames/s",
-        ("D3DP", 772.7),
-        ("FinePOSE", 723.7),
-        ("KTPFormer", 705.8),
-        ("HTP n=1", 2277.5),
-    ),
-    *_quoted(
-        "Table V",
-        "H=20, K=10: frames/s",
-        ("D3DP", 79.6),
-        ("FinePOSE", 73.8),
-        ("KTPFormer", 73.5),
-        ("HTP n=1", 137.0),
-    ),
-    *_quoted("Table VIII", "MPJPE, mm", ("n=1", 33.0), ("n=2", 32.0), ("n=3", 29.9), ("n=4", 30.8)),
-    *_quoted("Table X", "MPJPE, mm", ("k=243", 30.3), ("k=162", 29.9), ("k=81", 34.4)),
-    *_quoted("Table X", "frames/s", ("k=243", 242.5), ("k=162", 244.6), ("k=81", 254.3)),
-    *_quoted(
-        "Table XI",
-        "MPJPE, mm",
-        ("baseline", 34.7),
-        ("+ TCEP", 31.9),
-        ("+ TCEP, SFT MHSA", 33.3),
-        ("+ TCEP, MGPTP", 31.6),
-        ("all", 29.9),
-    ),
-    *_quoted(
-        "Table XII",
-        "MPJPE, mm",
-        ("mask in neither", 32.7),
-        ("in MGPTP alone", 31.6),
-        ("in the attention alone", 31.3),
-        ("in both", 29.9),
-    ),
-    *_quoted("Table XIII", "MPJPE, mm", ("T=81", 34.4), ("T=162", 34.3), ("T=243", 29.9)),
-    *_quoted("Figure 1", "MPJPE, mm", ("D3DP", 35.4), ("HTP n=3", 29.9)),
-    *_quoted("Figure 1", "GMACs a frame, H=20, K=10", ("D3DP", 228.8), ("HTP n=1", 99.8)),
-    *_quoted(UNPLACED, "MPI-INF-3DHP, MPJPE, mm", ("D3DP", 28.1), ("HTP", 26.4)),
-    *_quoted(UNPLACED, "MPI-INF-3DHP, PCK, %", ("D3DP", 98.0), ("HTP", 99.5)),
-    *_quoted(UNPLACED, "MPI-INF-3DHP, AUC, %", ("D3DP", 79.1), ("HTP", 80.5)),
+    *(Compared(item="Figure 1", what=what, measured=None, quoted=value) for what, value in _POINTS),
 )
-"""The paper's figures that are not already beside a count."""
+"""The paper's figures."""

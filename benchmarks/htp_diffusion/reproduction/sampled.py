@@ -22,13 +22,14 @@ from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
 from htp_diffusion.reproduction.pictures import draw_error_cost
 from htp_diffusion.reproduction.scale import Scale
 from htp_diffusion.speed.counting import count_denoiser
+from htp_diffusion.speed.paper_tables import printed_or_none
 
 ERROR_COST, POSES, WORST = "error-cost.png", "poses.png", "worst.png"
 _BATCH = 2  # windows; more only take more memory on a CPU
 _DRAWN = 4  # frames of a picture
 _GIGA = 1e9
 _EFFICIENCY = 0.25  # of the best matmul rate, for narrow models on short windows
-_PAPER_MPJPE = {"D3DP": 35.4, "HTP n=1": None, "HTP n=3": 29.9}
+_PRINTED = {"D3DP": "D3DP", "HTP n=3": "HTP"}  # how Table I calls a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ def _compared(result: ComparisonResult) -> Sequence[Compared]:
         f"{result.sampling.label}, mean; the paper: Human3.6M, CPN"
     )
     for model in result.models:
-        quoted = _PAPER_MPJPE.get(model.name)
+        quoted = printed_or_none("Table I", _PRINTED.get(model.name, ""), "MPJPE, mm, CPN 2D")
         for item in ("Table I", "Figure 1"):
             found.append(
                 Compared(

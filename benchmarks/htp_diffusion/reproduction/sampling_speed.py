@@ -20,6 +20,7 @@ from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
 from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, line_up
+from htp_diffusion.speed.paper_tables import printed_or_none
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, measure_roofline
 from htp_diffusion.speed.sharding import Shards
@@ -32,8 +33,7 @@ PLAIN: Way = ("fp32", "eager")
 _PRUNINGS = (HTPConfig(num_sft_layers=1), HTPConfig(num_sft_layers=3))
 _MOST_ROUNDS = 3
 _BESIDE = 1.2  # what a round costs beside the passes that it was estimated by
-_PAPER_FPS = {("D3DP", 20): 772.7, ("HTP n=1", 20): 2277.5, ("D3DP", 200): 79.6, ("HTP n=1", 200): 137.0}
-_PAPER_RATIO = {20: 2.95, 200: 1.72}
+_PRINTED = {20: "HxK=20", 200: "H=20, K=10"}  # how Table V calls a setting, by HxK
 _PASS_GMACS = 147 + 68 + 97  # D3DP, HTP n=1, HTP n=3 at the paper's sizes (docs/benchmarks.md)
 _BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matmul rate (an H200's)
 _PREPARING: dict[Mode, float] = {"eager": 5.0, "cuda-graph": 15.0, "compiled": 60.0}  # seconds, and the drift
@@ -123,7 +123,7 @@ def _measure(scale: Scale, way: Way, public: Path | None, pair: Pair, work: Work
     fused, differences = {}, {}
     for number, entrant in enumerate(entrants):
         inputs = short_inputs(entrant, sizes.frames, device)
-        if entrant.own and way == PLAIN:
+        if entrant.own:
             fused[entrant.name] = fused_difference(entrant.model, inputs)
         differences[entrant.name] = exact_difference(
             entrant, inputs, precision=precision, mode=mode, device=device
@@ -249,7 +249,7 @@ def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
         plain = (group.precision, group.mode) == PLAIN
         for row in group.rows:
             what = f"{row.model}, {group.timed}, {group.precision}, {group.mode}"
-            quoted = _PAPER_FPS.get((row.model, number)) if plain else None
+            quoted = _printed(row.model, "frames/s", number) if plain else None
             figures: list[tuple[str, float, float | None, str]] = [
                 ("frames/s", group.batch * group.frames / row.timing.median, quoted, ""),
                 ("% of the square matmul rate", 100 * row.flops / group.roofline.square.flops, None, ""),
@@ -258,7 +258,7 @@ def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
                 figures.append(("peak memory, MiB", row.peak_memory / _MEBIBYTE, None, "; weights left out"))
             if row.model != HOST_NAMES["d3dp"]:
                 ratio = row.speed_up
-                quoted = _PAPER_RATIO.get(number) if plain and row.model == "HTP n=1" else None
+                quoted = _printed(row.model, "times as fast as D3DP", number) if plain else None
                 spread = f"; quartiles {ratio.paired_low:.2f} to {ratio.paired_high:.2f}"
                 figures.append(("times as fast as D3DP", ratio.paired, quoted, spread))
             for name, measured, paper, more in figures:
@@ -284,3 +284,8 @@ def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
             )
         )
     return found
+
+
+def _printed(model: str, figure: str, number: int) -> float | None:
+    """A figure of the paper's Table V at H times K; None where it has none that is known."""
+    return printed_or_none("Table V", model, f"{figure}, {_PRINTED[number]}") if number in _PRINTED else None

@@ -14,6 +14,7 @@ from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
 from htp_diffusion.reproduction.pictures import draw_sensitivity
 from htp_diffusion.reproduction.sampled import embedded_windows
 from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.speed.paper_tables import printed
 from htp_modules import HTPConfig
 from htp_modules.config import resolve_frames
 
@@ -27,7 +28,7 @@ _NEIGHBORS = (
     1.0,
 )  # k, shares of T; the paper has 1/3, 2/3 and 1 (Table X)
 _DENSITY = (1, 2, 3, 5, 8)  # k'
-_PAPER = {1 / 3: 34.4, 2 / 3: 29.9, 1.0: 30.3}
+_PRINTED = {1 / 3: "k=81", 2 / 3: "k=162", 1.0: "k=243"}  # rows of Table X, by their share of T
 _HYPOTHESES, _STEPS = 1, 1
 _ABOUT = 20.0
 _BATCH = 12
@@ -177,12 +178,12 @@ def _compared(result: Sensitivity) -> Sequence[Compared]:
             item=item,
             what=f"k = {row.share:.3g} T: MPJPE, mm",
             measured=row.mpjpe,
-            quoted=_PAPER.get(row.share) if item == "Table X" else None,
-            condition=result.condition + ("; the paper: Human3.6M" if row.share in _PAPER else ""),
+            quoted=printed("Table X", _PRINTED[row.share], "MPJPE, mm") if item == "Table X" else None,
+            condition=result.condition + ("; the paper: Human3.6M" if row.share in _PRINTED else ""),
         )
         for item in ("Table X", "Figure 4")
         for row in result.over_neighbors
-        if item == "Figure 4" or row.share in _PAPER
+        if item == "Figure 4" or row.share in _PRINTED
     ]
     found += [
         Compared(

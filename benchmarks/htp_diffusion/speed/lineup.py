@@ -53,8 +53,8 @@ HOST_NAMES: dict[Host, str] = {
 }
 PUBLIC_ALONE: tuple[Host, ...] = ("ktpformer", "stcformer", "motionagformer")
 """Hosts that this project has no class of."""
-SAMPLED: tuple[Host, ...] = ("d3dp", "ktpformer-denoiser")
-"""Denoisers that whole samplings are timed of; FinePOSE's needs words beside what a sampler gives it."""
+SAMPLED: tuple[Host, ...] = ("d3dp", "finepose", "ktpformer-denoiser")
+"""Denoisers that whole samplings are timed of."""
 _PLAIN_ALONE: tuple[Host, ...] = ("ktpformer-denoiser",)  # a rival: no adapter is written for it
 _PUBLIC_CODE: dict[Host, Callable[..., nn.Module]] = {
     "d3dp": public_d3dp,

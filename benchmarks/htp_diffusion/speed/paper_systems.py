@@ -1,4 +1,4 @@
-"""The paper's systems: parameters and multiply-accumulates as it prints them, and as public code counts."""
+"""The paper's systems: what it prints of them, and what their public code counts and takes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,12 +9,22 @@ from torch import nn
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.speed.counting import thop_macs
 from htp_diffusion.speed.lineup import Host, random_inputs
+from htp_diffusion.speed.paper_tables import (
+    UNPLACED,
+    PrintedTable,
+    printed_or_none,
+    printed_table,
+    printed_tables,
+    source_notes,
+)
 from htp_diffusion.speed.public_code import public_d3dp, public_mixste, public_motionbert
 from htp_diffusion.speed.public_hosts import public_finepose, public_ktpformer, public_stcformer
+from htp_diffusion.speed.public_systems import PUBLIC_SYSTEMS
+from htp_diffusion.speed.system_times import SystemTimes
 
 _FRAMES = 243
 _SIZES = {"frames": _FRAMES, "dim": 512, "heads": 8}
-_COUNTED: dict[str, tuple[Host, int, Callable[..., nn.Module]]] = {
+_HOSTS: dict[str, tuple[Host, int, Callable[..., nn.Module]]] = {
     "MixSTE": ("mixste", 8, public_mixste),
     "D3DP": ("d3dp", 8, public_d3dp),
     "MotionBERT": ("motionbert", 5, public_motionbert),
@@ -22,37 +32,35 @@ _COUNTED: dict[str, tuple[Host, int, Callable[..., nn.Module]]] = {
     "KTPFormer": ("ktpformer", 8, public_ktpformer),
     "STCFormer-L": ("stcformer", 6, public_stcformer),
 }
-"""Systems that are counted anew: what they are called with, their depth, and what builds them."""
-_GIGA, _MEGA = 1e9, 1e6
+"""Systems that can be patched: what they are called with, their depth, and what builds them."""
+_GIGA, _MEGA, _MILLI = 1e9, 1e6, 1e-3
+_OTHERS = ("Table II", "Table III", "Table IV", "Table V", "Table VI", UNPLACED)
+_ERRORS = ("MPJPE, mm, CPN 2D", "P-MPJPE, mm, CPN 2D", "MPJPE, mm, true 2D")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SystemRow:
-    """One system, at its published size.
+    """What was counted on the public class of one system, at its published size.
 
     Attributes:
-        system: Its name.
+        system: Its name in the paper.
         frames: T of what was counted.
-        printed_params_m: The paper's parameters, M.
-        printed_gmacs: The paper's multiply-accumulates of a pass, G.
-        counted_params_m: Parameters of the public class, M; None where nothing was counted.
-        counted_gmacs: THOP's count on it, one clip, G; None where nothing was counted.
-        counted_on: Repository, file and class that was counted.
-        note: Why the two differ, or what else there is to know.
+        counted_params_m: Parameters, M.
+        counted_gmacs: THOP's count of one clip, G.
+        counted_on: Repository, file and class.
+        note: Why this differs from what the paper prints, or what else there is to know.
     """
 
     system: str
     frames: int
-    printed_params_m: float
-    printed_gmacs: float
-    counted_params_m: float | None
-    counted_gmacs: float | None
-    counted_on: str | None
+    counted_params_m: float
+    counted_gmacs: float
+    counted_on: str
     note: str | None
 
 
 def count_again(rows: list[SystemRow], public: Path) -> list[SystemRow]:
-    """The rows with what is counted on the public classes now, for those that can be patched.
+    """The rows with what is counted on the public classes now, for those that can be built here.
 
     Args:
         rows: The rows.
@@ -61,47 +69,92 @@ def count_again(rows: list[SystemRow], public: Path) -> list[SystemRow]:
     Raises:
         BenchmarkError: No checkout, or one that does not import.
     """
-    return [_again(row, public) if row.system in _COUNTED else row for row in rows]
+    return [_again(row, public) for row in rows]
 
 
 def _again(row: SystemRow, public: Path) -> SystemRow:
-    host, depth, build = _COUNTED[row.system]
-    model = build(public, depth=depth, **_SIZES).eval()
+    if row.system in PUBLIC_SYSTEMS:
+        system = PUBLIC_SYSTEMS[row.system]
+        model, inputs = system.build(public), system.inputs()
+    elif row.system in _HOSTS:
+        host, depth, build = _HOSTS[row.system]
+        model, inputs = build(public, depth=depth, **_SIZES), random_inputs(host, 1, _FRAMES)
+    else:
+        return row
+    model = model.eval()
     return replace(
         row,
         counted_params_m=sum(parameter.numel() for parameter in model.parameters()) / _MEGA,
-        counted_gmacs=thop_macs(model, random_inputs(host, 1, _FRAMES)) / _GIGA,
+        counted_gmacs=thop_macs(model, inputs) / _GIGA,
     )
 
 
-def systems_table(rows: list[SystemRow]) -> Table:
-    """The rows, each figure marked as counted or quoted."""
+def other_tables(tables: list[PrintedTable]) -> list[Table]:
+    """The paper's tables of systems beside Table I; those of which nothing is known in one.
+
+    Args:
+        tables: All that is known of the paper's tables.
+    """
+    named = [table for table in tables if table.item in _OTHERS]
+    empty = [table for table in named if not table.rows]
+    return [*(printed_table(table) for table in named if table.rows), _nothing_known(empty)]
+
+
+def systems_table(rows: list[SystemRow], times: SystemTimes) -> Table:
+    """The paper's Table I, with what is counted and measured beside it.
+
+    Args:
+        rows: What was counted.
+        times: What was timed.
+    """
+    table = printed_tables()["Table I"]
+    counted = {row.system: row for row in rows}
+    timed = {row.system: row for row in times.rows}
+    cells = []
+    for printed_row in table.rows:
+        system = printed_row.name
+        count, time = counted.get(system), timed.get(system)
+        cells.append(
+            (
+                system,
+                count.frames if count else printed_row.frames,
+                *(printed_or_none(table.item, system, name) for name in _ERRORS),
+                printed_or_none(table.item, system, "GMACs a pass"),
+                count.counted_gmacs if count else None,
+                printed_or_none(table.item, system, "parameters, M"),
+                count.counted_params_m if count else None,
+                time.timing.median / _MILLI if time else None,
+                count.counted_on if count else None,
+                count.note if count else None,
+            )
+        )
     return Table(
-        title="The paper's systems: parameters and multiply-accumulates of a pass",
+        title="Table I, as the paper prints it, beside what is counted and measured on public code",
         columns=(
             Column("system"),
             Column("T", "d"),
-            Column("paper, M", "g", "quoted"),
-            Column("params, M", ".2f", "measured"),
+            *(Column(name, "g", "quoted") for name in _ERRORS),
             Column("paper, G", "g", "quoted"),
-            Column("THOP, G", ".2f", "measured"),
+            Column("THOP, G", ".2f", "counted"),
+            Column("paper, M", "g", "quoted"),
+            Column("params, M", ".2f", "counted"),
+            Column("one pass, ms", ",.0f", "measured"),
             Column("counted on"),
             Column("note"),
         ),
-        rows=tuple(
-            (
-                row.system,
-                row.frames,
-                row.printed_params_m,
-                row.counted_params_m,
-                row.printed_gmacs,
-                row.counted_gmacs,
-                row.counted_on,
-                row.note,
-            )
-            for row in rows
-        ),
+        rows=tuple(cells),
         notes=(
-            "Counted: THOP 0.1.1, one clip, on the public classes with the sizes that their authors publish.",
+            "Counted: THOP 0.1.1, one clip, on the public classes with the sizes that their authors publish; "
+            "T is that of the count. Rows of HTP are counted in the table of multiply-accumulates.",
+            f"Measured: {times.conditions}; the table of systems in docs/benchmarks.md has the spread.",
+            *source_notes(table),
         ),
+    )
+
+
+def _nothing_known(tables: list[PrintedTable]) -> Table:
+    return Table(
+        title="Tables of which no figure is known here",
+        columns=(Column("table"), Column("not known")),
+        rows=tuple((table.item, table.missing) for table in tables),
     )

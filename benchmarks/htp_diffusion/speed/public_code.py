@@ -18,6 +18,7 @@ from torch import nn
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.clip_text import Clip
 from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.speed.cosine_transform import dct, idct
 from htp_modules.block import NORM_EPS, DropPath
 
 FILES = {
@@ -67,7 +68,7 @@ def _lent() -> dict[str, types.ModuleType]:
         "torchvision.models": {"VisionTransformer": None},
         "triton": {"jit": lambda function: function},
         "triton.language": {"constexpr": int},
-        "torch_dct": {"dct": None, "idct": None},
+        "torch_dct": {"dct": dct, "idct": idct},
         "scipy": {},
         "scipy.sparse": {},
         "clip": {"load": lambda name, device: (Clip(), None)},

@@ -12,12 +12,15 @@ from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.speed.counting import Count
 from htp_diffusion.speed.lineup import HOST_NAMES, SAMPLED, Entrant, Sizes, random_inputs
+from htp_diffusion.speed.prompts import encoding_cost, told
 from htp_diffusion.speed.result import Group, Row
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.sharding import Shards
 
 _GIGA = 1e9
+_WORDS = 3  # inputs before those of the prompts: 2D poses, noisy poses, timestep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,24 @@ def timed_call(
     call = prepare_model(entrant.model, setting.mode, device, whole=entrant.own)
     if setting.draw is None:
         return partial(call, *mine)
-    return partial(setting.sampling(len(mine[0]), device).draw, call, mine[0])
+    sampling = setting.sampling(len(mine[0]), device)
+    return partial(_sampled, entrant, sampling, call, mine[0], mine[_WORDS:])
+
+
+def _sampled(
+    entrant: Entrant,
+    sampling: Sampling,
+    call: Callable[..., Tensor],
+    pose_2d: Tensor,
+    words: tuple[Tensor, ...],
+) -> Tensor:
+    """A whole sampling, the prompts of FinePOSE included."""
+    prompts = told(entrant, words)
+
+    def network(pose_2d: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        return call(pose_2d, noisy, timestep, *prompts)
+
+    return sampling.draw(network, pose_2d)
 
 
 def _first_step(
@@ -150,15 +170,16 @@ def time_group(
     rows = []
     for entrant in entrants:
         timing = timings[entrant.name]
+        cost, elements = _cost(entrant, setting)
         rows.append(
             Row(
                 model=entrant.name,
                 host=entrant.host,
                 seconds=list(timing.samples),
                 speed_up=speed_up(timings[HOST_NAMES[entrant.host]], timing),
-                thop_gmacs=entrant.cost.thop_macs * setting.passes / _GIGA,
-                true_gmacs=entrant.cost.true_macs * setting.passes / _GIGA,
-                moved_bytes=float(entrant.elements * setting.passes * _bytes_per_number(setting.precision)),
+                thop_gmacs=cost.thop_macs / _GIGA,
+                true_gmacs=cost.true_macs / _GIGA,
+                moved_bytes=float(elements * _bytes_per_number(setting.precision)),
                 peak_memory=_largest(peaks[entrant.name], shards),
                 fused_difference=fused.get(entrant.name),
                 difference=differences[entrant.name],
@@ -174,6 +195,20 @@ def time_group(
         roofline=roofline,
         rows=rows,
     )
+
+
+def _cost(entrant: Entrant, setting: Setting) -> tuple[Count, int]:
+    """What a round costs, and the numbers that its operations move."""
+    passes = setting.passes
+    once, once_moved = Count(thop_macs=0, true_macs=0, params=0), 0
+    if setting.draw is not None:
+        once, once_moved = encoding_cost(entrant, random_inputs(entrant.host, 1, 1)[_WORDS:])
+    cost = Count(
+        thop_macs=passes * (entrant.cost.thop_macs - once.thop_macs) + once.thop_macs,
+        true_macs=passes * (entrant.cost.true_macs - once.true_macs) + once.true_macs,
+        params=entrant.cost.params,
+    )
+    return cost, passes * (entrant.elements - once_moved) + once_moved
 
 
 def slowest(timing: Timing, shards: Shards) -> Timing:

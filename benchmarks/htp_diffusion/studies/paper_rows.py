@@ -1,6 +1,7 @@
 """Ablations: the rows of the paper's Tables VIII, X, XI, XII and XIII as models to train and ways to sample.
 
-The paper's figures: MPJPE on Human3.6M with CPN 2D poses, mm; multiply-accumulates of a pass by THOP, G.
+The paper's figures (`speed/paper_tables.py`): MPJPE on Human3.6M with CPN 2D poses, mm; multiply-accumulates
+of a pass by THOP, G.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Literal
 from htp_diffusion.models.contender import Pruning
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.variants import Variant, VariantConfig
+from htp_diffusion.speed.paper_tables import printed
 from htp_modules import HTPConfig
 from htp_modules.config import resolve_frames
 
@@ -24,6 +26,7 @@ TABLES: dict[TableName, str] = {
 
 _KEEP_SHARES = (1 / 9, 2 / 9, 1 / 3, 2 / 3)
 _PAPER_KEEP = 2 / 9  # 54 of 243
+_MPJPE, _GMACS = "MPJPE, mm", "GMACs a pass"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,22 +114,20 @@ def _pruned(model: VariantConfig, frames: int | None = None, **changes: int | fl
 
 def _table_viii(whole: VariantConfig) -> Iterator[Setting]:
     frames, depth = whole.denoiser.num_frames, whole.denoiser.depth
-    paper = {1: (33.0, 60.6), 2: (32.0, 74.2), 3: (29.9, 87.6), 4: (30.8, 101.2)}
-    for layers, (mpjpe, gmacs) in paper.items():
-        if layers < depth:
-            yield Setting(
-                table="viii",
-                name=f"n={layers}",
-                model=_pruned(whole, num_sft_layers=layers),
-                paper_mpjpe=mpjpe,
-                paper_gmacs=gmacs,
-            )
+    for layers in range(1, min(4, depth - 1) + 1):
+        yield Setting(
+            table="viii",
+            name=f"n={layers}",
+            model=_pruned(whole, num_sft_layers=layers),
+            paper_mpjpe=printed("Table VIII", f"n={layers}", _MPJPE),
+            paper_gmacs=printed("Table VIII", f"n={layers}", _GMACS),
+        )
     yield Setting(
         table="viii",
         name="n=1 at inference, trained with 3",
         model=whole,
         pruning=Pruning(num_sft_layers=1),
-        paper_gmacs=60.6,
+        paper_gmacs=printed("Table VIII", "n=1", _GMACS),
     )
     for share in _KEEP_SHARES:
         papers = share == _PAPER_KEEP
@@ -134,64 +135,80 @@ def _table_viii(whole: VariantConfig) -> Iterator[Setting]:
             table="viii",
             name=f"f={resolve_frames(share, frames)} of {frames}",
             model=_pruned(whole, num_keep=share),
-            paper_mpjpe=29.9 if papers else None,
-            paper_gmacs=87.6 if papers else None,
+            paper_mpjpe=printed("Table VIII", "n=3", _MPJPE) if papers else None,
+            paper_gmacs=printed("Table VIII", "n=3", _GMACS) if papers else None,
         )
 
 
 def _table_x(whole: VariantConfig) -> Iterator[Setting]:
     frames = whole.denoiser.num_frames
-    for share, mpjpe in ((1.0, 30.3), (2 / 3, 29.9), (1 / 3, 34.4)):
+    for share, row in ((1.0, "k=243"), (2 / 3, "k=162"), (1 / 3, "k=81")):
         yield Setting(
             table="x",
             name=f"k={resolve_frames(share, frames)} of {frames}",
             model=whole,
             pruning=Pruning(num_neighbors=share),
-            paper_mpjpe=mpjpe,
+            paper_mpjpe=printed("Table X", row, _MPJPE),
         )
 
 
 def _table_xi(whole: VariantConfig) -> Iterator[Setting]:
-    rows: tuple[tuple[str, Variant, float, float], ...] = (
-        ("D3DP, to compare", "d3dp", 35.4, 139.1),
-        ("baseline: D3DP + Spatial GCN", "baseline", 34.7, 143.375),
-        ("+ TCEP", "tcep", 31.9, 143.392),
-        ("+ TCEP, SFT MHSA", "tcep-sft", 33.3, 143.392),
-        ("+ TCEP, MGPTP", "mask-pruner", 31.6, 87.648),
-        ("+ TCEP, SFT MHSA, MGPTP (HTP)", "htp", 29.9, 87.648),
+    yield Setting(
+        table="xi",
+        name="D3DP, to compare",
+        model=replace(whole, variant="d3dp"),
+        paper_mpjpe=printed("Table I", "D3DP", f"{_MPJPE}, CPN 2D"),
+        paper_gmacs=printed("Table I", "D3DP", _GMACS),
     )
-    for name, variant, mpjpe, gmacs in rows:
+    rows: tuple[tuple[str, Variant, str], ...] = (
+        ("baseline: D3DP + Spatial GCN", "baseline", "baseline"),
+        ("+ TCEP", "tcep", "+ TCEP"),
+        ("+ TCEP, SFT MHSA", "tcep-sft", "+ TCEP, SFT MHSA"),
+        ("+ TCEP, MGPTP", "mask-pruner", "+ TCEP, MGPTP"),
+        ("+ TCEP, SFT MHSA, MGPTP (HTP)", "htp", "all"),
+    )
+    for name, variant, row in rows:
         yield Setting(
             table="xi",
             name=name,
             model=replace(whole, variant=variant),
-            paper_mpjpe=mpjpe,
-            paper_gmacs=gmacs,
+            paper_mpjpe=printed("Table XI", row, _MPJPE),
+            paper_gmacs=printed("Table XI", row, _GMACS),
         )
 
 
 def _table_xii(whole: VariantConfig) -> Iterator[Setting]:
-    rows: tuple[tuple[str, Variant, float], ...] = (
-        ("neither", "mask-neither", 32.7),
-        ("pruner alone", "mask-pruner", 31.6),
-        ("attention alone", "mask-attention", 31.3),
-        ("both (HTP)", "htp", 29.9),
+    rows: tuple[tuple[str, Variant, str], ...] = (
+        ("neither", "mask-neither", "mask in neither"),
+        ("pruner alone", "mask-pruner", "in MGPTP alone"),
+        ("attention alone", "mask-attention", "in the attention alone"),
+        ("both (HTP)", "htp", "in both"),
     )
-    for name, variant, mpjpe in rows:
-        yield Setting(table="xii", name=name, model=replace(whole, variant=variant), paper_mpjpe=mpjpe)
+    for name, variant, row in rows:
+        yield Setting(
+            table="xii",
+            name=name,
+            model=replace(whole, variant=variant),
+            paper_mpjpe=printed("Table XII", row, _MPJPE),
+        )
 
 
 def _table_xiii(whole: VariantConfig) -> Iterator[Setting]:
     longest = whole.denoiser.num_frames
     # The paper keeps 27 of 81 and 54 of 162 frames, and 54 of 243.
-    for share, mpjpe in ((1 / 3, 34.4), (2 / 3, 34.3)):
+    for share, row in ((1 / 3, "T=81"), (2 / 3, "T=162")):
         frames = resolve_frames(share, longest)
         model = _pruned(whole, frames, num_keep=1 / 3)
         yield Setting(
             table="xiii",
             name=f"T={frames}, f={resolve_frames(1 / 3, frames)}",
             model=model,
-            paper_mpjpe=mpjpe,
+            paper_mpjpe=printed("Table XIII", row, _MPJPE),
         )
     kept = (whole.denoiser.htp or HTPConfig()).frames_kept(longest)
-    yield Setting(table="xiii", name=f"T={longest}, f={kept}", model=whole, paper_mpjpe=29.9)
+    yield Setting(
+        table="xiii",
+        name=f"T={longest}, f={kept}",
+        model=whole,
+        paper_mpjpe=printed("Table XIII", "T=243", _MPJPE),
+    )

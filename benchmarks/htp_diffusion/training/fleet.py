@@ -1,7 +1,7 @@
 """Fleet: several models trained side by side, those of one seed on the same batches.
 
 What differs between two members of a seed is then the model alone; and a GPU, which a small model leaves idle
-between its kernels, is busy with the others meanwhile.
+between its kernels, computes members of one architecture in the same kernels and the others meanwhile.
 """
 
 import time
@@ -19,44 +19,23 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
-from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from htp_diffusion.models.preset import Preset
-from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.scoring.metrics import MILLIMETRES
-from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.fit import cosine_rate
-from htp_diffusion.training.learner import Learner, blank_batch, fill
+from htp_diffusion.training.lane import Lane
+from htp_diffusion.training.learner import Learner
 from htp_diffusion.training.member import Member
-from htp_diffusion.training.noising import NoisyBatch, add_noise
+from htp_diffusion.training.noising import NoisyBatch
 from htp_diffusion.training.side_by_side import SideBySide
+from htp_diffusion.training.stack import STACKED, Stack
 from htp_diffusion.training.variety import VARIETIES, VarietyName
 from htp_diffusion.training.virtual import VirtualBatches
 
-_DRAWN_AT_ONCE = 8  # steps whose batches are drawn together
 _TIMED_STEPS = 10
 _DEPTH_SEEDS = 2**48  # far from those of batches: the first seed of stochastic depth
 _STRETCHES = 20  # of a run, over each of which the loss is averaged
-
-
-class _Lane:
-    """The batches that some members share, at one place on the device."""
-
-    def __init__(self, source: VirtualBatches, seed: int, tilt: float) -> None:
-        self._source, self._seed, self._tilt = source, seed, tilt
-        self._schedule = cosine_schedule()
-        self._block, self._drawn = -1, blank_batch(0, source.num_frames, H36M_17.num_joints, source.device)
-        self.room = blank_batch(source.batch_size, source.num_frames, H36M_17.num_joints, source.device)
-
-    def advance(self, step: int) -> None:
-        """Put the batch of a step there."""
-        block, index = divmod(step, _DRAWN_AT_ONCE)
-        if block != self._block:
-            generator = step_generator(self._seed, block, self._source.device)
-            batch: Batch = self._source.draw(generator, _DRAWN_AT_ONCE)
-            self._drawn: NoisyBatch = add_noise(batch, self._schedule, generator, self._tilt)
-            self._block = block
-        fill(self.room, self._drawn.part(index, _DRAWN_AT_ONCE))
+Saved = tuple[Checkpoint, Mapping[str, Tensor]]
 
 
 class Fleet:
@@ -67,8 +46,9 @@ class Fleet:
         members: What to train.
         preset: How; the rate falls by half a cosine, whatever the preset's decay.
         motions: On what.
-        device: Where. On a GPU, each member's step is a CUDA graph.
+        device: Where. On a GPU, steps are CUDA graphs.
         precision: Of the models' arithmetic.
+        stacked: Compute members of one architecture in the same kernels; None: on a GPU, without autocast.
 
     Raises:
         BenchmarkError: No member, two of one name, or checkpoints of another fleet in the folder.
@@ -83,44 +63,77 @@ class Fleet:
         *,
         device: torch.device,
         precision: Precision = "fp32",
+        stacked: bool | None = None,
     ) -> None:
         if not members or len({member.name for member in members}) < len(members):
             raise BenchmarkError(f"a fleet needs members of different names, got {[m.name for m in members]}")
         self.folder, self.members, self.preset, self.device = folder, list(members), preset, device
         self.motions = [motion.name for motion in motions]
         self._rate = torch.zeros((), device=device)
+        self._lanes: dict[tuple[VarietyName, int, int, float], Lane] = {}
+        rooms = self._shared_batches(motions)
+        self.step = 0
+        self._planned: int | None = None  # steps of the run in which some got further than others
+        self.losses: Tensor = torch.zeros(len(members), 0)
+        found = self._find()
+        self._done = [found[m.name][0].step if m.name in found else 0 for m in members]  # when taken up
+        if stacked is None:
+            stacked = device.type == "cuda" and precision in STACKED
+        self._groups = self._alike() if stacked else [[number] for number in range(len(members))]
+        self._stacks = [
+            Stack(
+                [members[number].build().to(device) for number in group],
+                preset,
+                [rooms[number] for number in group],
+                self._rate,
+                precision,
+            )
+            for group in self._groups
+        ]
+        learners = {
+            number: Learner(stack, index)
+            for group, stack in zip(self._groups, self._stacks, strict=True)
+            for index, number in enumerate(group)
+        }
+        self.learners = [learners[number] for number in range(len(members))]
+        self._beside = SideBySide(device, len(self._stacks))
+        if found:
+            self._resume(found)
+        self._advance(self.step)
+        if device.type == "cuda":
+            for stack in self._stacks:
+                stack.capture()
+
+    def _shared_batches(self, motions: Sequence[Motion]) -> list[NoisyBatch]:
+        """Where each member's batch of every step lies, the same place for all that see the same."""
         sources: dict[tuple[VarietyName, int], VirtualBatches] = {}
-        self._lanes: dict[tuple[VarietyName, int, int, float], _Lane] = {}
-        self.learners: list[Learner] = []
-        for member in members:
-            frames = member.frames
-            if (kind := (member.variety, frames)) not in sources:
+        rooms = []
+        for member in self.members:
+            kind = (member.variety, member.frames)
+            if kind not in sources:
                 sources[kind] = VirtualBatches(
-                    motions, frames, preset.batch_size, VARIETIES[member.variety], device
+                    motions, member.frames, self.preset.batch_size, VARIETIES[member.variety], self.device
                 )
             key = (*kind, member.seed, member.tilt)
             if key not in self._lanes:
-                self._lanes[key] = _Lane(sources[kind], member.seed, member.tilt)
-            room = self._lanes[key].room
-            self.learners.append(Learner(member.build().to(device), preset, room, self._rate, precision))
-        self._beside = SideBySide(device, len(members))
-        self.step = 0
-        self._done = [0] * len(members)  # steps of each when it was taken up
-        self._planned: int | None = None  # steps of the run in which some got further than others
-        self.losses: Tensor = torch.zeros(len(members), 0)
-        self._resume()
-        self._advance(self.step)
-        if device.type == "cuda":
-            for learner in self.learners:
-                learner.capture()
+                self._lanes[key] = Lane(sources[kind], member.seed, member.tilt)
+            rooms.append(self._lanes[key].room)
+        return rooms
+
+    def _alike(self) -> list[list[int]]:
+        """Numbers of members of one architecture that are at the same step."""
+        groups: dict[object, list[int]] = {}
+        for number, (member, done) in enumerate(zip(self.members, self._done, strict=True)):
+            groups.setdefault((member.denoiser, member.variant, member.frames, done), []).append(number)
+        return list(groups.values())
 
     def seconds_per_step(self) -> float:
         """Time of a step of all members together; they are left as they are."""
-        before = [{key: value.clone() for key, value in learner.state().items()} for learner in self.learners]
+        before = [learner.state() for learner in self.learners]
         self._wait()
         start = time.perf_counter()
         for step in range(_TIMED_STEPS):
-            self._take(step, 0.0, self.learners)
+            self._take(step, 0.0, self._stacks)
         self._wait()
         seconds = (time.perf_counter() - start) / _TIMED_STEPS
         for learner, state in zip(self.learners, before, strict=True):
@@ -179,7 +192,9 @@ class Fleet:
                 self.preset.learning_rate, self.step, warmup=self.preset.warmup_steps, steps=steps
             )
             behind = [done <= self.step for done in self._done]
-            self._take(self.step, rate, list(compress(self.learners, behind)))
+            self._take(
+                self.step, rate, [s for s, g in zip(self._stacks, self._groups, strict=True) if behind[g[0]]]
+            )
             for losses, learner in compress(zip(self.losses, self.learners, strict=True), behind):
                 losses[self.step] = learner.loss
             self.step += 1
@@ -224,21 +239,23 @@ class Fleet:
             tensors = learner.state() | {"stretch": history.double()}
             save_checkpoint(self.folder / member.name / "last.json", checkpoint, tensors)
 
-    def _take(self, step: int, rate: float, learners: Sequence[Learner]) -> None:
+    def _take(self, step: int, rate: float, stacks: Sequence[Stack]) -> None:
         self._rate.fill_(rate)
         self._advance(step)
-        pairs = zip(self.members, self.learners, strict=True)
+        pairs = zip(self._groups, self._stacks, strict=True)
         self._beside.run(
             [
-                partial(self._learn, member, learner, step) if learner in learners else lambda: None
-                for member, learner in pairs
+                partial(self._learn, self.members[group[0]].seed, stack, step)
+                if stack in stacks
+                else lambda: None
+                for group, stack in pairs
             ]
         )
 
-    def _learn(self, member: Member, learner: Learner, step: int) -> None:
+    def _learn(self, seed: int, stack: Stack, step: int) -> None:
         if self.device.type == "cpu":  # on a GPU, stochastic depth goes on from draw to draw
-            torch.manual_seed(_DEPTH_SEEDS + member.seed * 2**20 + step)
-        learner.step()
+            torch.manual_seed(_DEPTH_SEEDS + seed * 2**20 + step)
+        stack.step()
 
     def _advance(self, step: int) -> None:
         for lane in self._lanes.values():
@@ -248,15 +265,12 @@ class Fleet:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _resume(self) -> None:
-        found: dict[str, tuple[Checkpoint, Mapping[str, Tensor]]] = {}
-        for member in self.members:
-            path = self.folder / member.name / "last.json"
-            if path.exists():
-                found[member.name] = load_checkpoint(path)
-        if not found:
-            return
-        done = [found[name][0].step if name in found else 0 for name in (m.name for m in self.members)]
+    def _find(self) -> dict[str, Saved]:
+        """The members' checkpoints, by name."""
+        paths = {member.name: self.folder / member.name / "last.json" for member in self.members}
+        return {name: load_checkpoint(path) for name, path in paths.items() if path.exists()}
+
+    def _resume(self, found: Mapping[str, Saved]) -> None:
         ahead = max((checkpoint for checkpoint, _ in found.values()), key=lambda one: one.step)
         if len(found) < len(self.members) and ahead.step == ahead.steps:
             raise BenchmarkError(
@@ -277,6 +291,6 @@ class Fleet:
                 )
             learner.restore({key: value for key, value in tensors.items() if key != "stretch"})
             losses[: checkpoint.step] = tensors["stretch"].float() / MILLIMETRES
-        self.step, self._done = min(done), done
+        self.step = min(self._done)
         if self.step < ahead.step:  # a kill while they were saved
             self._planned = ahead.steps

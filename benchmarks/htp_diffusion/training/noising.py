@@ -1,10 +1,11 @@
 """NoisyBatch: a batch with its diffusion times and noise drawn, ready to be shared out, and its loss."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from htp_diffusion.diffusion.ddim import POSE_LIMIT
 from htp_diffusion.diffusion.schedule import CosineSchedule
@@ -27,17 +28,19 @@ class NoisyBatch:
     timestep: Int64[Tensor, " batch"]
     pose_3d: Float[Tensor, "batch frames joints 3"]
 
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All of it, in order."""
+        return self.pose_2d, self.noisy, self.timestep, self.pose_3d
+
     def part(self, index: int, parts: int) -> "NoisyBatch":
         """One of so many parts of equal size."""
         size = len(self.timestep) // parts
         cut = slice(index * size, (index + 1) * size)
-        return NoisyBatch(self.pose_2d[cut], self.noisy[cut], self.timestep[cut], self.pose_3d[cut])
+        return NoisyBatch(*(tensor[cut] for tensor in self.tensors()))
 
     def to(self, device: torch.device) -> "NoisyBatch":
         """The same on a device."""
-        return NoisyBatch(
-            self.pose_2d.to(device), self.noisy.to(device), self.timestep.to(device), self.pose_3d.to(device)
-        )
+        return NoisyBatch(*(tensor.to(device) for tensor in self.tensors()))
 
 
 def add_noise(
@@ -63,7 +66,7 @@ def add_noise(
     return NoisyBatch(batch.pose_2d, noisy, timestep, pose)
 
 
-def denoising_loss(denoiser: nn.Module, batch: NoisyBatch) -> Float[Tensor, ""]:
+def denoising_loss(denoiser: Callable[..., Tensor], batch: NoisyBatch) -> Float[Tensor, ""]:
     """MPJPE of the predicted clean poses, in their unit."""
     predicted = denoiser(batch.pose_2d, batch.noisy, batch.timestep)
     return (predicted - batch.pose_3d).norm(dim=-1).mean()

@@ -1,9 +1,10 @@
 import pytest
 import torch
 import torch._inductor.config
+from torch import nn
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.execution import Compiled
+from htp_diffusion.base.execution import Compiled, CompiledParts
 
 X = torch.ones(1)
 
@@ -47,3 +48,49 @@ def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch):
     )
     with pytest.raises(BenchmarkError, match=r"cannot be compiled here .*use mode eager"):
         Compiled(lambda x: print(x))(X)
+
+
+class Blocks(nn.Module):
+    """Two blocks that run the same code, and one that narrows."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.head = nn.Linear(4, 2)
+
+    def block(self, layer, x):
+        return x + layer(x).relu()
+
+    def forward(self, x):
+        for layer in self.blocks:
+            x = self.block(layer, x)
+        return self.head(x)
+
+
+@pytest.mark.unhooked
+def test_parts_are_compiled_once_for_all_blocks_and_the_model_stays_as_it_was():
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    model, graphs = Blocks().eval(), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    before = dict(vars(model)), dict(vars(model.head))
+    compiled = CompiledParts(model, [(model, "block"), (model.head, "forward")], backend)
+    x = torch.randn(3, 4)
+    with torch.no_grad():
+        assert torch.equal(compiled(x), model(x))
+        assert len(graphs) == 2
+        compiled(torch.randn(5, 4))  # other shapes: both once more
+    assert len(graphs) == 4
+    assert (vars(model), vars(model.head)) == before
+
+
+def test_a_part_that_fails_leaves_the_model_as_it_was():
+    model = Blocks()
+    before = dict(vars(model))
+    with pytest.raises(BenchmarkError, match="cannot be compiled here"):
+        CompiledParts(model, [(model, "block")], "eager")(torch.randn(3, 5))
+    assert vars(model) == before

@@ -115,6 +115,17 @@ def test_a_published_checkpoint_has_no_last_weights(run, tmp_path):
         load_denoiser(tmp_path / "htp.json", weights="last")
 
 
+@pytest.mark.parametrize("depth", [10**7, 10**20])
+def test_more_blocks_than_there_are_tensors_are_refused_before_they_are_built(run, tmp_path, depth):
+    path = tmp_path / "htp.json"
+    published(run, path)
+    stated = json.loads(path.read_text())
+    stated["denoiser"]["depth"] = depth
+    path.write_text(json.dumps(stated))
+    with pytest.raises(BenchmarkError, match=f"do not fit its model: it states {depth:,} pairs of blocks"):
+        load_denoiser(path)
+
+
 def test_a_config_written_before_frames_could_be_required(tmp_path):
     path, config = tmp_path / "config.json", HTPConfig(num_keep=9, required=("centre", 3))
     write_json(path, config)

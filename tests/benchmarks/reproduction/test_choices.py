@@ -17,6 +17,7 @@ from htp_diffusion.reproduction.machine import fast_ways, matmul_flops
 from htp_diffusion.reproduction.named_data import sources
 from htp_diffusion.reproduction.pair import find_pair
 from htp_diffusion.reproduction.sampling_speed import rounds_within
+from htp_diffusion.reproduction.scale import SCALES
 from htp_diffusion.reproduction.trained import steps_within
 from htp_diffusion.speed.step_cost import StepResult, TrainingCost
 
@@ -98,7 +99,7 @@ def test_a_folder_without_a_pair_is_refused(tmp_path):
     with pytest.raises(
         BenchmarkError, match=r"d3dp-PRESET\.json and htp-PRESET\.json of one preset, got none"
     ):
-        find_pair(tmp_path)
+        find_pair(tmp_path, SCALES["tiny"].pairs)
 
 
 def test_a_test_report_is_counted(tmp_path):

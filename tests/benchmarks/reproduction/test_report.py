@@ -8,12 +8,12 @@ import pytest
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.base.tables import Column, Table
-from htp_diffusion.reproduction.datasets import UNPLACED
 from htp_diffusion.reproduction.items import ITEMS
 from htp_diffusion.reproduction.part import Compared, Part, Picture
 from htp_diffusion.reproduction.quoted import QUOTED
 from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
 from htp_diffusion.reproduction.runner import Outcome
+from htp_diffusion.speed.paper_tables import UNPLACED
 
 ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII"]
 PAPER = [*(f"Table {number}" for number in ROMAN), *(f"Figure {number}" for number in (1, 4, 6, 7, 8))]

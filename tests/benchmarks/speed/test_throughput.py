@@ -17,7 +17,9 @@ from htp_diffusion.base.results import read_json
 from htp_diffusion.speed import lineup
 from htp_diffusion.speed.commands import throughput
 from htp_diffusion.speed.result import ThroughputResult
-from htp_diffusion.speed.timing import Draw
+from htp_diffusion.speed.sharding import Shards
+from htp_diffusion.speed.timing import Draw, Setting, timed_call
+from htp_modules import HTPConfig
 
 SIZES = ["--frames", "9", "--dim", "16", "--depth", "4", "--motionbert-depth", "4", "--heads", "2"]
 SMALL = [*SIZES, "--repeats", "3", "--matmul-sizes", "16", "--device", "cpu"]
@@ -162,8 +164,35 @@ def test_our_denoisers_of_two_more_hosts_are_timed(tmp_path):
     told = ["FinePOSE", "HTP w/ FinePOSE n=1", "HTP w/ FinePOSE n=3", "KTPFormer denoiser"]
     assert [row.model for row in one.rows] == told
     assert one.rows[1].true_gmacs < one.rows[0].true_gmacs
-    [row] = drawn.rows
-    assert row.true_gmacs == pytest.approx(2 * one.rows[-1].true_gmacs)
+    assert [row.model for row in drawn.rows] == told
+    assert drawn.rows[-1].true_gmacs == pytest.approx(2 * one.rows[-1].true_gmacs)
+    # FinePOSE's words are encoded once in the two passes: CLIP's 12 blocks, 4 more, and a projection.
+    words, dim, hidden = 77, 16, 2048
+    attention = 4 * words * dim**2 + 2 * words**2 * dim
+    once = 12 * (attention + 8 * words * dim**2) + 4 * (attention + 2 * words * dim * hidden) + dim**2
+    for single, whole in zip(one.rows[:3], drawn.rows[:3], strict=True):
+        assert whole.true_gmacs == pytest.approx(2 * single.true_gmacs - once / 1e9, rel=1e-9)
+
+
+@torch.no_grad()
+def test_finepose_samples_as_when_it_is_told_in_every_pass():
+    device, shards = torch.device("cpu"), Shards()
+    sizes = lineup.Sizes(frames=9, dim=16, depth=4, motionbert_depth=4, heads=2)
+    prunings = [HTPConfig(num_sft_layers=1, num_keep=4)]
+    setting = Setting(
+        sizes=sizes, batch=2, draw=Draw(hypotheses=2, steps=2), precision="fp32", mode="eager",
+        memory_budget=None,
+    )  # fmt: skip
+    pose_2d, _, _, *words = lineup.random_inputs("finepose", 2, 9)
+    sampling = setting.sampling(2, device)
+    first, last = ([part[:1] for part in words], [part[1:] for part in words])
+    for entrant in lineup.line_up(["finepose"], sizes, prunings, None, device):
+        drawn = timed_call(entrant, setting, device, shards)()
+        expected = sampling.draw(lambda *clip, model=entrant.model: model(*clip, *first), pose_2d)
+        assert torch.equal(drawn, expected)
+        assert not torch.equal(
+            drawn, sampling.draw(lambda *clip, model=entrant.model: model(*clip, *last), pose_2d)
+        )
 
 
 def test_public_code_that_computes_something_else_is_not_timed(tmp_path, capsys):
@@ -199,7 +228,10 @@ def test_samplings_are_read(text, draw):
         ([*SMALL, "--mode", "cuda-graph"], "mode cuda-graph needs a CUDA device, got cpu"),
         ([*SMALL, "--sampling", "20*10"], "sampling expects pass or HxK, as 20x10, got '20*10'"),
         ([*SMALL, "--sampling", "0x1"], "got '0x1'"),
-        ([*SMALL, "--hosts", "mixste", "--sampling", "1x1"], "only d3dp and ktpformer-denoiser sample"),
+        (
+            [*SMALL, "--hosts", "mixste", "--sampling", "1x1"],
+            "only d3dp, finepose, ktpformer-denoiser sample",
+        ),
         (
             [*SMALL, "--hosts", "d3dp", "ktpformer", "stcformer"],
             "KTPFormer, STCFormer: there is public code alone",

@@ -50,7 +50,8 @@ class Options(TimedSizes, Rounds, MemoryBudget):
             latter plain alone). With --public: ktpformer, stcformer, motionagformer, and finepose, from their
             public code, plain and pruned; STCFormer and MotionAGFormer are as deep as published, whatever the
             depth that is asked for.
-        sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone.
+        sampling: pass, for one pass, or HxK (as 20x10): a whole sampling with flip, by the denoisers alone;
+            FinePOSE's prompts are encoded once in it.
         frames: T, frames of a clip.
         motionbert_depth: Dual blocks of MotionBERT, at least 3.
         recovery: Of the pruned ones; with interpolate they are patched as a trained host is, which keeps its
@@ -119,9 +120,7 @@ def check(options: Options, device: torch.device) -> None:
         names = ", ".join(HOST_NAMES[host] for host in PUBLIC_ALONE if host in alone)
         raise BenchmarkError(f"{names}: there is public code alone; name its folder with --public")
     if not set(SAMPLED).intersection(options.hosts) and None not in draws:
-        raise BenchmarkError(
-            f"only {' and '.join(SAMPLED)} sample; time the other hosts with --sampling pass"
-        )
+        raise BenchmarkError(f"only {', '.join(SAMPLED)} sample; time the other hosts with --sampling pass")
 
 
 def measure(options: Options, shared: Shards | None = None) -> ThroughputResult:

@@ -51,9 +51,9 @@ class Options(StudyMotion, StepOptions):
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
     """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
     sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
-    weights: Weights = "averaged"
-    """averaged, as sampling takes them, or last: the last step's, for runs so short that the average still
-    holds much of the first steps."""
+    averaged: bool = True
+    """Score the weights averaged over the steps, as sampling takes them; without it those of the last step,
+    for runs so short that the average still holds much of the first steps."""
     every: Annotated[int, EVERY] = 1
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     """Device and threads."""
@@ -73,6 +73,7 @@ class Score:
 def main(options: Options) -> None:
     """Score what is not there yet, print the table, write the JSON."""
     at_least(options, 1, "every")
+    weights: Weights = "averaged" if options.averaged else "last"
     ways = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
     found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
     if not found or not ways:
@@ -100,13 +101,13 @@ def main(options: Options) -> None:
             for path, checkpoint in found.items():
                 run = _run(checkpoint)
                 progress.update(bar, description=f"H={hypotheses}, K={steps}: {run.model}, seed {run.seed}")
-                row = scored_run(path, run, options.weights, scoring, clips, options.out, device)
+                row = scored_run(path, run, weights, scoring, clips, options.out, device)
                 console.print(f"{path}, H={hypotheses}, K={steps}: {row.errors.mpjpe:.1f} mm")
                 rows.append(row)
                 progress.advance(bar)
     study = SeedStudy(
         data=scored.description,
-        weights=options.weights,
+        weights=weights,
         every=options.every,
         frames=sum(int(clip.scored.sum()) for clip in clips),
         eta=options.eta,
