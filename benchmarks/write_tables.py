@@ -153,7 +153,7 @@ def _paper(name: str) -> str:
 
 def _sizes(name: str) -> str:
     """A line a shipped model, from the runs that scored each size."""
-    runs = ("cmu-tiny", "cmu-one-step", "cmu-base")
+    runs = ("sizes-tiny", "sizes-small", "sizes-base")
     return (
         size_table([read_json(_RESULTS / f"{run}.json", ComparisonResult) for run in runs]).to_markdown()
         + "\n"
@@ -171,7 +171,6 @@ _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
     "cmu-base": _INFERENCE,
     "cmu-one-step": _INFERENCE,
-    "cmu-tiny": _INFERENCE,
     "synthetic": _INFERENCE,
     "throughput": _THROUGHPUT,
     "throughput-fast": _THROUGHPUT,
