@@ -1,8 +1,9 @@
 """What the study of the paper's claim found: its JSON and its table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from htp_diffusion.base.provenance import Provenance
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import Preset
@@ -50,6 +51,7 @@ class ClaimsResult:
         device: Where.
         rows: The models.
         provenance: Where the result comes from.
+        averaged: Whether weights averaged over the steps were scored, or those of the last step.
     """
 
     preset: str
@@ -65,6 +67,7 @@ class ClaimsResult:
     device: str
     rows: list[ClaimRow]
     provenance: Provenance
+    averaged: bool = field(default=True, metadata=ADDED_LATER)
 
 
 def claims_table(result: ClaimsResult) -> Table:
@@ -92,7 +95,8 @@ def claims_table(result: ClaimsResult) -> Table:
             )
     sizes = result.sizes
     return Table(
-        title=f"Trained alike: preset {result.preset}, {result.steps:,} steps, {result.device}",
+        title=f"Trained alike: preset {result.preset}, {result.steps:,} steps, "
+        f"{'averaged weights' if result.averaged else 'weights of the last step'}, {result.device}",
         columns=(
             Column("model"),
             Column("seeds"),

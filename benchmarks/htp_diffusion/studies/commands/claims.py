@@ -36,7 +36,7 @@ from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, members, predict, score
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
-from htp_diffusion.studies.options import SEEDS, StudyMotion
+from htp_diffusion.studies.options import AVERAGED, SEEDS, StudyMotion
 from htp_diffusion.training.fleet import Fleet
 from htp_diffusion.training.learner import Learner
 from htp_diffusion.training.member import Member
@@ -67,6 +67,7 @@ class Options(StudyMotion):
     window: Annotated[int | None, by_default("the preset's", "N")] = None
     """Frames of the training windows, at most the preset's."""
     sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
+    averaged: Annotated[bool, AVERAGED] = True
     every: Annotated[int, EVERY] = 1
     computing: Annotated[Precise, tyro.conf.arg(name="")] = field(default_factory=Precise)
     """Device, and precision of the training."""
@@ -101,19 +102,20 @@ def train(fleet: Fleet, options: Options, began: float, console: Console) -> tup
 def scored_rows(
     fleet: Fleet, clips: Sequence[Windows], options: Options, device: torch.device, console: Console
 ) -> list[ClaimRow]:
-    """Score every member's averaged weights."""
+    """Score every member, as the options say."""
     draws = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
 
     def scored(work: tuple[Member, Learner, Tensor]) -> ClaimRow:
         member, learner, losses = work
         tail = losses[-max(1, len(losses) // 20) :]
+        denoiser = learner.average if options.averaged else learner.model.eval()
         row = ClaimRow(
             model=_model_of(member),
             seed=member.seed,
             denoiser=member.denoiser,
             loss=float(tail.mean()) * MILLIMETRES,
-            errors=score(learner.average, clips, draws, device),
-            prediction=predict(learner.average, clips, device),
+            errors=score(denoiser, clips, draws, device),
+            prediction=predict(denoiser, clips, device),
         )
         told = ", ".join(f"{way} {found.mpjpe:.1f}" for way, found in row.errors.items())
         console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
@@ -178,6 +180,7 @@ def main(options: Options) -> None:
         seconds_per_step=seconds,
         device=device_name(device),
         rows=scored_rows(fleet, clips, options, device, console),
+        averaged=options.averaged,
         provenance=provenance(),
     )
     show(claims_table(result))

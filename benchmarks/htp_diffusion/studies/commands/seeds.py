@@ -36,7 +36,7 @@ from htp_diffusion.models.contender import NAMES
 from htp_diffusion.models.weights import Weights
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
-from htp_diffusion.studies.options import StudyMotion
+from htp_diffusion.studies.options import AVERAGED, StudyMotion
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.studies.sweep import Scoring
 
@@ -51,9 +51,7 @@ class Options(StudyMotion, StepOptions):
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
     """Folders of training runs (their last.json is taken), or checkpoints' JSON files."""
     sampling: Annotated[tuple[str, ...], DRAWS] = ("1x1", "5x5")
-    averaged: bool = True
-    """Score the weights averaged over the steps, as sampling takes them; without it those of the last step,
-    for runs so short that the average still holds much of the first steps."""
+    averaged: Annotated[bool, AVERAGED] = True
     every: Annotated[int, EVERY] = 1
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     """Device and threads."""
