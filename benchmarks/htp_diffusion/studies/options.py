@@ -12,8 +12,8 @@ from htp_diffusion.data.options import UNIT
 
 SEEDS = tyro.conf.arg(help="Each model is trained once with each.")
 AVERAGED = tyro.conf.arg(
-    help="Score the weights averaged over the steps, as sampling takes them; without it those of the last step, "
-    "for runs so short that the average still holds much of the first steps."
+    help="Score the weights averaged over the steps, as sampling takes them; without it those of the last "
+    "step, for runs so short that the average still holds much of the first steps."
 )
 
 
