@@ -29,8 +29,8 @@ _MOST_WIDE = 2**24  # numbers in float64 at a time, twice the memory of the toke
 _ALIGNED = 16  # numbers: CUDA's fused attention copies a mask whose rows do not begin at a multiple
 
 
-def _attention_dtype(tokens: Tensor) -> torch.dtype:
-    """In which attention to ``tokens`` computes, so that M⁺ need not be cast there."""
+def _product_dtype(tokens: Tensor) -> torch.dtype:
+    """In which layers multiply ``tokens``: under autocast its own, else theirs."""
     device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
 
@@ -158,7 +158,7 @@ class TCEP(nn.Module):
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
         refined = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after
         mask, weights = self._correlate(refined)
-        refined = refined.to(_attention_dtype(refined))  # once for all products
+        refined = refined.to(_product_dtype(refined))  # once for all products
         chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
@@ -178,8 +178,8 @@ class TCEP(nn.Module):
         del scaled
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
         additive = additive_mask(keep, correlation.dtype)
-        # M⁺ goes along: it is made here once for every layer that attends under it.
-        bias = additive.to(_attention_dtype(tokens))
+        # M⁺ goes along: it is made here once for every layer that attends under it, in the type it computes in.
+        bias = additive.to(_product_dtype(tokens))
         if tokens.is_cuda and not torch.compiler.is_compiling():
             bias = _aligned(bias)
         mask = TemporalMask(additive == 0, bias)

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from htp_modules.mgptp import pairwise_distance
 from htp_modules.selection import select_highest
-from htp_modules.tcep import _attention_dtype, products_rounded_once, temporal_correlation
+from htp_modules.tcep import _product_dtype, products_rounded_once, temporal_correlation
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,10 +60,10 @@ def autocast_on():
 @pytest.mark.parametrize("device", [OnCuda, OnXpu])
 def test_attention_has_the_precision_of_its_own_device(device, autocast_on):
     x = torch.randn(1, 2, 4, 3).as_subclass(device)
-    assert _attention_dtype(x) == torch.float32
+    assert _product_dtype(x) == torch.float32
     autocast_on(x.device.type)
-    assert _attention_dtype(x) == torch.get_autocast_dtype(x.device.type) != torch.float32
-    assert _attention_dtype(x.as_subclass(Tensor)) == torch.float32
+    assert _product_dtype(x) == torch.get_autocast_dtype(x.device.type) != torch.float32
+    assert _product_dtype(x.as_subclass(Tensor)) == torch.float32
 
 
 def test_correlation_on_cuda_is_rounded_once():

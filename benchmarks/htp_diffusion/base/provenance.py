@@ -44,6 +44,11 @@ class Provenance:
     date: str
     command: str
 
+    @property
+    def told_threads(self) -> str:
+        """The threads, in words."""
+        return f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+
 
 def provenance() -> Provenance:
     """Describe this process, its machine and its code as they are now."""

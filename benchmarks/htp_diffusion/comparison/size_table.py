@@ -15,7 +15,8 @@ def size_table(results: Sequence[ComparisonResult]) -> Table:
     Args:
         results: One a size, all at the same H and K; the mean of the hypotheses is told.
     """
-    machines = {f"{result.provenance.cpu}, {result.provenance.threads} threads" for result in results}
+    made = [result.provenance for result in results]
+    machines = {f"{one.cpu}, {one.told_threads}" for one in made}
     return Table(
         title=f"Sizes: {results[0].sampling.label}, {results[0].precision}, {results[0].device}",
         columns=(

@@ -42,9 +42,7 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         else:
             sizes.add(f"D={result.dim}")
         made = result.provenance
-        machines.add(
-            f"{made.cpu}, {made.threads} thread{'' if made.threads == 1 else 's'}, torch {made.torch}"
-        )
+        machines.add(f"{made.cpu}, {made.told_threads}, torch {made.torch}")
     missing = [name for name in known if not any(name.startswith(HOST_NAMES[host]) for host in rows)]
     notes = [
         "Random weights. MACs: every matrix product, attention included; patched: HTP's modules included."

@@ -141,10 +141,9 @@ def scaling_table(result: ScalingResult) -> Table:
                 point.true_gmacs / first.true_gmacs,
             )
             rows.append(cells)
-    threads = result.provenance.threads
     return Table(
         title=f"Cost over {_listed(result)}: batch {result.batch}, D={result.dim}, {result.precision}, "
-        f"{result.mode}, {result.device}, {threads} thread{'' if threads == 1 else 's'}",
+        f"{result.mode}, {result.device}, {result.provenance.told_threads}",
         columns=(
             Column("model"),
             Column("at"),

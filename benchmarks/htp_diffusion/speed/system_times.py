@@ -61,9 +61,8 @@ class SystemTimes:
     def conditions(self) -> str:
         """How it was timed, in words."""
         made = self.provenance
-        threads = f"{made.threads} thread{'' if made.threads == 1 else 's'}"
         return (
-            f"one clip, float32, eager, {threads} of {made.cpu}, medians of "
+            f"one clip, float32, eager, {made.told_threads} of {made.cpu}, medians of "
             f"{len(self.rows[0].seconds)} rounds, the systems in turn in each"
         )
 

@@ -203,8 +203,7 @@ def _public(rows: Iterable[Row]) -> list[Row]:
 
 def _machine(result: ThroughputResult) -> list[str]:
     processes = [f"{result.processes} processes"] if result.processes > 1 else []
-    threads = result.provenance.threads
-    return [result.device, *processes, f"{threads} thread{'' if threads == 1 else 's'}"]
+    return [result.device, *processes, result.provenance.told_threads]
 
 
 def _recovery(result: ThroughputResult) -> list[str]:
