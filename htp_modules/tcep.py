@@ -178,7 +178,7 @@ class TCEP(nn.Module):
         del scaled
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
         additive = additive_mask(keep, correlation.dtype)
-        # M⁺ goes along: it is made here once for every layer that attends under it, in the type it computes in.
+        # M⁺ goes along: it is made here once for every layer that attends under it, in its dtype.
         bias = additive.to(_product_dtype(tokens))
         if tokens.is_cuda and not torch.compiler.is_compiling():
             bias = _aligned(bias)
