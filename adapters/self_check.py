@@ -74,7 +74,10 @@ def check(device: str) -> Iterator[tuple[str, bool]]:
 
         unpatch(model)
         undone = type(model) is SmallHost and list(model.state_dict()) == keys
-        yield "undone: class, keys and output as before, bit for bit", undone and torch.equal(model(pose), before)
+        yield (
+            "undone: class, keys and output as before, bit for bit",
+            undone and torch.equal(model(pose), before),
+        )
 
 
 def _holds(mask: htp_modules.TemporalMask) -> bool:
