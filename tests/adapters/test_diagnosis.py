@@ -170,5 +170,6 @@ def test_what_a_copy_gives_instead(monkeypatch):
     with pytest.raises(UnrecognisedHostError) as caught:
         adapters.patch(MIXSTE.make(), num_sft_layers=1)
     assert str(caught.value) == (
-        "MixSTE2 has the parts of a MixSTE, but returns a tensor of shape (2, 3) where one of (4,) was looked for"
+        "MixSTE2 has the parts of a MixSTE, but returns a tensor of shape (2, 3) where one of (4,) was "
+        "looked for"
     )
