@@ -43,7 +43,7 @@ class ItemReport:
         missing: What its own figures would take.
         left_out: Parts of it that were not made, and why.
         command: Makes it alone.
-        figures: Measured here, and quoted.
+        figures: Measured here, those that the paper prints first, and quoted.
         pictures: Of it.
     """
 
@@ -109,7 +109,7 @@ def item_report(item: Item, outcomes: Sequence[Outcome], given: set[NeedKind]) -
         missing=missing,
         left_out=left_out,
         command=item.command,
-        figures=[*figures, *quoted],
+        figures=[*sorted(figures, key=lambda row: row.quoted is None), *quoted],
         pictures=pictures,
     )
 
