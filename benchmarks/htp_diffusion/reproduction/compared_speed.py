@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from adapters.clock import speed_up
+from adapters.words import counted
 from htp_diffusion.reproduction.machine import PLAIN
 from htp_diffusion.reproduction.part import Compared
 from htp_diffusion.speed.drift import Drift
@@ -32,10 +33,9 @@ def compared_speed(result: ThroughputResult, told: Sequence[Host] = ("d3dp",)) -
     for group in result.groups:
         if group.hypotheses is None or group.steps is None:
             continue
-        rounds = len(group.rows[0].seconds)
         where = (
             f"{result.device}, batch {group.batch}, T={group.frames}, D={result.dim}, {group.precision}, "
-            f"{group.mode}, {rounds} round{'' if rounds == 1 else 's'}"
+            f"{group.mode}, {counted(len(group.rows[0].seconds), 'round')}"
         )
         for row in group.rows:
             if row.host not in told:

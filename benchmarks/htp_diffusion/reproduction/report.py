@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from adapters.words import counted
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import whole_file
 from htp_diffusion.base.provenance import Provenance
@@ -182,7 +183,7 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
     """The report as Markdown: contents, the paper's items in order, then the parts with their conditions."""
     source = report.provenance
     machine = ", ".join(
-        filter(None, (source.gpu, source.cpu, f"{source.cores} cores", f"{source.threads} threads"))
+        filter(None, (source.gpu, source.cpu, counted(source.cores, "core"), source.told_threads))
     )
     commit = (
         "unknown" if source.commit is None else source.commit[:12] + (" with changes" if source.dirty else "")
