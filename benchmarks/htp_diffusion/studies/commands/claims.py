@@ -108,7 +108,7 @@ def scored_rows(
     def scored(work: tuple[Member, Learner, Tensor]) -> ClaimRow:
         member, learner, losses = work
         tail = losses[-max(1, len(losses) // 20) :]
-        denoiser = learner.average if options.averaged else learner.model.eval()
+        denoiser = learner.copy_of_average() if options.averaged else learner.copy_of_model().eval()
         row = ClaimRow(
             model=_model_of(member),
             seed=member.seed,
