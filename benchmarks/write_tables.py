@@ -107,7 +107,7 @@ def current_command(command: str) -> str:
 
 
 def _source(made: Provenance) -> str:
-    machine = f"{made.gpu or made.cpu}, {made.cores} cores, {made.threads} threads, torch {made.torch}"
+    machine = f"{made.told_machine}, torch {made.torch}"
     commit = (made.commit or "unknown")[:12] + (" with changes" if made.dirty else "")
     return f"{current_command(made.command)} on {machine}; commit {commit}, {made.date[:10]}."
 

@@ -112,7 +112,7 @@ def scored_rows(
         member, learner, losses = work
         parts = cut[member.denoiser.num_frames]
         tail = losses[-max(1, len(losses) // 20) :]
-        denoiser = learner.average if options.averaged else learner.model.eval()
+        denoiser = learner.copy_of_average() if options.averaged else learner.copy_of_model().eval()
         row = ClaimRow(
             model=_model_of(member),
             seed=member.seed,
