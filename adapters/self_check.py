@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import htp_modules
 from adapters.patching import ADAPTERS, htp_of, patch_with, unpatch
+from adapters.words import counted
 from htp_modules import SFTMHSA, HTPConfig, record
 
 FRAMES, JOINTS, DIM, DEPTH = 27, 17, 32, 5
@@ -93,7 +94,7 @@ def devices() -> str:
     names = [f"cuda ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         names.append("mps")
-    return ", ".join([f"cpu ({torch.get_num_threads()} threads)", *names])
+    return ", ".join([f"cpu ({counted(torch.get_num_threads(), 'thread')})", *names])
 
 
 def main() -> int:
