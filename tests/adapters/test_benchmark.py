@@ -137,6 +137,32 @@ def test_numbers_out_of_range(options, message):
     assert not adapters.is_patched(model)
 
 
+def test_a_length_that_a_host_does_not_take():
+    class Cut(type(MOTIONBERT.make())):
+        def forward(self, x, return_rep=False):
+            if x.shape[1] == 7:
+                raise errors.pop()
+            return super().forward(x, return_rep)
+
+    model = MOTIONBERT.make()
+    model.__class__ = Cut
+    for error, said in (
+        (ValueError("a frame too few\nor more"), "a frame too few"),
+        (KeyError(), "KeyError"),
+    ):
+        errors = [error]
+        with pytest.raises(adapters.MeasurementError) as caught:
+            adapters.benchmark(model, frames=7)
+        assert (
+            str(caught.value) == f"Cut, a MotionBERT DSTformer built for 9 frames does not run on 7: {said}"
+        )
+    errors = [full := torch.OutOfMemoryError("out of memory")]
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        adapters.benchmark(model, frames=7)
+    assert caught.value is full
+    assert adapters.benchmark(model, frames=1, batch_size=1, repeats=1, warmup=0).frames == 1
+
+
 def test_models_that_cannot_be_timed():
     with pytest.raises(adapters.UnrecognisedHostError, match="holds no host"):
         adapters.benchmark(torch.nn.Linear(2, 2))

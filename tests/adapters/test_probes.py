@@ -175,6 +175,9 @@ def test_a_block_that_says_its_order_by_a_flag():
     assert missing("MotionBERT DSTformer", model) == ("blocks_st.1 as a stage_st block",)
     model.blocks_st[1].spatial_first = 1
     assert missing("MotionBERT DSTformer", model) == ("blocks_st.1 as a stage_st block",)
+    model = MOTIONBERT.make()
+    del model.blocks_st[1].st_mode
+    assert missing("MotionBERT DSTformer", model) == ("blocks_st.1 as a stage_st block",)
 
 
 def test_what_a_probe_gives_for_what_is_not_there():
