@@ -70,6 +70,10 @@ def _function(mutant: str) -> str:
     return mutant.rpartition("__mutmut_")[0]
 
 
+# A name, what to run for its answer, and after how many seconds to stop it.
+Job = tuple[str, Callable[[], str], float]
+
+
 class Trials:
     """A plugin of pytest that tries changes in the place of its loop over the tests."""
 
@@ -149,7 +153,7 @@ class Trials:
                     print(f"left out, as it fails without a change: {name}")
                     del self.items[name]
 
-    def trials(self) -> "Iterator[Job]":
+    def trials(self) -> Iterator[Job]:
         """A job for each change, those first whose tests take the least time."""
 
         def seconds(mutant: str) -> float:
@@ -202,10 +206,6 @@ class Trials:
 
 def _run(item: pytest.Item, following: pytest.Item | None) -> None:
     item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-
-
-# A name, what to run for its answer, and after how many seconds to stop it.
-Job = tuple[str, Callable[[], str], float]
 
 
 def _copies(jobs: Iterator[Job], processes: int) -> Iterator[tuple[str, str]]:
