@@ -206,6 +206,14 @@ def test_the_reason_of_a_reader_in_one_line(file, monkeypatch, error, said):
     assert refused(path) == f"{path} is damaged, or no checkpoint: {said}"
 
 
+def test_a_pickle_of_another_protocol(tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save(Pair().state_dict(), path, pickle_protocol=4)
+    assert refused(path) == (
+        f"{path} was saved with pickle protocol 4, which is not read here; save it again with torch.save's own"
+    )
+
+
 def test_how_deep_weights_are_looked_for(file):
     for depth, found in ((9, True), (10, False)):
         content = Pair().state_dict()

@@ -128,6 +128,13 @@ def test_what_a_patch_adds_to_a_host():
     assert all(p.requires_grad for p in plain.parameters())
 
 
+def test_the_initial_block_of_motionbert():
+    block = MOTIONBERT.patch(MOTIONBERT.make(), num_sft_layers=1).htp.initial
+    assert block.attn.num_heads == 2
+    zeros = {name for name, p in block.named_parameters() if not p.any() and not name.startswith("norm")}
+    assert zeros >= {f"{layer}.{part}" for layer in ("attn.proj", "mlp.fc2") for part in ("weight", "bias")}
+
+
 @pytest.mark.parametrize("is_train", [True, False])
 def test_the_inputs_of_a_denoiser(is_train):
     model = (D3DP if is_train else HYPS).patch((D3DP if is_train else HYPS).make(), num_sft_layers=1)
