@@ -210,7 +210,8 @@ def test_a_pickle_of_another_protocol(tmp_path):
     path = tmp_path / "a.pt"
     torch.save(Pair().state_dict(), path, pickle_protocol=4)
     assert refused(path) == (
-        f"{path} was saved with pickle protocol 4, which is not read here; save it again with torch.save's own"
+        f"{path} was saved with pickle protocol 4, which is not read here; "
+        "save it again with torch.save's own"
     )
 
 
