@@ -156,8 +156,7 @@ def class_without(host: nn.Module) -> type[nn.Module]:
     if below is None:
         return cls
     if cls.__bases__ == (below,) and parametrize.is_parametrized(host):
-        body = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
-        return type(cls.__name__, (_INSTALLED[below].host,), body)
+        return type(cls.__name__, (_INSTALLED[below].host,), dict(vars(cls)))
     raise PatchError(
         f"the class {cls.__name__}, set since the patch, extends the patched "
         f"{_INSTALLED[below].host.__name__}, which cannot be taken from under it; set model.__class__ back "
