@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile
 
 _MEMORY = "[memory]"  # what the profiler calls an allocation (bytes above 0) or a release (below)
 _SILENT = "99"  # above every level that it has
@@ -36,14 +36,15 @@ def peak_live_bytes(function: Callable[[], Any]) -> int:
     """
     # The profiler announces its start and its end on the terminal otherwise (PyTorch 2.13).
     os.environ.setdefault("KINETO_LOG_LEVEL", _SILENT)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+    # torch.profiler's own warns that it clears its events (PyTorch 2.10), or makes an object of each of them.
+    with profile(profile_memory=True) as seen:
         function()
     return peak_of(_changes(seen))
 
 
 def _changes(seen: profile) -> list[int]:
     """Bytes allocated and released on the CPU, in the order of time."""
-    results = None if seen.profiler is None else seen.profiler.kineto_results
+    results = seen.kineto_results
     events: list[Any] = [] if results is None else results.events()  # typed without their bytes
     memory = [event for event in events if event.name() == _MEMORY and event.device_type() == DeviceType.CPU]
     return [event.nbytes() for event in sorted(memory, key=lambda event: event.start_ns())]
