@@ -59,10 +59,10 @@ def clip_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, ...
 def block_places(config: HTPConfig, injected: str) -> tuple[str, ...]:
     """Where the modules go in a stack of alternating spatial and temporal blocks."""
     n = config.num_sft_layers
-    masked = "temporal block 0" if n == 0 else f"temporal blocks 0 to {n}"
+    masked = "temporal block 0 attends" if n == 0 else f"temporal blocks 0 to {n} attend"
     return (
         f"TCEP after spatial block 0, then the {injected}",
-        f"SFT MHSA: {masked} attend under the mask, with the host's weights",
+        f"SFT MHSA: {masked} under the mask, with the host's weights",
         f"MGPTP before spatial block {n + 1}; the blocks from there on see the kept frames",
         f"recovery ({config.recovery}) before the head",
     )

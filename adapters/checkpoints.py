@@ -118,7 +118,7 @@ def _listed(names: tuple[str, ...]) -> str:
 def _added(model: nn.Module, names: dict[str, str]) -> set[str]:
     """The keys, without the names of wrappers, of what a patch added to a model."""
     under = tuple(f"{plain(path)}." for path, module in model.named_modules() if isinstance(module, HostHTP))
-    return {short for short in names if short.startswith(under)} if under else set()
+    return {short for short in names if short.startswith(under)}
 
 
 def _fits(found: Fit, added: set[str]) -> bool:

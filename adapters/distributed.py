@@ -7,21 +7,21 @@ from torch.nn.parallel import DistributedDataParallel
 
 from adapters.errors import PatchError
 
-_HOOKS = (
-    "_backward_pre_hooks",
-    "_backward_hooks",
-    "_is_full_backward_hook",
-    "_non_persistent_buffers_set",
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-    "_state_dict_hooks",
-    "_state_dict_pre_hooks",
-    "_load_state_dict_pre_hooks",
-    "_load_state_dict_post_hooks",
+# Arguments that are attributes, too; the last two are in newer releases alone.
+_OPTIONS = (
+    "device_ids",
+    "output_device",
+    "dim",
+    "process_group",
+    "find_unused_parameters",
+    "gradient_as_bucket_view",
+    "static_graph",
+    "skip_all_reduce_unused_params",
+    "batched_grad_copy",
 )
+_MIB = 2**20
+# What every module has for itself: its hooks and its mode.
+_OF_A_MODULE = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
 
 
 def _around(model: nn.Module, host: nn.Module) -> list[DistributedDataParallel]:
@@ -62,26 +62,24 @@ def refresh_distributed(model: nn.Module, host: nn.Module) -> None:
         _set_up_again(wrapper)
 
 
+def _options(wrapper: Any) -> dict[str, Any]:
+    """The arguments that a wrapper was made with, apart from its module."""
+    options = {name: value for name, value in vars(wrapper).items() if name in _OPTIONS}
+    if not wrapper.bucket_bytes_cap_default:
+        options["bucket_cap_mb"] = wrapper.bucket_bytes_cap / _MIB
+    if getattr(wrapper, "bucket_bytes_cap_list", None):
+        options["bucket_cap_mb_list"] = [size / _MIB for size in wrapper.bucket_bytes_cap_list]
+    return options
+
+
 def _set_up_again(wrapper: Any) -> None:
-    before = dict(vars(wrapper))
-    kept = {name: before[name] for name in (*_HOOKS, "training") if name in before}
+    before, broadcast = dict(vars(wrapper)), wrapper.broadcast_buffers
     try:
-        DistributedDataParallel.__init__(
-            wrapper,
-            before["_modules"]["module"],
-            device_ids=before["device_ids"],
-            output_device=before["output_device"],
-            dim=before["dim"],
-            process_group=before["process_group"],
-            bucket_cap_mb=None if before["bucket_bytes_cap_default"] else before["bucket_bytes_cap"] / 2**20,
-            find_unused_parameters=before["find_unused_parameters"],
-            gradient_as_bucket_view=before["gradient_as_bucket_view"],
-            static_graph=before["static_graph"],
-        )
+        DistributedDataParallel.__init__(wrapper, wrapper.module, **_options(wrapper))
     except BaseException:
         vars(wrapper).clear()
         vars(wrapper).update(before)
         raise
-    vars(wrapper).update(kept)
+    vars(wrapper).update({name: value for name, value in before.items() if name in _OF_A_MODULE})
     # An argument of this name is deprecated in newer releases; the attribute is there in all of them.
-    wrapper.broadcast_buffers = before.get("forward_sync_buffers", before.get("broadcast_buffers", True))
+    wrapper.broadcast_buffers = broadcast

@@ -29,17 +29,8 @@ PARTS = {
     "pos_embed",
     "ts_attn",
 }
-BLOCK_PARTS = {
-    "norm1_s",
-    "norm1_t",
-    "attn_s",
-    "attn_t",
-    "drop_path",
-    "norm2_s",
-    "norm2_t",
-    "mlp_s",
-    "mlp_t",
-}
+BLOCK_LAYERS = ("norm1_s", "norm1_t", "norm2_s", "norm2_t", "mlp_s", "mlp_t")
+BLOCK_PARTS = {*BLOCK_LAYERS, "attn_s", "attn_t", "drop_path"}
 
 
 def _order(block: nn.Module) -> str | None:
@@ -52,7 +43,7 @@ def _order(block: nn.Module) -> str | None:
 
 def _probe_block(probe: Probe, path: str, order: str) -> None:
     block = probe.module(path)
-    for part in BLOCK_PARTS - {"attn_s", "attn_t", "drop_path"}:
+    for part in BLOCK_LAYERS:
         probe.module(f"{path}.{part}")
     for axis, mode in (("s", "spatial"), ("t", "temporal")):
         probe.attention(f"{path}.attn_{axis}")

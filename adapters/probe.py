@@ -54,9 +54,9 @@ class Probe:
         return shape if fits else (0,) * ndim
 
     def require(self, holds: bool, what: str) -> None:
-        """Note ``what`` unless it holds."""
+        """Note ``what`` unless it holds, or is noted already."""
         self.looked += 1
-        if not holds:
+        if not holds and what not in self.missing:
             self.missing.append(what)
 
     def nothing_but(self, path: str, known: Iterable[str]) -> None:

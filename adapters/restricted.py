@@ -166,19 +166,18 @@ def load_restricted(path: Path) -> tuple[Any, tuple[str, ...]]:
     """
     names = names_in(path)
     skipped = _reported(names)
-    failed: Exception | None = None
     for unknown in (Skipped, _ADict, _AList):  # a class that is not known may be of dictionaries, or of lists
         try:
             return _load(path, names, unknown), skipped
-        except (pickle.UnpicklingError, TypeError, AttributeError) as error:
-            failed = failed or error
+        except (pickle.UnpicklingError, TypeError, AttributeError):
+            continue
     if names.protocol != _PROTOCOL:
         raise CheckpointError(
             f"{path} was saved with pickle protocol {names.protocol}, which is not read here; save it again "
             "with torch.save's own"
         )
     if not skipped:
-        raise ValueError("its pickle makes no sense") from failed
+        raise ValueError("its pickle makes no sense")
     raise CheckpointError(
         f"{path} holds objects that cannot be skipped, of {', '.join(skipped)}; nothing of it was run. "
         "Load it where their code is known, and save the state_dict() alone"
@@ -191,7 +190,7 @@ def _load(path: Path, names: Names, unknown: type) -> Any:
     for module, name in names.classes:
         known = module.partition(".")[0] in ("numpy", "torch", *sys.stdlib_module_names)
         base = _CONTAINERS.get((module, name), Skipped if known else unknown)
-        stand_ins.append(type(name, (base,), {"__module__": module, "__qualname__": name}))
+        stand_ins.append(type(name, (base,), {"__module__": module}))
     with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the pickle protocol
         return torch.load(path, map_location="cpu", weights_only=True)

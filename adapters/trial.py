@@ -15,6 +15,7 @@ from adapters.host_htp import HostHTP
 from adapters.installed import installed
 from adapters.patching import ADAPTERS, find_htp, is_patched, patch_with, unpatch
 from adapters.recognition import recognise
+from adapters.words import counted
 from htp_modules import HTPConfig
 
 _SEED = 0
@@ -134,5 +135,5 @@ def device_in_words(device: torch.device) -> str:
     """What times were taken on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"{device.type} ({platform.machine()}, {threads} thread{'s' if threads > 1 else ''})"
+    threads = counted(torch.get_num_threads(), "thread")
+    return f"{device.type} ({platform.machine()}, {threads})"

@@ -8,6 +8,7 @@ from adapters.clock import SpeedUp, speed_up
 from adapters.deviation import Deviation, Metric
 from htp_modules import HTPConfig
 
+METRIC_WORDS: dict[Metric, str] = {"mean": "mean", "p95": "95th percentile"}
 _MILLI, _GIGA, _MIB = 1e-3, 1e9, 2**20
 
 
@@ -99,7 +100,7 @@ class Tuning:
                 f"batches of {self.batch_size} on {self.device}",
                 *aligned(rows),
                 f"{len(self.settings)} settings tried; what is not listed is beaten by one that is",
-                f"tolerance {self.tolerance:g} by the {_WORDS[self.metric]}; {verdict}",
+                f"tolerance {self.tolerance:g} by the {METRIC_WORDS[self.metric]}; {verdict}",
             )
         )
 
@@ -130,6 +131,3 @@ class Tuning:
         from adapters.tuning_picture import draw_tuning  # with matplotlib, for this alone
 
         draw_tuning(self, path)
-
-
-_WORDS: dict[Metric, str] = {"mean": "mean", "p95": "95th percentile"}

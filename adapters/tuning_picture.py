@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from adapters.errors import MeasurementError
-from adapters.tuning import Trade, Tuning
+from adapters.tuning import METRIC_WORDS, Trade, Tuning
 
 _MILLI = 1e-3
 _SIZE = (7.0, 4.5)  # inches
@@ -32,10 +32,9 @@ def draw_tuning(tuning: Tuning, path: str | os.PathLike[str]) -> None:
     for trade in tuning.best:
         (x,), (y,) = _points(tuning, [trade])
         axes.annotate(tuning.label(trade), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
-    figures = {"mean": "mean", "p95": "95th percentile"}
     more = "error more than unpruned" if tuning.with_truth else "deviation from the unpruned output"
     axes.set_xlabel(f"ms for a batch of {tuning.batch_size}, {tuning.device}")
-    axes.set_ylabel(f"{more}\n({figures[tuning.metric]} over joints, the output's unit)")
+    axes.set_ylabel(f"{more}\n({METRIC_WORDS[tuning.metric]} over joints, the output's unit)")
     axes.set_title(tuning.host, fontsize=10)
     axes.set_xlim(left=0)
     axes.legend(fontsize=8)

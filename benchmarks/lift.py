@@ -41,7 +41,7 @@ from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
-_DEFAULT = "htp-base.json"
+_DEFAULT = "htp-video.json"
 _SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 
 Drawing = Literal["all", "sheet", "none"]

@@ -52,8 +52,8 @@ class Options:
     kind: tyro.conf.Positional[Kind]
     """Which denoiser."""
     preset: PresetName = "small"
-    """Size and schedule: tiny (a minute), small (an hour of a core: the shipped checkpoints), base (three
-    hours), paper."""
+    """Size and schedule: tiny (a minute), small (an hour of a core), base (three hours), large (minutes of a
+    GPU), paper."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     """The motion; its training split, where it has one."""
     extra: Annotated[tuple[Path, ...], EXTRA, by_default("none", "FILE...")] = ()
@@ -86,6 +86,8 @@ class Options:
     """Write scalars for TensorBoard (package tensorboard) into the run's folder."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
+    mode: Literal["eager", "compiled"] = "eager"
+    """compiled: the denoiser's parts are compiled, which takes a minute or more before it pays."""
     pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
     """How hard HTP prunes."""
     device: Literal["auto", "cpu"] = "auto"
@@ -212,6 +214,7 @@ def train(options: Options) -> None:
         evaluate=data.validation,
         evaluate_every=options.evaluate_every,
         cpu=options.device == "cpu",
+        compiled=options.mode == "compiled",
     )
     console = Console(stderr=True, quiet=not trainer.is_main)
     if data.left_out:

@@ -107,7 +107,7 @@ def current_command(command: str) -> str:
 
 
 def _source(made: Provenance) -> str:
-    machine = f"{made.gpu or made.cpu}, {made.cores} cores, {made.threads} threads, torch {made.torch}"
+    machine = f"{made.told_machine}, torch {made.torch}"
     commit = (made.commit or "unknown")[:12] + (" with changes" if made.dirty else "")
     return f"{current_command(made.command)} on {machine}; commit {commit}, {made.date[:10]}."
 
@@ -181,7 +181,8 @@ READERS: dict[str, Reader] = {
     "throughput-motionagformer": _THROUGHPUT,
     "throughput-gpu": _THROUGHPUT,
     "throughput-gpu-tf32": _THROUGHPUT,
-    "throughput-gpu-bf16": _THROUGHPUT,
+    "throughput-gpu-half": _THROUGHPUT,
+    "throughput-gpu-compiled": _THROUGHPUT,
     "throughput-gpu-bf16-graph": _THROUGHPUT,
     "throughput-gpu-ten-steps": _THROUGHPUT,
     "claims-gpu": _tables_of(ClaimsResult, claims_table),
@@ -190,6 +191,7 @@ READERS: dict[str, Reader] = {
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
     "shipped": _tables_of(SeedStudy, seeds_table),
+    "shipped-video": _tables_of(SeedStudy, seeds_table),
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
     "training-cost-gpu": _TRAINING_COST,

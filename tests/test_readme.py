@@ -50,12 +50,20 @@ def test_it_is_short():
 
 def test_the_figures_of_the_gpu_are_those_measured():
     ratios = []
-    for name in ("throughput-gpu", "throughput-gpu-tf32", "throughput-gpu-bf16"):
+    for name, gpu in (
+        ("throughput-gpu", "H100"),
+        ("throughput-gpu-tf32", "H100"),
+        ("throughput-gpu-half", "H200"),
+        ("throughput-gpu-compiled", "H200"),
+    ):
         result = read_json(ROOT / "benchmarks" / "results" / f"{name}.json", ThroughputResult)
         htp = next(row for row in result.groups[0].rows if row.model == "HTP n=1")
-        assert "H100" in (result.provenance.gpu or "")
+        assert gpu in (result.provenance.gpu or "")
         ratios.append(f"{htp.speed_up.paired:.2f}")
-    told = "HTP with n=1 is {} times as fast as D3DP in float32, {} in TensorFloat-32, {} in bfloat16"
+    told = (
+        "HTP with n=1 is {} times as fast as D3DP in float32 and {} in TensorFloat-32 (H100), "
+        "{} in bfloat16 and {} compiled (H200;"
+    )
     assert told.format(*ratios) in " ".join(README.split())
 
 

@@ -130,21 +130,24 @@ class GraphConv(nn.Module):
 class Prior(nn.Module):
     """KPA and TPA: a graph convolution, a batch norm over channels, a rectifier."""
 
-    def __init__(self, adj, in_features, out_features):
+    def __init__(self, adj, in_features, out_features, drop):
         super().__init__()
         self.gconv = GraphConv(in_features, out_features, adj)
         self.bn = nn.BatchNorm1d(out_features)
         self.relu = nn.ReLU()
-        self.dropout = None
+        self.dropout = nn.Dropout(drop) if drop else None
 
     def forward(self, x):
-        return self.relu(self.bn(self.gconv(x).transpose(1, 2)).transpose(1, 2))
+        x = self.bn(self.gconv(x).transpose(1, 2)).transpose(1, 2)
+        if self.dropout is not None:
+            x = self.dropout(self.relu(x))
+        return self.relu(x)
 
 
 class Stacked(nn.Module):
-    def __init__(self, adj, dim):
+    def __init__(self, adj, dim, drop):
         super().__init__()
-        self.gconv1, self.gconv2 = Prior(adj, dim, dim), Prior(adj, dim, dim)
+        self.gconv1, self.gconv2 = Prior(adj, dim, dim, drop), Prior(adj, dim, dim, drop)
 
     def forward(self, x):
         return x + self.gconv2(self.gconv1(x))
@@ -196,8 +199,8 @@ class KTPFormer(nn.Module):
         self.Spatial_norm = nn.LayerNorm(dim, eps=1e-6)
         self.Temporal_norm = nn.LayerNorm(dim, eps=1e-6)
         shared = (dim, heads, drop, drop_path)
-        spatial = PriorAttention("Spatial", Prior(chain(joints), 2, dim), joints, *shared)
-        temporal = PriorAttention("Temporal", Stacked(chain(frames), dim), frames, *shared)
+        spatial = PriorAttention("Spatial", Prior(chain(joints), 2, dim, drop), joints, *shared)
+        temporal = PriorAttention("Temporal", Stacked(chain(frames), dim, drop), frames, *shared)
         self.kpattention = PriorBlock(spatial, dim, drop, drop_path)
         self.tpattention = PriorBlock(temporal, dim, drop, drop_path)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 3))

@@ -156,3 +156,49 @@ def test_peak_memory_on_cuda_counts_tensors():
     held = torch.ones(1 << 20, device="cuda")
     assert clock.peak_memory(allocate, "cuda") == 64 << 20
     assert held.sum() == 1 << 20
+
+
+def test_when_rounds_agree():
+    ratio = clock.SpeedUp(of_medians=1.0, paired=1.2, paired_low=1.0, paired_high=1.5)
+    assert ratio.is_measurable(2)
+    assert not ratio.is_measurable(1)
+    assert clock.SpeedUp(of_medians=1.0, paired=1.2, paired_low=1.0, paired_high=1.51).told(2) == (
+        "not measurable [1, 1.5]"
+    )
+    assert clock.told_speed_up(1.2, 1.0, 1.5) == "1.20 [1.00, 1.50]"
+    assert clock.told_speed_up(1.2, 0.9, 1.5) == "not measurable [0.9, 1.5]"
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", []), ("cuda:1", ["cuda:1"]), ("mps", ["mps"])])
+def test_a_device_is_waited_for_in_its_own_way(monkeypatch, device, expected):
+    log = []
+    monkeypatch.setattr(torch.cuda, "synchronize", log.append)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: log.append("mps"))
+    clock.synchronise(device)
+    assert log == expected
+
+
+def test_peak_memory_on_cuda_is_what_a_call_adds_at_most(monkeypatch):
+    # A card that has 100 bytes in use, of which one call takes 40 more and leaves 30.
+    log, used = [], {"now": 100, "peak": 500}
+
+    def reset(device):
+        log.append(("reset", device))
+        used["peak"] = used["now"]
+
+    def in_use(device, key):
+        log.append((key, device))
+        return used[key]
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: log.append(("wait", device)))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: in_use(device, "now"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: in_use(device, "peak"))
+
+    def call():
+        log.append("call")
+        used.update(now=130, peak=140)
+
+    assert clock.peak_memory(call, "cuda:1") == 40
+    steps = ("wait", "reset", "now", "call", "wait", "peak")
+    assert log == [step if step == "call" else (step, "cuda:1") for step in steps]

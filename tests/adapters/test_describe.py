@@ -75,6 +75,100 @@ def test_what_needs_training():
     assert adapters.describe(model).fine_tuning[1].startswith("tcep, initial: the identity at first")
 
 
+BLOCKS = (
+    "TCEP after spatial block 0, then the {}",
+    "SFT MHSA: temporal block{} under the mask, with the host's weights",
+    "MGPTP before spatial block {}; the blocks from there on see the kept frames",
+    "recovery ({}) before the head",
+)
+PLACES = {  # what is injected, how the blocks up to 0 and up to 1 are told, and what is told of them
+    "mixste": ("temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
+    "d3dp": ("temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
+    "finepose": ("words of the prompts and temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
+    "ktpformer": ("trajectory prior and temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
+    "motionbert": (
+        *("", "", "; dual blocks 1 to 1 attend along time under the mask, in both streams"),
+        (
+            "TCEP on the embedded joints{}",
+            "SFT MHSA: a new initial block before the backbone{}",
+            "MGPTP before dual block {}; the blocks from there on see the kept frames",
+            "recovery ({}) before norm, pre_logits and head",
+        ),
+    ),
+    "stcformer": (
+        *("", " 0", "s 0 to 1"),
+        (
+            "TCEP on the embedded joints{}",
+            "SFT MHSA: the half of block{} that attends along frames, under the mask",
+            "MGPTP before block {}; the blocks from there on see the kept frames as neighbours",
+            "recovery ({}) before the head",
+        ),
+    ),
+    "motionagformer": (
+        *("", " 0", "s 0 to 1"),
+        (
+            "TCEP on the embedded joints{}",
+            "SFT MHSA: the attention along frames of layer{}, under the mask, with the host's weights",
+            "MGPTP before layer {}; from there on, the graph's statistics are those of the kept frames",
+            "recovery ({}) before norm, rep_logit and head",
+        ),
+    ),
+}
+BEYOND = [hosts.PRIORS[0], *hosts.PRIORS[2:], hosts.AGFORMERS[0]]
+
+
+@pytest.mark.parametrize("host", [MIXSTE, D3DP, MOTIONBERT, *BEYOND], ids=lambda host: host.name)
+def test_where_the_modules_go(host):
+    injected, first, second, lines = PLACES[host.name]
+    for n, masked, recovery in ((0, first, "cross_attention"), (1, second, "interpolate")):
+        model = host.patch(host.make(), num_sft_layers=n, recovery=recovery)
+        filled = zip(lines, (injected, masked, n + 1, recovery), strict=True)
+        assert adapters.describe(model).places == tuple(line.format(part) for line, part in filled)
+
+
+FEW = {"num_keep": 3, "num_sft_layers": 1}
+VERDICTS = {
+    "training from the beginning is needed: the Spatial GCN replaces the host's joint embedding": (
+        {"from_scratch": True, **FEW},
+        "tcep",
+    ),
+    "fine-tuning is needed: the recovery only blends kept tokens until it has learned": (
+        {"spatial_gcn": False, "from_scratch": True, **FEW},
+        "tcep",
+    ),
+    "no fine-tuning is needed to run, interpolation has no parameters; it wins back accuracy": (
+        {"recovery": "interpolate", **FEW},
+        "tcep, spatial_gcn",
+    ),
+    "nothing is pruned: freshly patched, the output is the host's": (
+        {"num_keep": 1.0, "num_sft_layers": 1},
+        "tcep, spatial_gcn",
+    ),
+}
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_what_it_says_of_training(verdict):
+    options, added = VERDICTS[verdict]
+    found = adapters.describe(MIXSTE.patch(MIXSTE.make(), **options))
+    assert found.fine_tuning == (verdict, f"{added}: the identity at first; fine-tuning teaches them")
+
+
+def test_the_whole_text():
+    host = "MixSTE2, a MixSTE"
+    options = {"num_keep": 3, "num_neighbors": 4, "num_sft_layers": 1}
+    found = adapters.describe(MIXSTE.patch(MIXSTE.make(), **options, required=("first", "last")))
+    assert found.host == host
+    assert str(replace(found, macs_before=2_345_678_901, macs_after=1_000_000_000)).splitlines() == [
+        f"{host}, 3 of 9 frames kept (15 of 45 tokens), at least 4 neighbors each",
+        *(f"  {place}" for place in found.places),
+        "  always kept: frames 0, 8",
+        "  2.346 GMACs before, 1.000 GMACs after",
+        *(f"  {sentence}" for sentence in found.fine_tuning),
+    ]
+    assert "always kept" not in str(replace(found, required=()))
+
+
 def test_hypotheses_are_counted_one_at_a_time():
     counts = [adapters.describe(host.patch(host.make(), num_sft_layers=1)) for host in (D3DP, HYPS)]
     assert counts[0].macs_before == counts[1].macs_before

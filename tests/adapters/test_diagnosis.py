@@ -97,6 +97,7 @@ FULL = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:130] . DefaultCPUAllocator: can't allocate memory"),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
     RuntimeError("MPS backend out of memory"),
+    RuntimeError("[Errno 12] Cannot allocate memory"),
 ]
 
 
@@ -127,3 +128,47 @@ def test_out_of_memory_is_not_another_model(error, when, monkeypatch):
 
 def test_other_errors_are_not_out_of_memory():
     assert not any(is_out_of_memory(error) for error in (RuntimeError("shape"), ValueError("out of memory")))
+
+
+def compared(monkeypatch, *outputs):
+    """What is said of a host whose output and whose patched output are these: in float32, in float64."""
+    left = list(outputs)
+
+    def run_both(*_):
+        found = left.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return tuple(torch.tensor([0.0, number]) for number in found)
+
+    monkeypatch.setattr("adapters.verify._run_both", run_both)
+    model = MIXSTE.make()
+    try:
+        adapters.patch(model, num_sft_layers=1)
+    except UnrecognisedHostError as error:
+        return str(error), len(left)
+    return "", len(left)
+
+
+def test_how_far_off_a_copy_may_be(monkeypatch):
+    near, kind = "", "MixSTE2 has the parts of a MixSTE, but"
+    far = f"{kind} computes something else: its output differs by {{}} from those parts in a MixSTE's order"
+    assert compared(monkeypatch, (0.5, 0.5009)) == (near, 0)
+    assert compared(monkeypatch, (0.5, 0.5015), (0.5, 0.5009)) == (near, 0)  # float64 decides
+    assert compared(monkeypatch, (0.5, 0.5015), (0.5, 0.5015)) == (far.format("0.0015"), 0)
+    assert compared(monkeypatch, (10.0, 10.009)) == (near, 0)  # of the largest output
+    assert compared(monkeypatch, (10.0, 10.02), (10.0, 10.02)) == (far.format("0.02"), 0)
+    # A host that does not run in float64 is judged by float32 alone.
+    assert compared(monkeypatch, (0.5, 0.75), TypeError("no double")) == (far.format("0.25"), 0)
+    assert compared(monkeypatch, TypeError("no float")) == (
+        f"{kind} a copy of it failed on a short clip: no float",
+        0,
+    )
+
+
+def test_what_a_copy_gives_instead(monkeypatch):
+    monkeypatch.setattr("adapters.verify._run_both", lambda *_: (torch.zeros(2, 3), torch.zeros(4)))
+    with pytest.raises(UnrecognisedHostError) as caught:
+        adapters.patch(MIXSTE.make(), num_sft_layers=1)
+    assert str(caught.value) == (
+        "MixSTE2 has the parts of a MixSTE, but returns a tensor of shape (2, 3) where one of (4,) was looked for"
+    )

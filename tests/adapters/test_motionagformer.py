@@ -80,6 +80,51 @@ def test_without_running_statistics():
     assert_close(frame_norm(made, x, torch.arange(FRAMES).expand(2, -1)), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_frame_of_one_or_two_numbers():
+    # PyTorch refuses a single number in training; here a frame that one sample of one joint has is its bias.
+    made = norm().train()
+    before = {name: values.clone() for name, values in made.state_dict().items()}
+    frames = torch.tensor([[2, 5]])
+    assert_close(
+        frame_norm(made, torch.tensor([[[[3.0], [-4.0]]]]), frames), made.bias[frames][:, None, :, None]
+    )
+    mean = before["running_mean"][[2, 5]] * 0.9 + torch.tensor([0.3, -0.4])
+    assert_close(made.running_mean[[2, 5]], mean)
+    assert_close(made.running_var[[2, 5]], before["running_var"][[2, 5]] * 0.9)
+
+    x, other = torch.randn(1, 2, 2, 1), like(made, frames[0])
+    assert_close(frame_norm(made, x, frames), other(x.flatten(0, 1)).unflatten(0, (1, 2)))
+    assert_close(made.running_var[[2, 5]], other.running_var)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_training_without_running_statistics(training):
+    made = nn.BatchNorm1d(FRAMES, track_running_stats=False).train(training)
+    frames, x = torch.tensor([0, 3, 4]), torch.randn(2, JOINTS, 3, DIM)
+    expected = nn.functional.batch_norm(x.flatten(0, 1), None, None, training=True).unflatten(0, (2, JOINTS))
+    assert_close(frame_norm(made, x, frames.expand(2, -1)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_statistics_in_other_precisions(dtype):
+    made, frames = norm().train(), torch.tensor([1, 4])
+    other = like(made, frames)
+    made.to(dtype)
+    x = torch.randn(2, JOINTS, 2, DIM).to(dtype)
+    found = frame_norm(made, x, frames.expand(2, -1))
+    assert found.dtype == made.running_mean.dtype == dtype
+    rough = 1e-5 if dtype == torch.float64 else 2e-2
+    expected = other(x.float().flatten(0, 1)).unflatten(0, (2, JOINTS))
+    assert_close(found.float(), expected, rtol=rough, atol=rough)
+    assert_close(made.running_mean[frames].float(), other.running_mean, rtol=rough, atol=rough)
+    assert_close(made.running_var[frames].float(), other.running_var, rtol=rough, atol=rough)
+    # The sums are in float32 at least: 2000 numbers near 1000 have a variance of 1.
+    made = nn.BatchNorm1d(2).train()
+    wide = (1000 + torch.randn(1, 50, 2, 40)).to(torch.float16)
+    exact = nn.functional.batch_norm(wide.float().flatten(0, 1), None, None, training=True)
+    assert_close(frame_norm(made, wide, torch.tensor([[0, 1]])).float(), exact[None], rtol=1e-2, atol=1e-2)
+
+
 def test_training_leaves_the_statistics_of_pruned_frames():
     model, (clip,) = HOST.make(), HOST.inputs(batch=1)
     adapters.patch(model, num_keep=4, num_neighbors=4, num_sft_layers=1)

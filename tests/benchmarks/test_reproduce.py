@@ -112,18 +112,23 @@ def test_errors_pictures_and_sensitivity_are_those_of_the_functions_behind_the_s
 
 
 def test_speed_and_training_run_by_the_same_code_as_on_a_gpu(command, tmp_path):
-    parts = ("table-v", "table-v-bf16-eager", "training-step", "trained")
+    parts = ("table-v", "table-v-rivals", "table-v-bf16-eager", "training-step", "trained")
     run(command, "--parts", *parts)
-    assert states(tmp_path) == dict.fromkeys(parts, "made")
-    rows = {row.what: row for row in item(tmp_path, "Table V").figures}
-    for model in ("D3DP", "HTP n=1", "HTP n=3"):
+    assert list(states(tmp_path).items()) == [(part, "made") for part in parts]
+    table = item(tmp_path, "Table V").figures
+    rows = {row.what: row for row in table}
+    assert len(rows) == len(table)  # D3DP, which runs with its rivals again, is told once
+    for model in ("D3DP", "HTP n=1", "HTP n=3", "FinePOSE", "HTP w/ FinePOSE n=1", "KTPFormer denoiser"):
         for steps in (1, 2):
             row = rows[f"{model}, H=2, K={steps}, fp32, eager: frames/s"]
             assert row.measured is not None
             assert row.measured > 0
             assert row.quoted is None  # the paper has other H and K
             assert "batch 2, T=27, D=32" in row.condition
+            assert rows[f"{model}, H=2, K={steps}, fp32, eager: peak memory, MiB"].measured > 0
     assert "HTP n=1, H=2, K=1, bf16, eager: times as fast as D3DP" in rows
+    assert "KTPFormer denoiser, H=2, K=2, fp32, eager: times as fast as D3DP" in rows
+    assert "HTP w/ FinePOSE n=1, H=2, K=2, fp32, eager: times as fast as FinePOSE" in rows
     assert rows["HTP, bf16, eager: mean distance from fp32, eager, mm"].measured > 0
     assert rows["HTP n=3, a training step of 8 sequences: times as fast as D3DP"].measured > 0
     trained = {row.what for row in item(tmp_path, "Table I").figures if row.measured is not None}

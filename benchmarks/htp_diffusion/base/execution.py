@@ -1,5 +1,6 @@
 """Execution: a model run as it is, compiled whole or by parts, or replayed from a CUDA graph."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -154,13 +155,27 @@ class CompiledParts:
         Raises:
             BenchmarkError: There is no compiler here, or a part cannot be compiled.
         """
+        with self.in_place():
+            return self._model(*inputs)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside the block, the model itself runs compiled, whoever calls it.
+
+        Raises:
+            BenchmarkError: As for a call.
+        """
         from torch._dynamo import config  # a second of imports, for this alone
 
         for module, name, compiled in self._parts:
             vars(module)[name] = compiled
         try:
-            with _told_in_one_line(), config.patch(recompile_limit=_MOST_SHAPES):
-                return self._model(*inputs)
+            with _told_in_one_line(), config.patch(recompile_limit=_MOST_SHAPES), warnings.catch_warnings():
+                # The compiler looks for gradients in activations, too, while a model is trained.
+                warnings.filterwarnings(
+                    "ignore", message=r"The \.grad attribute of a Tensor that is not a leaf"
+                )
+                yield
         finally:
             for module, name, _ in self._parts:
                 del vars(module)[name]

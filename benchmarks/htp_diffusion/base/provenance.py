@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy
 import torch
 
+from adapters.words import counted
+
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -47,7 +49,12 @@ class Provenance:
     @property
     def told_threads(self) -> str:
         """The threads, in words."""
-        return f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return counted(self.threads, "thread")
+
+    @property
+    def told_machine(self) -> str:
+        """The processors that the result comes from, in words: the GPU or the CPU, cores and threads."""
+        return f"{self.gpu or self.cpu}, {counted(self.cores, 'core')}, {self.told_threads}"
 
 
 def provenance() -> Provenance:

@@ -18,11 +18,22 @@ from htp_diffusion.models.mixste import COORDINATES
 from htp_modules import MGPTP, CrossMHSA, HTPConfig, KeptFrames, Pair, SpatialGCN, TemporalMask
 
 Variant = Literal[
-    "d3dp", "baseline", "tcep", "tcep-sft", "mask-pruner", "mask-neither", "mask-attention", "htp"
+    "d3dp",
+    "spatial-gcn",
+    "noisy-gcn",
+    "baseline",
+    "tcep",
+    "tcep-sft",
+    "mask-pruner",
+    "mask-neither",
+    "mask-attention",
+    "htp",
 ]
 """By name:
 
 - ``d3dp``: D3DP as it is.
+- ``spatial-gcn``: D3DP with the Spatial GCN.
+- ``noisy-gcn``: HTP whose graph convolution reads the noisy 3D pose too (docs/reproduction.md).
 - ``baseline``: D3DP with the Spatial GCN, and the recovery on every frame (Table XI, first row).
 - ``tcep``: the baseline with TCEP; every frame attends to every frame (Table XI, + TCEP).
 - ``tcep-sft``: the same, the first 1 + n temporal blocks attending under TCEP's mask (Table XI, + SFT MHSA).
@@ -91,12 +102,24 @@ def _d3dp(config: DenoiserConfig) -> D3DPDenoiser:
     return cast(D3DPDenoiser, replace(config, kind="d3dp", htp=None).build())
 
 
-def _baseline(config: DenoiserConfig) -> D3DPDenoiser:
+def _spatial_gcn(config: DenoiserConfig) -> D3DPDenoiser:
     model = _d3dp(config)
     model.Spatial_patch_to_embedding = SpatialGCN(
         model.in_channels, config.dim, model.num_joints, COORDINATES
     )
-    return _recovered(model, config)
+    return model
+
+
+def _noisy_gcn(config: DenoiserConfig) -> D3DPDenoiser:
+    model = _htp(HTPDenoiser, config)
+    model.Spatial_patch_to_embedding = SpatialGCN(
+        model.in_channels + COORDINATES, config.dim, model.num_joints
+    )
+    return model
+
+
+def _baseline(config: DenoiserConfig) -> D3DPDenoiser:
+    return _recovered(_spatial_gcn(config), config)
 
 
 def _full_length(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoiser:
@@ -130,6 +153,8 @@ def _recovered(model: D3DPDenoiser, config: DenoiserConfig) -> D3DPDenoiser:
 
 _BUILDERS: dict[Variant, Callable[[DenoiserConfig], D3DPDenoiser]] = {
     "d3dp": _d3dp,
+    "spatial-gcn": _spatial_gcn,
+    "noisy-gcn": _noisy_gcn,
     "baseline": _baseline,
     "tcep": partial(_full_length, UnmaskedHTPDenoiser),
     "tcep-sft": partial(_full_length, HTPDenoiser),

@@ -13,6 +13,8 @@ _PROBES = {"cpu": (512, 3), "cuda": (4096, 5)}
 
 Way = tuple[Precision, Mode]
 
+PLAIN: Way = ("fp32", "eager")
+
 _FAST_WAYS: dict[str, tuple[Way, ...]] = {
     # The cheapest to prepare first; a compiler or a capture takes its time before it pays.
     "cuda": (("tf32", "eager"), ("bf16", "eager"), ("bf16", "cuda-graph"), ("bf16", "compiled")),

@@ -13,13 +13,14 @@ from htp_diffusion.reproduction.checks import checks_part
 from htp_diffusion.reproduction.counted import counted_part
 from htp_diffusion.reproduction.datasets import dataset_part
 from htp_diffusion.reproduction.growth import growth_part, training_step_part
+from htp_diffusion.reproduction.heat import D3DP_AND_HTP, RIVALS
 from htp_diffusion.reproduction.kept import kept_part
-from htp_diffusion.reproduction.machine import fast_ways
+from htp_diffusion.reproduction.machine import PLAIN, fast_ways
 from htp_diffusion.reproduction.one_pass import one_pass_part
 from htp_diffusion.reproduction.pair import Pair
 from htp_diffusion.reproduction.part import Part
 from htp_diffusion.reproduction.sampled import sampled_part
-from htp_diffusion.reproduction.sampling_speed import PLAIN, sampling_part
+from htp_diffusion.reproduction.sampling_speed import sampling_part
 from htp_diffusion.reproduction.scale import Scale
 from htp_diffusion.reproduction.sensitivity import sensitivity_part
 from htp_diffusion.reproduction.trained import trained_part
@@ -69,8 +70,12 @@ def all_parts(given: Given) -> list[Part[Any]]:
     ]
     speed = [
         checks_part(device),
-        sampling_part(scale, device, PLAIN, given.public, flops, given.pair),
-        *(sampling_part(scale, device, way, None, flops, given.pair) for way in fast_ways(device)),
+        sampling_part(D3DP_AND_HTP, scale, device, PLAIN, given.public, flops, given.pair),
+        sampling_part(RIVALS, scale, device, PLAIN, None, flops, given.pair),
+        *(
+            sampling_part(D3DP_AND_HTP, scale, device, way, None, flops, given.pair)
+            for way in fast_ways(device)
+        ),
         growth_part(scale, device, flops),
         training_step_part(scale, device, flops),
     ]

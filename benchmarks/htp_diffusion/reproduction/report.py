@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from adapters.words import counted
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import whole_file
 from htp_diffusion.base.provenance import Provenance
@@ -43,7 +44,7 @@ class ItemReport:
         missing: What its own figures would take.
         left_out: Parts of it that were not made, and why.
         command: Makes it alone.
-        figures: Measured here, and quoted.
+        figures: Measured here, those that the paper prints first, and quoted.
         pictures: Of it.
     """
 
@@ -109,7 +110,7 @@ def item_report(item: Item, outcomes: Sequence[Outcome], given: set[NeedKind]) -
         missing=missing,
         left_out=left_out,
         command=item.command,
-        figures=[*figures, *quoted],
+        figures=[*sorted(figures, key=lambda row: row.quoted is None), *quoted],
         pictures=pictures,
     )
 
@@ -182,7 +183,7 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
     """The report as Markdown: contents, the paper's items in order, then the parts with their conditions."""
     source = report.provenance
     machine = ", ".join(
-        filter(None, (source.gpu, source.cpu, f"{source.cores} cores", f"{source.threads} threads"))
+        filter(None, (source.gpu, source.cpu, counted(source.cores, "core"), source.told_threads))
     )
     commit = (
         "unknown" if source.commit is None else source.commit[:12] + (" with changes" if source.dirty else "")

@@ -13,14 +13,15 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.reproduction.machine import Way, release
+from htp_diffusion.reproduction.compared_speed import compared_speed
+from htp_diffusion.reproduction.heat import Heat
+from htp_diffusion.reproduction.machine import PLAIN, Way, release
 from htp_diffusion.reproduction.pair import Pair
-from htp_diffusion.reproduction.part import Compared, Part, Workplace
+from htp_diffusion.reproduction.part import Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
-from htp_diffusion.speed.lineup import HOST_NAMES, Entrant, line_up
-from htp_diffusion.speed.paper_tables import printed_or_none
+from htp_diffusion.speed.lineup import Entrant
 from htp_diffusion.speed.result import Group, ThroughputResult
 from htp_diffusion.speed.roofline import SQUARES, measure_roofline
 from htp_diffusion.speed.sharding import Shards
@@ -29,17 +30,12 @@ from htp_diffusion.speed.timing import Draw, Setting, time_group, timed_call
 from htp_modules import HTPConfig
 from htp_modules.errors import HTPError
 
-PLAIN: Way = ("fp32", "eager")
-_PRUNINGS = (HTPConfig(num_sft_layers=1), HTPConfig(num_sft_layers=3))
 _MOST_ROUNDS = 3
 _BESIDE = 1.2  # what a round costs beside the passes that it was estimated by
-_PRINTED = {20: "HxK=20", 200: "H=20, K=10"}  # how Table V calls a setting, by HxK
-_PASS_GMACS = 147 + 68 + 97  # D3DP, HTP n=1, HTP n=3 at the paper's sizes (docs/benchmarks.md)
 _BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matmul rate (an H200's)
 _PREPARING: dict[Mode, float] = {"eager": 5.0, "cuda-graph": 15.0, "compiled": 60.0}  # seconds, and the drift
-_SHARE, _FAST_SHARE = 0.4, 0.12  # of the time that is left
+_FAST_SHARE = 0.12  # of the time that is left
 _EFFICIENCY = 0.7
-_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +60,12 @@ class SpeedAsked:
 
 
 def sampling_part(
-    scale: Scale, device: torch.device, way: Way, public: Path | None, flops: float, pair: Pair
+    heat: Heat, scale: Scale, device: torch.device, way: Way, public: Path | None, flops: float, pair: Pair
 ) -> Part[ThroughputResult]:
     """Table V in one precision and mode.
 
     Args:
+        heat: The denoisers.
         scale: The sizes.
         device: Where.
         way: Precision and mode.
@@ -81,18 +78,18 @@ def sampling_part(
     first = scale.draws[0]
     share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
     passes = 2 * first.hypotheses * first.steps * scale.batch
-    seconds = 2e9 * _PASS_GMACS * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
+    seconds = 2e9 * heat.pass_gmacs * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
     fixed = _BUILDING[device.type] + (0.0 if way == PLAIN else _PREPARING[mode])
 
     def make(work: Workplace) -> ThroughputResult:
         try:
-            return _measure(scale, way, public, pair, work)
+            return _measure(heat, scale, way, public, pair, work)
         finally:
             release(device)
 
     return Part(
-        name="table-v" if way == PLAIN else f"table-v-{precision}-{mode}",
-        title=f"Whole samplings, {precision}, {mode}, in turn"
+        name=heat.name if way == PLAIN else f"{heat.name}-{precision}-{mode}",
+        title=f"{heat.what}, {precision}, {mode}, in turn"
         + (" (Table V as printed)" if way == PLAIN else ""),
         items=("Table V",),
         asked=SpeedAsked(
@@ -107,17 +104,19 @@ def sampling_part(
         estimate=fixed + 2 * seconds,
         make=make,
         tables=throughput_tables,
-        compared=compared_speed,
-        share=_SHARE if way == PLAIN else _FAST_SHARE,
+        compared=lambda result: compared_speed(result, heat.told),
+        share=heat.share if way == PLAIN else _FAST_SHARE,
     )
 
 
-def _measure(scale: Scale, way: Way, public: Path | None, pair: Pair, work: Workplace) -> ThroughputResult:
+def _measure(
+    heat: Heat, scale: Scale, way: Way, public: Path | None, pair: Pair, work: Workplace
+) -> ThroughputResult:
     """Build, check once, and time each H and K for as many rounds as there is time."""
     ends = time.monotonic() + work.seconds
     precision, mode = way
     device, sizes = work.device, scale.sizes
-    entrants = line_up(["d3dp"], sizes, _PRUNINGS, public, device)
+    entrants = heat.line_up(sizes, public, device)
     if mode == "compiled":
         torch.compiler.reset()
     fused, differences = {}, {}
@@ -170,7 +169,7 @@ def _measure(scale: Scale, way: Way, public: Path | None, pair: Pair, work: Work
         depth=sizes.depth,
         motionbert_depth=sizes.motionbert_depth,
         heads=sizes.heads,
-        num_keep=_PRUNINGS[0].num_keep,
+        num_keep=HTPConfig().num_keep,
         device=device_name(device),
         processes=1,
         groups=groups,
@@ -232,60 +231,3 @@ def _drift(scale: Scale, way: Way, pair: Pair, device: torch.device) -> list[Dri
         steps=scale.drift.steps,
         contenders=contenders,
     )
-
-
-def compared_speed(result: ThroughputResult) -> Sequence[Compared]:
-    """Speed and its ratio to D3DP's beside the paper's, memory and use of the device, at each H and K."""
-    found = []
-    for group in result.groups:
-        if group.hypotheses is None or group.steps is None:
-            continue
-        number = group.hypotheses * group.steps
-        rounds = len(group.rows[0].seconds)
-        where = (
-            f"{result.device}, batch {group.batch}, T={group.frames}, D={result.dim}, {group.precision}, "
-            f"{group.mode}, {rounds} round{'' if rounds == 1 else 's'}"
-        )
-        plain = (group.precision, group.mode) == PLAIN
-        for row in group.rows:
-            what = f"{row.model}, {group.timed}, {group.precision}, {group.mode}"
-            quoted = _printed(row.model, "frames/s", number) if plain else None
-            figures: list[tuple[str, float, float | None, str]] = [
-                ("frames/s", group.batch * group.frames / row.timing.median, quoted, ""),
-                ("% of the square matmul rate", 100 * row.flops / group.roofline.square.flops, None, ""),
-            ]
-            if row.peak_memory is not None:
-                figures.append(("peak memory, MiB", row.peak_memory / _MEBIBYTE, None, "; weights left out"))
-            if row.model != HOST_NAMES["d3dp"]:
-                ratio = row.speed_up
-                quoted = _printed(row.model, "times as fast as D3DP", number) if plain else None
-                spread = f"; quartiles {ratio.paired_low:.2f} to {ratio.paired_high:.2f}"
-                figures.append(("times as fast as D3DP", ratio.paired, quoted, spread))
-            for name, measured, paper, more in figures:
-                condition = where + more + ("; the paper: two RTX 4090" if paper is not None else "")
-                found.append(
-                    Compared(
-                        item="Table V",
-                        what=f"{what}: {name}",
-                        measured=measured,
-                        quoted=paper,
-                        condition=condition,
-                    )
-                )
-    for one in result.drift:
-        found.append(
-            Compared(
-                item="Table V",
-                what=f"{one.model}, {one.precision}, {one.mode}: mean distance from fp32, eager, mm",
-                measured=one.distance,
-                quoted=None,
-                condition=f"{result.device}, {one.checkpoint}, embedded motion, H={one.hypotheses}, "
-                f"K={one.steps}, the same seeds; MPJPE differs by {one.mpjpe_drift:.3g} mm",
-            )
-        )
-    return found
-
-
-def _printed(model: str, figure: str, number: int) -> float | None:
-    """A figure of the paper's Table V at H times K; None where it has none that is known."""
-    return printed_or_none("Table V", model, f"{figure}, {_PRINTED[number]}") if number in _PRINTED else None

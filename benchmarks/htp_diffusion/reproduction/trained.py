@@ -147,7 +147,7 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
         precision=options.computing.precision,
         seconds_per_step=a_step,
         device=device_name(work.device),
-        rows=scored_rows(fleet, clips, options, work.device, Console(quiet=True)),
+        rows=scored_rows(fleet, found.clips, options, work.device, Console(quiet=True)),
         provenance=provenance(),
     )
 

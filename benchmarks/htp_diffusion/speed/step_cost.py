@@ -81,7 +81,7 @@ def step_table(result: TrainingCost) -> Table:
     return Table(
         title=f"One training step: T={result.frames}, f={resolve_frames(result.num_keep, result.frames)}, "
         f"D={result.dim}, batch {result.batch}, {result.precision}, {result.device}, "
-        f"{result.provenance.threads} threads",
+        f"{result.provenance.told_threads}",
         columns=(
             Column("model"),
             Column("median, s", ".3f"),

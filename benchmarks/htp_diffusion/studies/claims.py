@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from htp_diffusion.diffusion.ddim import POSE_LIMIT
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.preset import Preset
+from htp_diffusion.models.variants import Variant
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.scoring.metrics import MILLIMETRES
@@ -21,11 +23,21 @@ from htp_modules import HTPConfig
 TIMES = (100, 300, 500, 700, 900, 999)
 """Diffusion times at which a single prediction is scored."""
 _NOISE_SEED = 7
+_VARIANTS: tuple[str, ...] = get_args(Variant)
 _SCORED_AT_ONCE = 48  # windows
 
 
-def _htp(preset: Preset, layers: int = 3, keep: int | float | None = None) -> HTPConfig:
-    return HTPConfig(num_sft_layers=layers, num_keep=preset.num_keep if keep is None else keep)
+def _number(letter: str, special: Sequence[str]) -> int | None:
+    """The number behind a letter: 9 of f9."""
+    return next((int(part[1:]) for part in special if part[0] == letter and part[1:].isdigit()), None)
+
+
+def _htp(preset: Preset, special: Sequence[str]) -> HTPConfig:
+    return HTPConfig(
+        num_sft_layers=_number("n", special) or 3,
+        num_keep=_number("f", special) or preset.num_keep,
+        spatial_gcn="linear" not in special,
+    )
 
 
 def _member(name: str, preset: Preset) -> Member:
@@ -35,17 +47,17 @@ def _member(name: str, preset: Preset) -> Member:
         kind = "htp-mixste" if "htp" in special else "mixste"
     else:
         kind = "d3dp" if model == "d3dp" else "htp"
-    layers = next((int(part[1:]) for part in special if part[0] == "n" and part[1:].isdigit()), 3)
-    keep = next((int(part[1:]) for part in special if part[0] == "f" and part[1:].isdigit()), None)
-    member = Member(name=name, denoiser=preset.denoiser(kind, _htp(preset, layers, keep)))
+    preset = replace(preset, num_frames=_number("t", special) or preset.num_frames)
+    member = Member(name=name, denoiser=preset.denoiser(kind, _htp(preset, special)))
     if "wide" in special:
         member = replace(member, variety="wide")
     if "tilt" in special:
         member = replace(member, tilt=1.5)
-    variants = ("baseline", "tcep", "tcep_sft", "mask_pruner", "mask_attention", "mask_neither")
-    for variant in variants:
-        if variant in special:
-            member = replace(member, variant=variant.replace("_", "-"))  # pyright: ignore[reportArgumentType]
+    if model == "htp":
+        named = (part.replace("_", "-") for part in special)
+        member = replace(
+            member, variant=cast("Variant | None", next(filter(_VARIANTS.__contains__, named), None))
+        )
     return member
 
 
@@ -55,7 +67,12 @@ MODELS: dict[str, str] = {
     "htp-n1": "HTP n=1",
     "htp-n2": "HTP n=2",
     "htp-n4": "HTP n=4",
+    "htp-f3": "HTP n=3, f=3",
+    "htp-f6": "HTP n=3, f=6",
     "htp-f9": "HTP n=3, f=9",
+    "htp-f18": "HTP n=3, f=18",
+    "htp-t9": "HTP n=3, windows of 9 frames",
+    "htp-t18": "HTP n=3, windows of 18 frames",
     "htp-f27": "HTP n=3, f=27",
     "htp-f54": "HTP n=3, f=54",
     "mixste": "MixSTE",
@@ -65,6 +82,9 @@ MODELS: dict[str, str] = {
     "htp-n1-wide": "HTP n=1, wide",
     "d3dp-tilt": "D3DP, high noise drawn more often",
     "htp-tilt": "HTP n=3, high noise drawn more often",
+    "htp-spatial_gcn": "D3DP + Spatial GCN",
+    "htp-noisy_gcn": "HTP n=3, graph convolution on the noise too",
+    "htp-linear": "HTP n=3, linear embedding",
     "htp-baseline": "baseline: D3DP + Spatial GCN + Cross MHSA",
     "htp-tcep": "baseline + TCEP",
     "htp-tcep_sft": "baseline + TCEP + SFT MHSA",

@@ -31,15 +31,13 @@ class Learner:
         """Of the step before, metres; on the device."""
         return self.stack.losses[self.index]
 
-    @property
-    def model(self) -> nn.Module:
-        """A copy as it is, in training mode."""
-        return self.stack.model(self.index)
+    def copy_of_model(self) -> nn.Module:
+        """A new copy as it is, in training mode."""
+        return self.stack.copy_of_model(self.index)
 
-    @property
-    def average(self) -> nn.Module:
-        """A copy with the running average of the weights, which is what samples."""
-        return self.stack.average(self.index)
+    def copy_of_average(self) -> nn.Module:
+        """A new copy with the running average of the weights, which is what samples."""
+        return self.stack.copy_of_average(self.index)
 
     def state(self) -> dict[str, Tensor]:
         """All that it takes to go on, as named tensors."""

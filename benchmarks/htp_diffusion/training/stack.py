@@ -188,11 +188,11 @@ class Stack:
             else:  # saved before the optimizer had a state
                 place.zero_()
 
-    def model(self, index: int) -> nn.Module:
+    def copy_of_model(self, index: int) -> nn.Module:
         """A copy of one of the models as it is, in training mode."""
         return self._copy(weights_in(self._places(index), "last")).train()
 
-    def average(self, index: int) -> nn.Module:
+    def copy_of_average(self, index: int) -> nn.Module:
         """A copy with the running average of its weights, which is what samples."""
         return self._copy(weights_in(self._places(index), "averaged")).eval().requires_grad_(False)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.execution import CompiledParts
 from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
@@ -69,6 +70,7 @@ class Trainer:
             best are kept as ``best.json``.
         evaluate_every: Steps between evaluations; the last step has one too. 0 for none.
         cpu: Stay on the CPU though there is an accelerator.
+        compiled: Compile the denoiser, part by part; the first steps then take long.
 
     Raises:
         BenchmarkError: The folder holds another run or a longer one, or options that do not go together.
@@ -88,6 +90,7 @@ class Trainer:
         evaluate: Callable[[nn.Module], float] | None = None,
         evaluate_every: int = 0,
         cpu: bool = False,
+        compiled: bool = False,
     ) -> None:
         if (source.num_frames, source.batch_size) != (preset.num_frames, preset.batch_size):
             raise BenchmarkError(
@@ -114,6 +117,7 @@ class Trainer:
         if self.accelerator.num_processes > 1:
             share_batch_norms(model)
         self.model = model
+        self._compiled = CompiledParts(model, model.compiled_parts()) if compiled else None
         self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
         steps = (preset.epochs if epochs is None else epochs) * source.steps_per_epoch
         self.checkpoint = Checkpoint(
@@ -156,7 +160,8 @@ class Trainer:
             KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
         """
         self._scalars = scalars
-        with held_interrupts() as interrupted:
+        compiled = nullcontext() if self._compiled is None else self._compiled.in_place()
+        with compiled, held_interrupts() as interrupted:
             yield from self._run(save_every, interrupted)
 
     def _run(self, save_every: int, interrupted: Callable[[], bool]) -> Iterator[tuple[int, float]]:

@@ -69,3 +69,17 @@ def test_provenance_describes_this_process(monkeypatch):
     assert found.date.endswith("+00:00")
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.commit = "other"
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "gpu", "told"),
+    [
+        (1, 1, None, "a CPU, 1 core, 1 thread"),
+        (2, 1, None, "a CPU, 2 cores, 1 thread"),
+        (16, 16, "a GPU", "a GPU, 16 cores, 16 threads"),
+    ],
+)
+def test_the_machine_is_told_in_words(cores, threads, gpu, told):
+    found = dataclasses.replace(provenance(), cpu="a CPU", cores=cores, threads=threads, gpu=gpu)
+    assert found.told_machine == told
+    assert told.endswith(found.told_threads)

@@ -17,6 +17,8 @@ MASKS: tuple[Variant, ...] = ("htp", "mask-pruner", "mask-attention", "mask-neit
 # Table XI to the printed digit, and D3DP by a calibration model.
 PAPER: dict[Variant, float] = {
     "d3dp": 139.046,
+    "spatial-gcn": 139.044,  # the baseline without the recovery's 4 x 243 x 17 x 512²
+    "noisy-gcn": 87.648,
     "baseline": 143.375,
     "tcep": 143.392,
     "tcep-sft": 143.392,
@@ -84,6 +86,28 @@ def test_full_length_variants_are_the_plain_stack_and_the_recovery(variant, time
     with torch.no_grad():
         expected = by_hand(model, clip, time_first=time_first)
     torch.testing.assert_close(run(model, clip), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_spatial_gcn_alone_is_d3dp_with_another_embedding(clip):
+    model = build("spatial-gcn")
+    with torch.no_grad():
+        tokens = model.embed(*clip[:2]) - model.Spatial_pos_embed
+        expected = model.Spatial_patch_to_embedding(torch.cat(clip[:2], dim=-1))
+    torch.testing.assert_close(tokens, expected)
+    plain = build("d3dp")
+    plain.load_state_dict(model.state_dict(), strict=False)
+    plain.Spatial_patch_to_embedding = model.Spatial_patch_to_embedding
+    assert torch.equal(run(plain, clip), run(model, clip))
+
+
+def test_noise_goes_through_the_rectifier_of_the_noisy_gcn_alone(clip):
+    # Tokens of one joint and frame along the noise: a line, or bent where the rectifier begins.
+    pose_2d, noisy, _ = clip
+    for variant, bent in (("noisy-gcn", True), ("htp", False)):
+        embedding = build(variant).Spatial_patch_to_embedding
+        with torch.no_grad():
+            low, middle, high = (embedding(torch.cat((pose_2d, s * noisy), dim=-1)) for s in (0.0, 1.0, 2.0))
+        assert bool((low + high - 2 * middle).abs().max() > 1e-2) is bent
 
 
 def test_sft_on_every_frame_is_the_mask_in_the_first_blocks(clip):

@@ -73,10 +73,11 @@ def test_quoted_figures_are_of_known_items_and_never_measured():
 @pytest.mark.parametrize(("given", "state"), [((), "made in part"), (("gpu",), "made")])
 def test_an_item_is_made_in_part_while_something_is_missing(given, state):
     figure = Compared(item="Table V", what="speed", measured=2.0, quoted=772.7)
-    found = item(report_of([outcome(("Table V",), compared=(figure,))], given), "Table V")
+    own = Compared(item="Table V", what="memory", measured=3.0, quoted=None)
+    found = item(report_of([outcome(("Table V",), compared=(own, figure))], given), "Table V")
     assert found.state == state
     assert [need.name for need in found.missing] == ([] if given else ["a GPU"])
-    assert found.figures[0] == figure
+    assert found.figures[:2] == [figure, own]  # what the paper prints comes first
     assert not [row for row in found.figures[1:] if row.quoted == 772.7]  # not told twice
 
 

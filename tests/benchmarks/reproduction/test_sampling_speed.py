@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from adapters.clock import SpeedUp
 from htp_diffusion.base.results import read_json
-from htp_diffusion.reproduction.sampling_speed import compared_speed
+from htp_diffusion.reproduction.compared_speed import compared_speed
+from htp_diffusion.reproduction.heat import RIVALS
 from htp_diffusion.speed.result import ThroughputResult
 
 RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
@@ -50,3 +52,36 @@ def test_nothing_is_quoted_beside_another_setting(result):
         assert found
         assert all(row.quoted is None for row in found.values())
     assert not figures(result, hypotheses=None, steps=None)
+
+
+def test_rivals_are_told_beside_the_paper_with_their_ratio_to_d3dp_of_the_same_rounds(result):
+    d3dp, pruned, *_ = result.groups[0].rows
+    ratio = SpeedUp(of_medians=2.0, paired=2.0, paired_low=2.0, paired_high=2.0)
+    rows = [
+        replace(d3dp, seconds=[10.0, 12.0, 14.0]),
+        replace(d3dp, model="FinePOSE", host="finepose", seconds=[20.0, 30.0, 14.0]),
+        replace(
+            pruned,
+            model="HTP w/ FinePOSE n=1",
+            host="finepose",
+            seconds=[5.0, 6.0, 7.0],
+            speed_up=ratio,
+        ),
+        replace(d3dp, model="KTPFormer denoiser", host="ktpformer-denoiser", seconds=[11.0, 12.0, 13.0]),
+    ]
+    group = replace(result.groups[0], batch=8, frames=243, hypotheses=20, steps=10, rows=rows)
+    told = compared_speed(replace(result, groups=[group]), RIVALS.told)
+    found = {row.what.replace(", H=20, K=10, fp32, eager", ""): row for row in told}
+    assert not any(name.startswith("D3DP") for name in found)
+    speeds = {name: found[f"{name}: frames/s"] for name in ("FinePOSE", "KTPFormer denoiser")}
+    assert [(row.measured, row.quoted) for row in speeds.values()] == [
+        (8 * 243 / 20.0, 73.8),
+        (8 * 243 / 12.0, 73.5),
+    ]
+    assert found["HTP w/ FinePOSE n=1: frames/s"].quoted is None
+    over = found["FinePOSE: times as fast as D3DP"]
+    assert (over.measured, over.quoted) == (0.5, None)  # of 1/2, 2/5 and 1
+    assert over.condition.endswith("; D3DP in the same rounds: 162.0 frames/s")
+    assert found["HTP w/ FinePOSE n=1: times as fast as D3DP"].measured == 2.0
+    assert found["HTP w/ FinePOSE n=1: times as fast as FinePOSE"].measured == ratio.paired
+    assert "FinePOSE: times as fast as FinePOSE" not in found

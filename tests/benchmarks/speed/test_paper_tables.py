@@ -33,6 +33,10 @@ def test_the_figures_agree_with_each_other():
     rows = (("VIII", "n=3"), ("X", "k=162"), ("XI", "all"), ("XII", "in both"), ("XIII", "T=243"))
     for number, row in rows:
         assert printed(f"Table {number}", row, "MPJPE, mm") == mpjpe
+    # Modules with the same parameters and costs: attention takes a mask or none.
+    for name in ("GMACs a pass", "parameters, M"):
+        for fewer, more in (("+ TCEP", "+ TCEP, SFT MHSA"), ("+ TCEP, MGPTP", "all")):
+            assert printed("Table XI", fewer, name) == printed("Table XI", more, name)
     for setting, ratio in (("HxK=20", 2.95), ("H=20, K=10", 1.72)):
         speeds = [printed("Table V", name, f"frames/s, {setting}") for name in ("HTP n=1", "D3DP")]
         assert speeds[0] / speeds[1] == pytest.approx(ratio, abs=0.005)

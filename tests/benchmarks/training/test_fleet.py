@@ -96,7 +96,7 @@ def test_a_member_is_trained_as_it_would_be_alone(tmp_path, motions, asked):
     # scales up what rounding leaves.
     with torch.no_grad():
         before = asked.build().eval()(*inputs)
-        for found, expected in ((learner.model, model), (learner.average, average)):
+        for found, expected in ((learner.copy_of_model(), model), (learner.copy_of_average(), average)):
             twin = asked.build()
             twin.load_state_dict(expected)
             poses = twin.eval()(*inputs)
@@ -185,7 +185,7 @@ def test_the_checkpoints_are_those_of_a_run(tmp_path, motions):
     for asked, learner in zip(trained.members, trained.learners, strict=True):
         checkpoint, denoiser = load_denoiser(tmp_path / asked.name / "last.json")
         assert (checkpoint.step, checkpoint.seed, checkpoint.variant) == (4, asked.seed, asked.variant)
-        expected = learner.average.state_dict()
+        expected = learner.copy_of_average().state_dict()
         assert all(torch.equal(value, expected[key]) for key, value in denoiser.state_dict().items())
         assert checkpoint.losses[-1] == pytest.approx(float(learner.loss) * 1000)
 
@@ -196,8 +196,8 @@ def test_a_fleet_can_begin_with_the_weights_of_another_on_shorter_windows(tmp_pa
     start = tmp_path / "first" / "one" / "last.json"
     second = fleet(tmp_path / "second", [member("one", start=start, window=5)], motions)
     assert second.learners[0].batch.pose_2d.shape[1] == 5
-    expected = first.learners[0].average.state_dict()
-    found = second.learners[0].model.state_dict()
+    expected = first.learners[0].copy_of_average().state_dict()
+    found = second.learners[0].copy_of_model().state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in found.items())
     with pytest.raises(BenchmarkError, match=r"cannot be the start of two: \d+ weights are in one "):
         fleet(tmp_path / "third", [member("two", "htp", start=start)], motions)
@@ -250,7 +250,7 @@ def test_every_denoiser_uses_its_condition_at_the_highest_noise(tmp_path):
     unseen = virtual_views(synthetic_motions(seed=8, count=3, frames=60), 2, seed=5)
     clips = [windows(clip, preset.num_frames) for clip in unseen]
     found = {
-        member.name: predict(learner.average, clips, CPU)
+        member.name: predict(learner.copy_of_average(), clips, CPU)
         for member, learner in zip(trained.members, trained.learners, strict=True)
     }
     lifted = found.pop("mixste").mpjpe[-1]

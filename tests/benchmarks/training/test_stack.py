@@ -62,7 +62,10 @@ def test_each_is_trained_as_it_would_be_alone(tmp_path, motions):
         for asked, one, other in zip(together.members, together.learners, alone.learners, strict=True):
             assert one.state().keys() == other.state().keys()
             before = asked.build().eval()(*inputs)
-            for found, expected in ((one.average, other.average), (one.model.eval(), other.model.eval())):
+            for found, expected in (
+                (one.copy_of_average(), other.copy_of_average()),
+                (one.copy_of_model().eval(), other.copy_of_model().eval()),
+            ):
                 apart, moved = (change.abs().mean() for change in _changes(found, expected, before, inputs))
                 assert float(apart) < 0.01 * float(moved)
 

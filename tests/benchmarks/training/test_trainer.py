@@ -65,6 +65,24 @@ def test_the_gradient_is_cut_to_the_largest_norm(tmp_path, motions):
     assert float(torch.cat([10 * m.flatten() for m in moments]).norm()) == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.unhooked
+def test_a_compiled_run_is_the_same_run(tmp_path, motions, monkeypatch):
+    compiler, parts = torch.compile, []
+
+    def as_it_is(function, **options):
+        parts.append(function)
+        return compiler(function, **{**options, "backend": "eager"})
+
+    monkeypatch.setattr(torch, "compile", as_it_is)
+    plain = dict(trainer_in(tmp_path / "plain", motions, "htp").run(save_every=1000))
+    assert not parts
+    trainer = trainer_in(tmp_path / "compiled", motions, "htp", options={"compiled": True})
+    compiled = dict(trainer.run(save_every=1000))
+    assert len(parts) == len(trainer.model.compiled_parts())
+    assert compiled == pytest.approx(plain, rel=1e-4)
+    assert "_spatial" not in vars(trainer.model)  # left as it was
+
+
 @pytest.mark.parametrize("kind", ["d3dp", "htp"])
 def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, motions, kind):
     straight = trainer_in(tmp_path / "straight", motions, kind)

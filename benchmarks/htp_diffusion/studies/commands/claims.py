@@ -25,7 +25,7 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.motion import Motion, Windows, windows
+from htp_diffusion.data.motion import Clip, Motion, windows
 from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
@@ -100,22 +100,26 @@ def train(fleet: Fleet, options: Options, began: float, console: Console) -> tup
 
 
 def scored_rows(
-    fleet: Fleet, clips: Sequence[Windows], options: Options, device: torch.device, console: Console
+    fleet: Fleet, clips: Sequence[Clip], options: Options, device: torch.device, console: Console
 ) -> list[ClaimRow]:
-    """Score every member, as the options say."""
+    """Score every member on windows as long as it takes, as the options say."""
     draws = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
+
+    lengths = {member.denoiser.num_frames for member in fleet.members}
+    cut = {frames: [windows(clip, frames).every(options.every) for clip in clips] for frames in lengths}
 
     def scored(work: tuple[Member, Learner, Tensor]) -> ClaimRow:
         member, learner, losses = work
+        parts = cut[member.denoiser.num_frames]
         tail = losses[-max(1, len(losses) // 20) :]
-        denoiser = learner.average if options.averaged else learner.model.eval()
+        denoiser = learner.copy_of_average() if options.averaged else learner.copy_of_model().eval()
         row = ClaimRow(
             model=_model_of(member),
             seed=member.seed,
             denoiser=member.denoiser,
             loss=float(tail.mean()) * MILLIMETRES,
-            errors=score(denoiser, clips, draws, device),
-            prediction=predict(denoiser, clips, device),
+            errors=score(denoiser, parts, draws, device),
+            prediction=predict(denoiser, parts, device),
         )
         told = ", ".join(f"{way} {found.mpjpe:.1f}" for way, found in row.errors.items())
         console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
@@ -179,7 +183,7 @@ def main(options: Options) -> None:
         precision=options.computing.precision,
         seconds_per_step=seconds,
         device=device_name(device),
-        rows=scored_rows(fleet, clips, options, device, console),
+        rows=scored_rows(fleet, found.clips, options, device, console),
         averaged=options.averaged,
         provenance=provenance(),
     )

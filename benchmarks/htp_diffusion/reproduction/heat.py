@@ -1,0 +1,63 @@
+"""Heat: the denoisers that are timed in turn for Table V, and which of their figures are told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
+from htp_modules import HTPConfig
+
+_N1, _N3 = HTPConfig(num_sft_layers=1), HTPConfig(num_sft_layers=3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heat:
+    """Denoisers that are timed in turn.
+
+    Attributes:
+        name: Of the part.
+        what: For people.
+        hosts: Each host, and how it is pruned.
+        told: Hosts whose figures are told; another one runs for the ratio to it.
+        pass_gmacs: One pass of each at the paper's sizes, together, by matrix products.
+        share: Of the time that is left.
+    """
+
+    name: str
+    what: str
+    hosts: tuple[tuple[Host, tuple[HTPConfig, ...]], ...]
+    told: tuple[Host, ...]
+    pass_gmacs: float
+    share: float
+
+    def line_up(self, sizes: Sizes, public: Path | None, device: torch.device) -> list[Entrant]:
+        """The denoisers, each host plain before what prunes it.
+
+        Raises:
+            BenchmarkError: No checkout of public code, or one that does not fit.
+        """
+        return [
+            entrant
+            for host, prunings in self.hosts
+            for entrant in line_up([host], sizes, prunings, public, device)
+        ]
+
+
+D3DP_AND_HTP = Heat(
+    name="table-v",
+    what="Whole samplings",
+    hosts=(("d3dp", (_N1, _N3)),),
+    told=("d3dp",),
+    pass_gmacs=147 + 68 + 97,  # docs/benchmarks.md
+    share=0.4,
+)
+RIVALS = Heat(
+    name="table-v-rivals",
+    what="FinePOSE and KTPFormer beside D3DP, whole samplings",
+    hosts=(("d3dp", ()), ("finepose", (_N1,)), ("ktpformer-denoiser", ())),
+    told=("finepose", "ktpformer-denoiser"),
+    pass_gmacs=147 + 156 + 77 + 153,  # as measure.py throughput counts them
+    share=0.25,
+)
+"""Table V's other two rows; D3DP runs again, since a ratio is told of models that ran in turn."""

@@ -1,0 +1,304 @@
+"""The steps of a tuning, each by itself. Oracle: numbers by hand, and stand-ins that take notes."""
+
+import importlib
+import math
+from types import SimpleNamespace
+
+import hosts
+import pytest
+import torch
+
+import adapters
+from adapters import MeasurementError
+from adapters.benchmark import Cost
+from adapters.clock import Timing
+from adapters.deviation import Batches, Deviation, Judge, joint_distance, least_figure
+from adapters.trial import device_in_words, trial
+from adapters.tuning import Trade
+from htp_modules import HTPConfig
+
+MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
+CPU = torch.device("cpu")
+tune = importlib.import_module("adapters.tune")
+
+
+def test_distances_by_hand():
+    output, reference = torch.tensor([[[3.0, 4.0], [1.0, 1.0], [0.0, 0.0]]]), torch.zeros(1, 3, 2)
+    assert joint_distance(output, reference).tolist() == [[5.0, pytest.approx(2**0.5), 0.0]]
+
+
+def test_the_least_figure_by_hand():
+    # Of 41 distances, 38 are below the percentile's place and 2 above.
+    for known, least in (
+        ([5.0], 0.0),
+        ([4.0, 5.0], 0.0),
+        ([4.0, 3.0, 5.0], 3.0),
+        ([1.0, 5.0, 4.0, 3.0], 3.0),
+    ):
+        assert least_figure(torch.tensor(known), 41, "p95") == least
+    assert least_figure(torch.tensor([4.0, 4.2]), 41, "mean") == pytest.approx(0.2)
+
+
+def test_clips_and_truth_go_to_the_device():
+    clips = (torch.zeros(5, 2), torch.zeros(5, 3))
+    cut = Batches.of(clips, torch.zeros(5, 4), 2, torch.device("meta"))
+    assert cut.clips == 5
+    assert [[tuple(part.shape) for part in batch] for batch in cut.inputs] == [
+        [(n, 2), (n, 3)] for n in (2, 2, 1)
+    ]
+    assert [tuple(part.shape) for part in cut.truth] == [(2, 4), (2, 4), (1, 4)]
+    assert all(part.is_meta for batch in (*cut.inputs, cut.truth) for part in batch)
+    assert Batches.of(clips[0], None, 8, CPU).truth is None
+
+
+def judge(outputs, truth=None, metric="mean", distance=None):
+    """A judge of a model whose unpruned output is the clip, and whose settings add what ``outputs`` says."""
+    tried = SimpleNamespace(htp=SimpleNamespace(config=None), device=CPU, calls=[])
+
+    def plain(call, *inputs):
+        tried.htp.config = None
+        return call(*inputs)
+
+    def model(clip):
+        tried.calls.append(tried.htp.config)
+        return clip + outputs.get(tried.htp.config, 0.0)
+
+    tried.plain = plain
+    batches = Batches.of(torch.zeros(6, 1, 1), truth, 2, CPU)
+    return Judge(model, tried, batches, distance or joint_distance, metric), tried
+
+
+def test_a_setting_is_given_up_when_its_figure_is_certain_to_reach_the_bound():
+    found, tried = judge({"near": 1.0, "far": 3.0})
+    assert found.unpruned == Deviation(mean=0.0, p95=0.0)
+    tried.calls.clear()
+    assert found.of("near", math.inf) == Deviation(mean=1.0, p95=1.0)
+    assert found.of("far", 2.0) is None  # after 4 of 6 clips the mean is 2 at least
+    assert tried.calls == ["near"] * 3 + ["far"] * 2
+    assert found.of("far", 2.1) == Deviation(mean=3.0, p95=3.0)  # only the last batch tells
+    assert found.of("near", 0.5) is None
+    found, tried = judge({"far": 3.0}, metric="p95")
+    tried.calls.clear()
+    assert found.of("far", 3.0) is None  # one of 6 is above the percentile's place: the second tells
+    assert tried.calls == ["far"]
+
+
+def test_the_unpruned_model_is_judged_by_the_truth_where_there_is_one():
+    found, _ = judge({"near": 1.0}, truth=torch.full((6, 1, 1), 3.0))
+    assert found.unpruned == Deviation(mean=3.0, p95=3.0)
+    assert found.of("near", math.inf) == Deviation(mean=2.0, p95=2.0)
+
+
+@pytest.mark.parametrize(
+    ("distance", "got"),
+    [
+        (lambda *_: 3.0, "a float"),
+        (lambda *_: None, "a NoneType"),
+        (lambda *_: torch.zeros(0), r"shape \(0,\)"),
+        (lambda output, _: output / 0, r"shape \(2, 1, 1\)"),
+    ],
+)
+@pytest.mark.unhooked
+def test_distances_that_are_none(distance, got):
+    with pytest.raises(
+        MeasurementError, match=f"a distance expects finite numbers in a tensor, got {got}; check"
+    ):
+        judge({}, distance=distance)
+
+
+@pytest.mark.unhooked
+def test_outputs_that_cannot_be_compared():
+    def tuples(_call, *_inputs):
+        return (torch.zeros(2, 1, 1),)
+
+    tried = SimpleNamespace(plain=tuples, htp=None, device=CPU)
+    batches = Batches.of(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), 2, CPU)
+    with pytest.raises(
+        MeasurementError, match=r"returns a tuple where shape \(2, 1, 1\) is to be compared; give"
+    ):
+        Judge(None, tried, batches, joint_distance, "mean")
+
+
+def grid(pairs, **given):
+    tried = SimpleNamespace(
+        htp=SimpleNamespace(config=given.pop("config", HTPConfig()), facts=SimpleNamespace(num_frames=81)),
+        adapter=SimpleNamespace(num_pairs=lambda facts: pairs),
+    )
+    options = {"num_sft_layers": None, "num_keep": None, "num_neighbors": None} | given
+    return tune._grid(tried, **options)
+
+
+def test_the_settings_by_default():
+    for pairs, layers in (
+        (1, [0]),
+        (2, [0]),
+        (3, [1]),
+        (4, [1]),
+        (5, [1, 3]),
+        (7, [1, 3, 5]),
+        (20, [1, 3, 5]),
+    ):
+        found = grid(pairs)
+        assert sorted({one.num_sft_layers for one in found}) == layers
+        assert len(found) == len(layers) * 4 * 3
+    assert [(one.frames_kept(81), one.neighbors(81)) for one in grid(3)] == [
+        (f, k) for f in (9, 18, 27, 41) for k in (27, 54, 80)
+    ]
+    required = HTPConfig(required=tuple(range(18)))
+    assert sorted({one.frames_kept(81) for one in grid(3, config=required)}) == [18, 27, 41]
+
+
+def test_settings_that_come_to_the_same_are_one():
+    found = grid(9, num_sft_layers=(2,), num_keep=(9, 1 / 9, 18), num_neighbors=(27, 1 / 3))
+    assert [(one.num_keep, one.num_neighbors) for one in found] == [(9, 27), (18, 27)]
+    with pytest.raises(MeasurementError, match="the grid has no setting"):
+        grid(9, num_keep=())
+
+
+def trade(config, macs, off, seconds=(1.0,) * 3, p95=None):
+    deviation = None if off is None else Deviation(mean=off, p95=off if p95 is None else p95)
+    cost = None if seconds is None else Cost(timing=Timing(tuple(seconds)), macs=macs, peak_memory=None)
+    return Trade(config=config, macs=macs, deviation=deviation, cost=cost)
+
+
+def settings(*keeps):
+    return [HTPConfig(num_keep=keep, num_neighbors=4) for keep in keeps]
+
+
+def test_each_setting_is_judged_with_the_least_figure_so_far_as_its_bound():
+    few, some, most = settings(2, 4, 6)
+    off = {few: Deviation(mean=3.0, p95=9.0), some: None, most: Deviation(mean=2.0, p95=8.0)}
+    seen = []
+
+    def of(config, bound):
+        seen.append((config, bound))
+        return off[config]
+
+    macs = {2: 100, 4: 200, 6: 300}
+    counter = SimpleNamespace(plain=lambda: 400, pruned=lambda config: macs[config.num_keep])
+    known = SimpleNamespace(unpruned=Deviation(mean=0.0, p95=0.0), of=of)
+    for metric, bounds in (("mean", (math.inf, 3.0, 3.0)), ("p95", (math.inf, 9.0, 9.0))):
+        seen.clear()
+        found = tune._judged(known, counter, [most, few, some], metric)
+        assert seen == list(zip((few, some, most), bounds, strict=True))
+        assert [(one.config, one.macs, one.deviation, one.cost) for one in found] == [
+            (few, 100, off[few], None),
+            (some, 200, None, None),
+            (most, 300, off[most], None),
+            (None, 400, known.unpruned, None),
+        ]
+
+
+def test_settings_of_the_same_operations_are_counted_once():
+    counted = []
+    counter = SimpleNamespace(
+        plain=lambda: 9, pruned=lambda config: counted.append(config) or config.num_keep
+    )
+    known = SimpleNamespace(unpruned=Deviation(mean=0.0, p95=0.0), of=lambda *_: None)
+    every = [HTPConfig(num_keep=f, num_neighbors=k) for f in (2, 4) for k in (3, 5, 7)]
+    found = tune._judged(known, counter, every, "mean")
+    assert len(counted) == 2
+    assert [one.config for one in found] == [*every, None]
+
+
+def test_what_another_of_no_more_operations_beats_is_not_timed():
+    a, b, c, d, e = settings(1, 2, 3, 4, 5)
+    unpruned = trade(None, 50, 9.0, p95=0.0)  # is timed whatever it is
+    trades = [
+        trade(a, 10, 5.0, p95=1.0),
+        trade(b, 20, 5.0, p95=2.0),  # no closer than a
+        trade(c, 30, 4.0, p95=3.0),
+        trade(d, 30, 3.0, p95=0.5),  # closer than c, of as many
+        trade(e, 40, None),
+        unpruned,
+    ]
+    assert [one.config for one in tune._undominated(trades, "mean")] == [a, d, None]
+    assert [one.config for one in tune._undominated(trades, "p95")] == [a, d, None]
+    assert [one.config for one in tune._undominated(trades[1:4], "p95")] == [b, d]
+
+
+def test_the_settings_that_nothing_beats_and_the_one_to_take():
+    few, some, most = settings(2, 4, 6)
+    unpruned = trade(None, 400, 0.0, (1.0, 1.0, 1.0), p95=0.0)
+    timed = [
+        trade(few, 100, 3.0, (0.2, 0.2, 0.2), p95=1.0),
+        trade(some, 200, 2.0, (0.1, 0.1, 0.1), p95=2.0),  # faster and closer than few, by the mean
+        trade(most, 300, 1.0, (0.5, 0.5, 0.5), p95=3.0),
+        unpruned,
+    ]
+
+    def choose(metric, tolerance, trades=timed):
+        best, chosen = tune._choose(trades, metric, tolerance)
+        return [one.config for one in best], chosen and chosen.config
+
+    assert choose("mean", 9.0) == ([None, most, some], some)
+    assert choose("mean", 2.0) == ([None, most, some], some)
+    assert choose("mean", 1.9) == ([None, most, some], most)
+    assert choose("mean", 0.9) == ([None, most, some], None)
+    assert choose("p95", 1.0) == ([None, few, some], few)
+    assert choose("p95", 2.0) == ([None, few, some], some)
+    # As fast as the unpruned model within the spread: taken for its operations, unless it has more.
+    for macs, taken in ((399, few), (400, None)):
+        same = [trade(few, macs, 1.0, (0.9, 1.1, 1.0)), unpruned]
+        assert choose("mean", 2.0, same) == ([None, few], taken)
+    slower = [trade(few, 100, 1.0, (1.5, 1.5, 1.5)), unpruned]
+    assert choose("mean", 2.0, slower) == ([None], None)
+
+
+def test_each_case_is_timed_under_its_config(monkeypatch):
+    model, clips = MIXSTE.patch(MIXSTE.make(), num_keep=5, num_sft_layers=1), MIXSTE.inputs(batch=2)
+    seen, asked = [], []
+    model.register_forward_hook(
+        lambda host, inputs, _: seen.append((host.htp.enabled and host.htp.config, inputs[0] is clips[0]))
+    )
+
+    def interleaved(cases, **options):
+        asked.append(options)
+        for case in cases.values():
+            case()
+        return {name: Timing((float(name) + 1,)) for name in cases}
+
+    monkeypatch.setattr(tune, "interleaved", interleaved)
+    monkeypatch.setattr(tune, "peak_memory", lambda case, device: asked.append(device) or 7)
+    base = model.htp.config
+    few = HTPConfig(num_keep=2, num_neighbors=4, num_sft_layers=1)
+    with trial(model) as tried:
+        batches = Batches.of(clips, None, 8, tried.device)
+        found = tune._timed(
+            model, tried, batches, [trade(few, 5, 1.0, None), trade(None, 9, 0.0, None)], 4, 3
+        )
+    assert seen == [(few, False), (False, False)]
+    assert asked == [{"repeats": 4, "warmup": 3, "device": CPU}, CPU, CPU]
+    assert [(one.config, one.cost) for one in found] == [
+        (few, Cost(timing=Timing((1.0,)), macs=5, peak_memory=7)),
+        (None, Cost(timing=Timing((2.0,)), macs=9, peak_memory=7)),
+    ]
+    assert model.htp.config == base
+
+
+def test_what_a_tuning_tells_of_itself(monkeypatch):
+    monkeypatch.setattr(tune, "peak_memory", lambda case, device: 7)
+    monkeypatch.setattr(
+        tune,
+        "interleaved",
+        lambda cases, **_: {name: Timing((float(name) + 1,) * 3) for name in cases},
+    )
+    model, (clips,) = MIXSTE.make(), MIXSTE.inputs(batch=3)
+    options = {"num_sft_layers": (0,), "num_keep": (2, 8), "num_neighbors": (8,)}
+    found = adapters.tune(
+        model, clips, truth=torch.zeros(3, 9, 5, 3), tolerance=100.0, metric="p95", batch_size=2, **options
+    )
+    assert (found.host, found.frames, found.clips, found.batch_size) == ("MixSTE2, a MixSTE", 9, 3, 2)
+    assert (found.metric, found.tolerance, found.with_truth) == ("p95", 100.0, True)
+    assert found.device == device_in_words(CPU)
+    assert found.unpruned.config is None
+    assert found.unpruned.cost is not None
+    assert sorted(one.config.num_keep for one in found.settings) == [2, 8]
+    assert all(one in found.settings for one in found.best if one.config is not None)
+    adapters.unpatch(model)
+    least = {"tolerance": 0.0, "batch_size": 1, "repeats": 1, "warmup": 0}
+    found = adapters.tune(model, clips[:1], **least, **options)
+    assert (found.clips, found.batch_size, found.with_truth) == (1, 1, False)
+    for wrong in ({"tolerance": math.inf}, {"repeats": 0}, {"warmup": -1}):
+        with pytest.raises(MeasurementError):
+            adapters.tune(model, clips, **(least | wrong), **options)
