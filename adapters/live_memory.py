@@ -37,7 +37,8 @@ def peak_live_bytes(function: Callable[[], Any]) -> int:
     # The profiler announces its start and its end on the terminal otherwise (PyTorch 2.13).
     os.environ.setdefault("KINETO_LOG_LEVEL", _SILENT)
     # torch.profiler's own warns that it clears its events (PyTorch 2.10), or makes an object of each of them.
-    with profile(profile_memory=True) as seen:
+    seen = profile(profile_memory=True)
+    with seen:
         function()
     return peak_of(_changes(seen))
 

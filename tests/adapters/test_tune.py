@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from functools import cache
 from itertools import product
-from types import SimpleNamespace
 
 import hosts
 import numpy
@@ -63,8 +62,8 @@ def time_by_macs(monkeypatch, host, count=False):
     monkeypatch.setattr(module, "interleaved", clock_of(lambda config: [macs_of(host)[config] * 1e-9] * 3))
     if not count:  # which takes most of the time; tune counts with all neighbours
         found = {replace(config, num_neighbors=1.0): macs for config, macs in macs_of(host).items() if config}
-        counter = SimpleNamespace(plain=lambda: macs_of(host)[None], pruned=found.__getitem__)
-        monkeypatch.setattr(module, "Counter", SimpleNamespace(of=lambda model: counter))
+        monkeypatch.setattr(Counter, "plain", lambda self: macs_of(host)[None])
+        monkeypatch.setattr(Counter, "pruned", lambda self, config: found[config])
 
 
 def brute_force(host, model, clips, metric, truth=None):
