@@ -187,6 +187,7 @@ READERS: dict[str, Reader] = {
     "throughput-gpu-ten-steps": _THROUGHPUT,
     "claims-gpu": _tables_of(ClaimsResult, claims_table),
     "claims-small-gpu": _tables_of(ClaimsResult, claims_table),
+    "claims-equal-time": _tables_of(ClaimsResult, claims_table),
     "claims-rows": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),

@@ -148,3 +148,6 @@ GRAPHS = (
     ),
     *REAL,
 )
+# With one block each, for tests that trace a model and are not about its blocks: a host, and one whose graph
+# depends on the frames.
+TRACED = tuple(replace(host, build=partial(host.build, depth=1)) for host in (PUBLIC[0], AGFORMERS[0]))

@@ -23,6 +23,7 @@ class ClaimRow:
         loss: Mean training loss over the last twentieth of the steps, mm.
         errors: Errors by H and K.
         prediction: Single predictions by diffusion time.
+        steps: Its training steps, where they are not the study's: as many as fit into another model's time.
     """
 
     model: str
@@ -31,6 +32,12 @@ class ClaimRow:
     loss: float
     errors: dict[str, Errors]
     prediction: Prediction
+    steps: int | None = field(default=None, metadata=ADDED_LATER)
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return MODELS[self.model] + ("" if self.steps is None else f", {self.steps:,} steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +80,15 @@ class ClaimsResult:
 def claims_table(result: ClaimsResult) -> Table:
     """A row for each model and each way to sample; several seeds as mean ± standard deviation."""
     cells = []
-    for model in dict.fromkeys(row.model for row in result.rows):
-        rows = [row for row in result.rows if row.model == model]
+    for name in dict.fromkeys(row.name for row in result.rows):
+        rows = [row for row in result.rows if row.name == name]
         for number, way in enumerate(rows[0].errors):
             errors = [row.errors[way] for row in rows]
             moving = [one.mpjve for one in errors if one.mpjve is not None]
             single = [row.prediction for row in rows] if number == 0 else []
             cells.append(
                 (
-                    MODELS[model],
+                    name,
                     ", ".join(str(row.seed) for row in rows),
                     way,
                     mean_and_deviation([one.mpjpe for one in errors]),

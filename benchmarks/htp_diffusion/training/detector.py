@@ -5,17 +5,13 @@ with the figures of a real detector, which were measured on video whose 3D poses
 cameras: per joint and axis, in percent of the person's height in the image, at 60 frames a second.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from htp_diffusion.pose.cameras import FILTER_LENGTH, IMAGE_SIZE, detector_like
 from htp_diffusion.pose.layout import H36M_17
-
-if TYPE_CHECKING:
-    from htp_diffusion.training.virtual import Draws
+from htp_diffusion.training.draws import Draws
 
 # In the order of the joints: pelvis, right and left leg, spine, thorax, neck, head, left and right arm.
 _SPREAD = (0.9, 1.2, 1.6, 2.4, 1.2, 1.6, 2.4, 0.5, 0.8, 2.0, 1.8, 1.1, 1.8, 2.5, 1.1, 1.8, 2.5)
@@ -35,7 +31,7 @@ _LIMBS = ((2, 3), (5, 6), (12, 13), (15, 16))
 _ENDS = (2, 3, 5, 6, 12, 13, 15, 16)
 
 
-def synthetic_noise(draws: "Draws", frames: int) -> Float[Tensor, "batch frames joints 2"]:
+def synthetic_noise(draws: Draws, frames: int) -> Float[Tensor, "batch frames joints 2"]:
     """The noise of the test clips, in half image widths."""
     joints = H36M_17.num_joints
     pixels = detector_like(
@@ -49,7 +45,7 @@ def synthetic_noise(draws: "Draws", frames: int) -> Float[Tensor, "batch frames 
 def measured_noise(
     pose_2d: Float[Tensor, "batch frames joints 2"],
     height: Float[Tensor, " batch"],
-    draws: "Draws",
+    draws: Draws,
     mirror: Int64[Tensor, " joints"],
 ) -> Float[Tensor, "batch frames joints 2"]:
     """2D poses as a real detector would report them.
@@ -74,7 +70,7 @@ def measured_noise(
     return _swapped(_held(seen, draws), draws, mirror)
 
 
-def _slow_error(draws: "Draws", frames: int, joints: int) -> Float[Tensor, "batch frames joints 2"]:
+def _slow_error(draws: Draws, frames: int, joints: int) -> Float[Tensor, "batch frames joints 2"]:
     """First-order autoregressive, of unit variance, a limb's joints correlated along it."""
     past = FILTER_LENGTH - 1
     innovations = draws.normal(joints * 2, frames + past)
@@ -95,7 +91,7 @@ def _among(indices: tuple[int, ...], joints: int, device: torch.device) -> Float
     return mask.to(device)
 
 
-def _run(draws: "Draws", frames: int, longest: int) -> Float[Tensor, "batch frames 1 1"]:
+def _run(draws: Draws, frames: int, longest: int) -> Float[Tensor, "batch frames 1 1"]:
     """1 during one run of frames of random place and length in each window."""
     frame = torch.arange(frames, device=draws.generator.device)
     first = draws.uniform(1) * frames
@@ -103,7 +99,7 @@ def _run(draws: "Draws", frames: int, longest: int) -> Float[Tensor, "batch fram
     return ((frame >= first.floor()) & (frame < last.floor())).float()[..., None, None]
 
 
-def _occluded_limbs(draws: "Draws", frames: int, joints: int) -> Float[Tensor, "batch frames joints 1"]:
+def _occluded_limbs(draws: Draws, frames: int, joints: int) -> Float[Tensor, "batch frames joints 1"]:
     """A factor on each joint's error: several times as large where a limb is out of sight."""
     device = draws.generator.device
     limbs = torch.stack([_among(limb, joints, device) for limb in _LIMBS])
@@ -113,7 +109,7 @@ def _occluded_limbs(draws: "Draws", frames: int, joints: int) -> Float[Tensor, "
     return 1.0 + hidden * (factor - 1.0) * _run(draws, frames, frames) * chosen[:, None]
 
 
-def _jumps(draws: "Draws", frames: int, joints: int) -> Float[Tensor, "batch frames joints 2"]:
+def _jumps(draws: Draws, frames: int, joints: int) -> Float[Tensor, "batch frames joints 2"]:
     """Single frames in which a limb joint is somewhere else."""
     hit = (draws.uniform(frames, joints, 1) < _TAIL_RATE) * _among(_ENDS, joints, draws.generator.device)
     return (
@@ -122,7 +118,7 @@ def _jumps(draws: "Draws", frames: int, joints: int) -> Float[Tensor, "batch fra
 
 
 def _held(
-    seen: Float[Tensor, "batch frames joints 2"], draws: "Draws"
+    seen: Float[Tensor, "batch frames joints 2"], draws: Draws
 ) -> Float[Tensor, "batch frames joints 2"]:
     """Limb joints that were missed for some frames stay where they were last seen."""
     frames, joints = seen.shape[1:3]
@@ -136,7 +132,7 @@ def _held(
 
 
 def _swapped(
-    seen: Float[Tensor, "batch frames joints 2"], draws: "Draws", mirror: Int64[Tensor, " joints"]
+    seen: Float[Tensor, "batch frames joints 2"], draws: Draws, mirror: Int64[Tensor, " joints"]
 ) -> Float[Tensor, "batch frames joints 2"]:
     """Left taken for right, of the whole body, in a run of frames."""
     happens = (draws.uniform() < _SWAPPED_SHARE).float()[:, None, None, None]

@@ -19,7 +19,8 @@ from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.batches import Batch, check_windows, steps_that_cover
 from htp_diffusion.training.detector import measured_noise, synthetic_noise
-from htp_diffusion.training.variety import VARIETIES, Range, Variety
+from htp_diffusion.training.draws import Draws
+from htp_diffusion.training.variety import VARIETIES, Variety
 
 # Bones whose sum is the height of a standing person, ankle to nose: shank, thigh, hip, spine to neck.
 _STANDING = (6, 5, 7, 8, 9)
@@ -33,31 +34,6 @@ def _ancestors() -> Float[Tensor, "joints joints"]:
             way[joint] = way[parent]
             way[joint, joint] = 1.0
     return way
-
-
-class Draws:
-    """Random numbers for a batch of windows, from one generator, on its device."""
-
-    def __init__(self, generator: torch.Generator, count: int) -> None:
-        self.generator, self.count = generator, count
-
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Even in a range; one a window, or of a shape for each."""
-        drawn = torch.rand(
-            self.count, *shape, generator=self.generator, device=self.generator.device, dtype=torch.float32
-        )
-        return low + (high - low) * drawn
-
-    def normal(self, *shape: int) -> Tensor:
-        """Unit Gaussian."""
-        return torch.randn(
-            self.count, *shape, generator=self.generator, device=self.generator.device, dtype=torch.float32
-        )
-
-    def ratio(self, bounds: Range) -> Float[Tensor, " batch"]:
-        """Even in the logarithm within bounds."""
-        low, high = (math.log(bound) for bound in bounds)
-        return self.uniform(low=low, high=high).exp()
 
 
 class VirtualBatches:

@@ -69,8 +69,8 @@ def test_refused_before_anything_changes(host, required):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 def test_compiles_and_exports():
     torch._dynamo.reset()
-    host = hosts.GRAPHS[0]
-    model = host.patch(host.make(), num_keep=4, num_sft_layers=1, recovery="interpolate", required=SOME)
+    host = hosts.TRACED[0]
+    model = host.patch(host.make(), num_keep=4, num_sft_layers=0, recovery="interpolate", required=SOME)
     inputs = host.inputs()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     program = torch.export.export(model, inputs).module()

@@ -77,7 +77,9 @@ class Life(RuleBasedStateMachine):
         """What the model has to compute."""
         if not self.patched:
             return self.plain(*self.inputs)
-        twin = self.host.patch(deepcopy(self.plain), self.config, from_scratch=self.frozen)
+        with pytest.MonkeyPatch.context() as patches:  # what the model's own patch has checked
+            patches.setattr("adapters.patching.check_computation", lambda *_, **__: None)
+            twin = self.host.patch(deepcopy(self.plain), self.config, from_scratch=self.frozen)
         twin.htp.load_state_dict(self.inner.htp.state_dict())
         return twin(*self.inputs)
 

@@ -62,7 +62,7 @@ def test_replicas_are_of_the_patched_class(host):
 @pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::DeprecationWarning:torch")
 def test_a_compiled_model_is_patched_and_unpatched_underneath():
     torch._dynamo.reset()
-    host = hosts.GRAPHS[0]
+    host = hosts.TRACED[0]
     model, inputs = host.make(), host.inputs()
     expected = model(*inputs)
     compiled = torch.compile(model, backend="eager")

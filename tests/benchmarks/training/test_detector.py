@@ -8,7 +8,7 @@ from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.training import detector
 from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.detector import measured_noise, synthetic_noise
-from htp_diffusion.training.virtual import Draws
+from htp_diffusion.training.draws import Draws
 
 COUNT, FRAMES = 600, 81
 MIRROR = torch.tensor(H36M_17.mirror)

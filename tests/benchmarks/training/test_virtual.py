@@ -10,8 +10,9 @@ from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.training.batches import step_generator
+from htp_diffusion.training.draws import Draws
 from htp_diffusion.training.variety import VARIETIES
-from htp_diffusion.training.virtual import Draws, VirtualBatches
+from htp_diffusion.training.virtual import VirtualBatches
 
 EXACT = replace(
     VARIETIES["scored"], speed=(1.0, 1.0), limb=0.0, body=0.0, distance=(4.0, 4.0), height=(1.2, 1.2)
