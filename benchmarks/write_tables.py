@@ -189,6 +189,7 @@ READERS: dict[str, Reader] = {
     "claims-small-gpu": _tables_of(ClaimsResult, claims_table),
     "claims-equal-time": _tables_of(ClaimsResult, claims_table),
     "claims-rows": _tables_of(ClaimsResult, claims_table),
+    "claims-single": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
     "shipped": _tables_of(SeedStudy, seeds_table),
