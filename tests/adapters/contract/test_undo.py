@@ -68,7 +68,7 @@ def test_unpatch_after_an_exception_inside_forward(host):
 def test_a_failed_patch_leaves_the_model_alone(host, monkeypatch):
     model, inputs = host.make(), host.inputs()
     before, expected = anatomy(model), model(*inputs)
-    for name in ("refresh_distributed", "install", "build", "check_computation"):
+    for name in ("refresh_distributed", "build", "check_computation"):
         with monkeypatch.context() as patches:
             patches.setattr(f"adapters.patching.{name}", lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
