@@ -86,8 +86,8 @@ class Options:
     """Write scalars for TensorBoard (package tensorboard) into the run's folder."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
-    mode: Literal["eager", "compiled"] = "eager"
-    """compiled: the denoiser's parts are compiled, which takes a minute or more before it pays."""
+    compiled: bool = False
+    """Compile the denoiser's parts, which takes a minute or more before it pays."""
     pruning: Annotated[Pruning, tyro.conf.arg(name="")] = field(default_factory=Pruning)
     """How hard HTP prunes."""
     device: Literal["auto", "cpu"] = "auto"
@@ -214,7 +214,7 @@ def train(options: Options) -> None:
         evaluate=data.validation,
         evaluate_every=options.evaluate_every,
         cpu=options.device == "cpu",
-        compiled=options.mode == "compiled",
+        compiled=options.compiled,
     )
     console = Console(stderr=True, quiet=not trainer.is_main)
     if data.left_out:

@@ -58,6 +58,7 @@ def judge(outputs, truth=None, metric="mean", distance=None):
     return Judge(model, tried, batches, distance or joint_distance, metric), tried
 
 
+@pytest.mark.unhooked
 def test_a_setting_is_given_up_when_its_figure_is_certain_to_reach_the_bound():
     found, tried = judge({"near": 1.0, "far": 3.0})
     assert found.unpruned == Deviation(mean=0.0, p95=0.0)
@@ -73,6 +74,7 @@ def test_a_setting_is_given_up_when_its_figure_is_certain_to_reach_the_bound():
     assert tried.calls == ["far"]
 
 
+@pytest.mark.unhooked
 def test_the_unpruned_model_is_judged_by_the_truth_where_there_is_one():
     found, _ = judge({"near": 1.0}, truth=torch.full((6, 1, 1), 3.0))
     assert found.unpruned == Deviation(mean=3.0, p95=3.0)

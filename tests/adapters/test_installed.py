@@ -94,6 +94,7 @@ def over(model):
     return str(caught.value)
 
 
+@pytest.mark.unhooked
 def test_a_forward_that_was_set_on_the_model(model):
     forward = model.forward
     for function in (forward, wrapped(forward)):

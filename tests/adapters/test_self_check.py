@@ -108,6 +108,7 @@ def test_the_first_step_is_relative_to_the_size_of_the_poses(monkeypatch):
     assert all(holds for _, holds in self_check.check("cpu"))
 
 
+@pytest.mark.unhooked
 def test_everything_is_moved_to_the_device():
     # A type of numbers is moved to by the same call, and what was left behind would not run with the rest.
     assert all(holds for _, holds in self_check.check(torch.float64))

@@ -31,6 +31,7 @@ def grid(pairs, **given):
     return tune._grid(tried, **options)
 
 
+@pytest.mark.unhooked
 def test_the_settings_by_default():
     for pairs, layers in (
         (1, [0]),
@@ -51,6 +52,7 @@ def test_the_settings_by_default():
     assert sorted({one.frames_kept(81) for one in grid(3, config=required)}) == [18, 27, 41]
 
 
+@pytest.mark.unhooked
 def test_settings_that_come_to_the_same_are_one():
     found = grid(9, num_sft_layers=(2,), num_keep=(9, 1 / 9, 18), num_neighbors=(27, 1 / 3))
     assert [(one.num_keep, one.num_neighbors) for one in found] == [(9, 27), (18, 27)]
@@ -68,6 +70,7 @@ def settings(*keeps):
     return [HTPConfig(num_keep=keep, num_neighbors=4) for keep in keeps]
 
 
+@pytest.mark.unhooked
 def test_each_setting_is_judged_with_the_least_figure_so_far_as_its_bound():
     few, some, most = settings(2, 4, 6)
     off = {few: Deviation(mean=3.0, p95=9.0), some: None, most: Deviation(mean=2.0, p95=8.0)}
@@ -92,6 +95,7 @@ def test_each_setting_is_judged_with_the_least_figure_so_far_as_its_bound():
         ]
 
 
+@pytest.mark.unhooked
 def test_settings_of_the_same_operations_are_counted_once():
     counted = []
     counter = SimpleNamespace(
