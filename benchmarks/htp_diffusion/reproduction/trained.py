@@ -12,8 +12,6 @@ from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
-from htp_diffusion.base.provenance import provenance
-from htp_diffusion.data.motion import windows
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.reproduction.machine import release, training_precision
@@ -22,7 +20,7 @@ from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.paper_tables import printed_or_none
 from htp_diffusion.studies.claims import MODELS, members
 from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
-from htp_diffusion.studies.commands.claims import Options, scored_rows, training_set
+from htp_diffusion.studies.commands.claims import Options, studied, training_set
 from htp_diffusion.training.fleet import Fleet
 
 FOLDER = "trained"
@@ -110,7 +108,6 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
     )
     motions = training_set(options, preset.num_frames)
     found = embedded_set(preset.num_frames) if data is None else file_set(data)
-    clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
     fleet = Fleet(
         folder,
         members(options.models, options.seeds, preset),
@@ -135,21 +132,8 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
         )
     if fleet.step == 0:
         raise BenchmarkError("there was no time for a step of training")
-    return ClaimsResult(
-        preset=scale.training_preset,
-        sizes=preset,
-        motions=len(motions),
-        training_frames=sum(len(motion.positions) for motion in motions),
-        scored=found.description,
-        every=options.every,
-        frames=sum(int(clip.scored.sum()) for clip in clips),
-        steps=fleet.step,
-        precision=options.computing.precision,
-        seconds_per_step=a_step,
-        device=device_name(work.device),
-        rows=scored_rows(fleet, found.clips, options, work.device, Console(quiet=True)),
-        provenance=provenance(),
-    )
+    console = Console(quiet=True)
+    return studied(fleet, motions, found, options, work.device, console, steps=fleet.step, seconds=a_step)
 
 
 def steps_within(seconds: float, a_step: float) -> int:

@@ -28,7 +28,7 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Clip, Motion, windows
 from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
 from htp_diffusion.diffusion.options import DRAWS
 from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.contender import PRESET
@@ -133,6 +133,49 @@ def scored_rows(
         return list(pool.map(scored, work))
 
 
+def studied(
+    fleet: Fleet,
+    motions: Sequence[Motion],
+    found: EvaluationSet,
+    options: Options,
+    device: torch.device,
+    console: Console,
+    *,
+    steps: int,
+    seconds: float,
+) -> ClaimsResult:
+    """Score a trained fleet: the study's result.
+
+    Args:
+        fleet: Trained.
+        motions: On what.
+        found: The test clips.
+        options: How it was trained, and how to score.
+        device: Where.
+        console: Told each model's errors.
+        steps: Training steps.
+        seconds: Of a step of all models together.
+    """
+    preset = fleet.preset
+    clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
+    return ClaimsResult(
+        preset=options.preset,
+        sizes=preset,
+        motions=len(motions),
+        training_frames=sum(len(motion.positions) for motion in motions),
+        scored=found.description,
+        every=options.every,
+        frames=sum(int(clip.scored.sum()) for clip in clips),
+        steps=steps,
+        precision=options.computing.precision,
+        seconds_per_step=seconds,
+        device=device_name(device),
+        rows=scored_rows(fleet, found.clips, options, device, console),
+        averaged=options.averaged,
+        provenance=provenance(),
+    )
+
+
 def _model_of(member: Member) -> str:
     return member.name.rpartition("-seed")[0]
 
@@ -160,7 +203,6 @@ def main(options: Options) -> None:
     found = (
         embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     )
-    clips = [windows(clip, preset.num_frames).every(options.every) for clip in found.clips]
     started = [
         replace(
             member,
@@ -171,22 +213,7 @@ def main(options: Options) -> None:
     ]
     fleet = Fleet(options.out, started, preset, motions, device=device, precision=options.computing.precision)
     steps, seconds = train(fleet, options, began, console)
-    result = ClaimsResult(
-        preset=options.preset,
-        sizes=preset,
-        motions=len(motions),
-        training_frames=sum(len(motion.positions) for motion in motions),
-        scored=found.description,
-        every=options.every,
-        frames=sum(int(clip.scored.sum()) for clip in clips),
-        steps=steps,
-        precision=options.computing.precision,
-        seconds_per_step=seconds,
-        device=device_name(device),
-        rows=scored_rows(fleet, found.clips, options, device, console),
-        averaged=options.averaged,
-        provenance=provenance(),
-    )
+    result = studied(fleet, motions, found, options, device, console, steps=steps, seconds=seconds)
     show(claims_table(result))
     write_json(options.out / "claims.json", result)
     print(f"written: {options.out / 'claims.json'}")
