@@ -26,6 +26,7 @@ from htp_modules.selection import scale_tokens, select_highest
 
 DEFAULT_NEIGHBORS = 2 / 3  # 162 of 243 frames
 _MOST_WIDE = 2**24  # numbers in float64 at a time, twice the memory of the tokens that they stand for
+_COMPILED_PARTS = 4  # of the joints: half the memory of the tokens in float64 at a time
 _ALIGNED = 16  # numbers: CUDA's fused attention copies a mask whose rows do not begin at a multiple
 
 
@@ -51,8 +52,10 @@ def products_rounded_once(
         wide = part.double()
         return (wide @ wide.transpose(-2, -1)).to(part.dtype)
 
+    if torch.compiler.is_compiling():  # parts whose number no batch decides, so that one graph serves any
+        return torch.cat([rounded(part) for part in tokens.chunk(_COMPILED_PARTS, dim=1)], dim=1)
     samples = 1 + _MOST_WIDE // max(1, tokens[:1].numel())
-    if len(tokens) <= samples or torch.compiler.is_compiling():
+    if len(tokens) <= samples:
         return rounded(tokens)
     return torch.cat([rounded(part) for part in tokens.split(samples)])
 

@@ -121,7 +121,7 @@ def _told_in_one_line() -> Iterator[None]:
         yield
     except TorchDynamoException as error:
         reason = str(error).strip().splitlines()[0]
-        raise BenchmarkError(f"the models cannot be compiled here ({reason}); use mode eager") from error
+        raise BenchmarkError(f"the models cannot be compiled here ({reason}); run them eager") from error
 
 
 class CompiledParts:
@@ -205,7 +205,7 @@ def capture_cuda(function: Callable[[], Tensor]) -> tuple[Callable[[], None], Te
         raise
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
-        raise BenchmarkError(f"a CUDA graph cannot hold this model ({reason}); use mode eager") from error
+        raise BenchmarkError(f"a CUDA graph cannot hold this model ({reason}); run it eager") from error
     finally:
         torch.set_autocast_cache_enabled(cached)
     return graph.replay, result

@@ -146,14 +146,14 @@ MEDIAPIPE_MOTIONBERT = Conversion(
 # Where the clips of the CMU motion capture data have these joints. Trunk: fractions of the way from the hips
 # to the shoulders (their middles), means over the 28 clips. Head: of the way from the shoulders to the
 # ears, which lie 0.16 m higher on a detected person; neck and head of the clips lie 0.117 and 0.206 m higher.
-_CMU_TRUNK = {"pelvis": 0.186, "spine": 0.644, "thorax": 0.873}
+CMU_TRUNK = {"pelvis": 0.186, "spine": 0.644, "thorax": 0.873}
 _CMU_HEAD = {"neck": 0.72, "head": 1.25}
 
 
 def _cmu(source: Layout) -> Conversion:
     """Trunk and head where the CMU skeleton has them; limbs as detected."""
     hips, shoulders, ears = _mean(*_HIPS), _mean(*_SHOULDERS), _mean("left_ear", "right_ear")
-    trunk = {joint: _between(hips, shoulders, way) for joint, way in _CMU_TRUNK.items()}
+    trunk = {joint: _between(hips, shoulders, way) for joint, way in CMU_TRUNK.items()}
     head = {joint: _between(shoulders, ears, way) for joint, way in _CMU_HEAD.items()}
     return Conversion(
         name="cmu",

@@ -80,6 +80,8 @@ MODELS: dict[str, str] = {
     "d3dp-wide": "D3DP, wide",
     "htp-wide": "HTP n=3, wide",
     "htp-n1-wide": "HTP n=1, wide",
+    "d3dp-wide-tilt": "D3DP, wide, high noise drawn more often",
+    "htp-n1-wide-tilt": "HTP n=1, wide, high noise drawn more often",
     "d3dp-tilt": "D3DP, high noise drawn more often",
     "htp-tilt": "HTP n=3, high noise drawn more often",
     "htp-spatial_gcn": "D3DP + Spatial GCN",

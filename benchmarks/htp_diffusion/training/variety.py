@@ -19,6 +19,10 @@ class Variety:
         speed: Factor on the pace of the motion, evenly in its logarithm.
         limb: Largest share by which the length of a bone changes, left and right alike.
         body: Largest share by which the whole body does.
+        joints: "recorded", or "detected": where a detector and the rule ``cmu`` have them
+            (:mod:`~htp_diffusion.training.bodies`), with forearms and bends as said next.
+        forearm: Factor on the forearms, evenly in its logarithm.
+        bend: Standard deviation of rotations of the arms' and legs' bones, degrees, cut at three of them.
         follows: The camera is placed around the window's own motion; otherwise around the whole recording's,
             as the cameras that score are.
         distance: Horizontal distance of the camera from the person, metres, evenly in its logarithm.
@@ -34,6 +38,9 @@ class Variety:
     speed: Range
     limb: float
     body: float
+    joints: Literal["recorded", "detected"]
+    forearm: Range
+    bend: float
     follows: bool
     distance: Range
     height: Range
@@ -51,6 +58,9 @@ VARIETIES: dict[VarietyName, Variety] = {
         speed=(0.8, 1.25),
         limb=0.03,
         body=0.03,
+        joints="recorded",
+        forearm=(1.0, 1.0),
+        bend=0.0,
         follows=False,
         distance=(0.85 * VIRTUAL_DISTANCE, 1.15 * VIRTUAL_DISTANCE),
         height=(VIRTUAL_HEIGHT - 0.3, VIRTUAL_HEIGHT + 0.3),
@@ -64,8 +74,11 @@ VARIETIES: dict[VarietyName, Variety] = {
     # Phones and webcams, held by hand, in portrait and landscape.
     "wide": Variety(
         speed=(0.7, 1.4),
-        limb=0.08,
+        limb=0.15,
         body=0.12,
+        joints="detected",
+        forearm=(1.0, 1.5),
+        bend=8.0,
         follows=True,
         distance=(2.5, 8.0),
         height=(0.5, 2.5),

@@ -18,22 +18,13 @@ from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.batches import Batch, check_windows, steps_that_cover
+from htp_diffusion.training.bodies import another_body
 from htp_diffusion.training.detector import measured_noise, synthetic_noise
 from htp_diffusion.training.draws import Draws
 from htp_diffusion.training.variety import VARIETIES, Variety
 
 # Bones whose sum is the height of a standing person, ankle to nose: shank, thigh, hip, spine to neck.
 _STANDING = (6, 5, 7, 8, 9)
-
-
-def _ancestors() -> Float[Tensor, "joints joints"]:
-    """1 where a bone (named by its child joint) lies on the way from the root to a joint."""
-    way = torch.zeros(H36M_17.num_joints, H36M_17.num_joints)
-    for joint, parent in enumerate(H36M_17.parents):
-        if parent >= 0:
-            way[joint] = way[parent]
-            way[joint, joint] = 1.0
-    return way
 
 
 class VirtualBatches:
@@ -77,13 +68,12 @@ class VirtualBatches:
         self._frames = torch.cat([motion.positions for motion in motions]).float().to(self.device)
         self._parents = torch.tensor(H36M_17.parents, device=self.device).clamp(min=0)
         self._mirror = torch.tensor(H36M_17.mirror, device=self.device)
-        self._ancestors = _ancestors().to(self.device)
 
     def draw(self, generator: torch.Generator, batches: int = 1) -> Batch:
         """One batch, or several in one, a function of the generator's state."""
         draws = Draws(generator, batches * self.batch_size)
         motion = torch.searchsorted(self._weight, draws.uniform()).clamp(max=len(self._length) - 1)
-        positions = self._reshaped(self._cut(motion, draws), draws)
+        positions = another_body(self._cut(motion, draws), self.variety, draws)
         return self._seen(positions, self._centre[motion], draws)
 
     def _cut(self, motion: Int64[Tensor, " batch"], draws: Draws) -> Float[Tensor, "batch frames joints 3"]:
@@ -99,17 +89,6 @@ class VirtualBatches:
         first = self._first[motion][:, None]
         left, right = (self._frames[first + frame.long()] for frame in (before, after))
         return left.lerp(right, (moment - before)[..., None, None])
-
-    def _reshaped(
-        self, positions: Float[Tensor, "batch frames joints 3"], draws: Draws
-    ) -> Float[Tensor, "batch frames joints 3"]:
-        """The same motion of another body: its bones longer or shorter, left as right."""
-        spread = 1.0 + self.variety.limb * draws.uniform(H36M_17.num_joints, low=-1.0)
-        spread = (spread + spread[:, self._mirror]) / 2
-        body = 1.0 + self.variety.body * draws.uniform(low=-1.0)
-        bones = positions - positions[:, :, self._parents]
-        root = positions[:, :, :1] * body[:, None, None, None]
-        return root + self._ancestors @ (bones * (spread * body[:, None])[:, None, :, None])
 
     def _seen(
         self,

@@ -46,7 +46,7 @@ def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(
         torch, "compile", lambda function, **options: compiler(function, backend="eager", **options)
     )
-    with pytest.raises(BenchmarkError, match=r"cannot be compiled here .*use mode eager"):
+    with pytest.raises(BenchmarkError, match=r"cannot be compiled here .*run them eager"):
         Compiled(lambda x: print(x))(X)
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_compiled_is_told(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda model, **_: fail)
     entrant = line_up(["mixste"], SIZES, [], None, CPU)[0]
-    with pytest.raises(BenchmarkError, match=r"cannot be compiled here \(no compiler\); use mode eager"):
+    with pytest.raises(BenchmarkError, match=r"cannot be compiled here \(no compiler\); run them eager"):
         agreement.exact_difference(
             entrant, agreement.short_inputs(entrant, 9, CPU), precision="fp32", mode="compiled", device=CPU
         )
