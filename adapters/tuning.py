@@ -2,14 +2,17 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from adapters.benchmark import Cost, aligned
 from adapters.clock import SpeedUp, speed_up
 from adapters.deviation import Deviation, Metric
+from adapters.errors import MeasurementError
 from htp_modules import HTPConfig
 
 METRIC_WORDS: dict[Metric, str] = {"mean": "mean", "p95": "95th percentile"}
 _MILLI, _GIGA, _MIB = 1e-3, 1e9, 2**20
+_SIZE = (7.0, 4.5)  # of the picture, inches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ class Tuning:
         )
 
     def draw(self, path: str | os.PathLike[str]) -> None:
-        """Draw deviation against time, with the settings that nothing beats joined.
+        """Draw deviation against time: what was timed, what nothing beats joined, the chosen one a star.
 
         Args:
             path: The picture, of the kind that its ending says (.png, .svg, .pdf).
@@ -128,6 +131,36 @@ class Tuning:
         Raises:
             MeasurementError: matplotlib is not installed, or the picture cannot be written.
         """
-        from adapters.tuning_picture import draw_tuning  # with matplotlib, for this alone
+        try:
+            from matplotlib.figure import Figure  # optional, and slow to import
+        except ImportError:
+            raise MeasurementError("drawing needs matplotlib: pip install matplotlib") from None
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes: Any = figure.add_subplot()
+        timed = [trade for trade in (self.unpruned, *self.settings) if trade.cost is not None]
+        axes.plot(*self._points(timed), "o", color="0.7", label="beaten")
+        axes.plot(*self._points(list(self.best)), "o-", color="tab:blue", label="nothing beats these")
+        if self.chosen is not None:
+            axes.plot(*self._points([self.chosen]), "*", color="tab:red", markersize=16, label="chosen")
+        limit = axes.axhline(self.tolerance, color="0.4", linestyle="--")
+        limit.set_label(f"tolerance, {self.tolerance:g}")
+        for trade in self.best:
+            (x,), (y,) = self._points([trade])
+            axes.annotate(self.label(trade), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        more = "error more than unpruned" if self.with_truth else "deviation from the unpruned output"
+        axes.set_xlabel(f"ms for a batch of {self.batch_size}, {self.device}")
+        axes.set_ylabel(f"{more}\n({METRIC_WORDS[self.metric]} over joints, the output's unit)")
+        axes.set_title(self.host, fontsize=10)
+        axes.set_xlim(left=0)
+        axes.legend(fontsize=8)
+        try:
+            figure.savefig(path, dpi=150)
+        except (OSError, ValueError) as error:
+            raise MeasurementError(f"cannot write {os.fspath(path)}: {error}") from error
 
-        draw_tuning(self, path)
+    def _points(self, trades: list[Trade]) -> tuple[list[float], list[float]]:
+        """Times and deviations, by time."""
+        points = sorted(
+            (trade.cost.timing.median / _MILLI, self.excess(trade) or 0.0) for trade in trades if trade.cost
+        )
+        return [x for x, _ in points], [y for _, y in points]
