@@ -37,6 +37,7 @@ def _htp(preset: Preset, special: Sequence[str]) -> HTPConfig:
         num_sft_layers=_number("n", special) or 3,
         num_keep=_number("f", special) or preset.num_keep,
         spatial_gcn="linear" not in special,
+        recovery="interpolate" if "interpolate" in special else "cross_attention",
     )
 
 
@@ -87,6 +88,8 @@ MODELS: dict[str, str] = {
     "htp-spatial_gcn": "D3DP + Spatial GCN",
     "htp-noisy_gcn": "HTP n=3, graph convolution on the noise too",
     "htp-linear": "HTP n=3, linear embedding",
+    "htp-interpolate": "HTP n=3, interpolation for Cross MHSA",
+    "htp-linear-baseline": "D3DP + Cross MHSA",
     "htp-baseline": "baseline: D3DP + Spatial GCN + Cross MHSA",
     "htp-tcep": "baseline + TCEP",
     "htp-tcep_sft": "baseline + TCEP + SFT MHSA",
