@@ -10,9 +10,11 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 WALKTHROUGH = FOLDER / "walkthrough.py"
 EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if path != WALKTHROUGH)
-# Each in a child of a process that has imported torch, which takes longer than most of them.
+# Each in a child of a process that has imported torch, and what a count on the meta device imports: it takes
+# longer than most of them.
 RUN = """
-import json, os, runpy, sys, torch
+import json, os, runpy, sys
+import torch, torch._dynamo
 ends = {}
 for path in sys.argv[1:]:
     child = os.fork()
