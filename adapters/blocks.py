@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from htp_modules import SFTMHSA, TemporalMask
@@ -24,6 +23,19 @@ def call_part(owner: nn.Module, name: str, x: Float[Tensor, "*axes"]) -> Float[T
     """``owner``'s optional layer ``name`` (dropout, stochastic depth), the identity where it has none."""
     part = getattr(owner, name, None)
     return x if part is None else part(x)
+
+
+def to_tracks(x: Shaped[Tensor, "batch frames joints *axes"]) -> Shaped[Tensor, "batch_joints frames *axes"]:
+    """Joints folded into the batch, as attention along the frames takes them."""
+    # Not by einops: torch.compile traces its reading of a pattern, which takes longer than all else.
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def from_tracks(
+    tracks: Shaped[Tensor, "batch_joints frames *axes"], joints: int
+) -> Shaped[Tensor, "batch frames joints *axes"]:
+    """``to_tracks`` undone."""
+    return tracks.unflatten(0, (-1, joints)).transpose(1, 2)
 
 
 def masked_attention(
@@ -42,10 +54,8 @@ def masked_attention(
         keep: True where a query may attend to a key; None if everywhere.
         fused: Run the fused kernel, or the explicit product (for counting operations).
     """
-    heads = rearrange(
-        attention.qkv(x), "n l (three heads d) -> three n heads l d", three=3, heads=attention.num_heads
-    )
-    query, key, value = heads
+    heads = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1))
+    query, key, value = heads.permute(2, 0, 3, 1, 4).unbind()
     scale = getattr(attention, "scale", None) or query.shape[-1] ** -0.5
     keep = None if keep is None else keep.unsqueeze(1)
     if fused:
@@ -56,7 +66,7 @@ def masked_attention(
         scores = query @ key.transpose(-2, -1) * scale
         scores = scores if keep is None else scores.masked_fill(~keep, -torch.inf)
         mixed = call_part(attention, "attn_drop", scores.softmax(dim=-1)) @ value
-    mixed = attention.proj(rearrange(mixed, "n heads l d -> n l (heads d)"))
+    mixed = attention.proj(mixed.transpose(1, 2).flatten(2))
     return call_part(attention, "proj_drop", mixed)
 
 
@@ -73,11 +83,11 @@ def temporal_block(
     """A host's block along the frames of each joint, under the joint's mask if one is given."""
     if isinstance(block, SFTMHSA):
         return block(x, mask)
-    tracks = rearrange(x, "b t j d -> (b j) t d")
+    tracks = to_tracks(x)
     if mask is None:
         tracks = block(tracks)
     else:
         attended = masked_attention(block.attn, block.norm1(tracks), mask.folded(), fused=fused)
         tracks = tracks + call_part(block, "drop_path", attended)
         tracks = tracks + call_part(block, "drop_path", block.mlp(block.norm2(tracks)))
-    return rearrange(tracks, "(b j) t d -> b t j d", j=x.shape[2])
+    return from_tracks(tracks, x.shape[2])

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
@@ -71,10 +70,10 @@ def run_denoiser(
     if hyps is not None:
         pose_2d = pose_2d.repeat_interleave(hyps, dim=0)
         time = time.repeat_interleave(hyps, dim=0)
-        noisy = rearrange(noisy, "b h t j c -> (b h) t j c")
+        noisy = noisy.flatten(0, 1)
     x = host.htp.embed(torch.cat((pose_2d, noisy), dim=-1), host.Spatial_patch_to_embedding)
     clean = run_trunk(host, x + host.Spatial_pos_embed + time, lambda host, x: inject(host, time, x))
-    return clean if hyps is None else rearrange(clean, "(b h) t j c -> b h t j c", h=hyps)
+    return clean if hyps is None else clean.unflatten(0, (-1, hyps))
 
 
 def d3dp_inputs(host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, Tensor, Tensor]:

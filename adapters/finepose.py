@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Real, Shaped
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
+from adapters.blocks import from_tracks, to_tracks
 from adapters.d3dp import COORDINATES, d3dp_inputs, run_denoiser
 from adapters.mixste import TRUNK_PARTS, add_position, probe_trunk
 from adapters.probe import Probe
@@ -50,10 +50,10 @@ def attend_to_words(
 ) -> Float[Tensor, "batch_hyps frames joints dim"]:
     """Tokens that have read the prompts, with the temporal position."""
     frames, joints = x.shape[1:3]
-    tracks = rearrange(x, "b t j d -> (b j) t d")
+    tracks = to_tracks(x)
     time = time[:, 0].repeat_interleave(joints, dim=0).expand(-1, frames, -1)
     tracks = host.temporal_cross_attn(tracks, words, time)
-    return add_position(host, rearrange(tracks, "(b j) t d -> b t j d", j=joints))
+    return add_position(host, from_tracks(tracks, joints))
 
 
 def run_finepose(

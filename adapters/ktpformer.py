@@ -9,12 +9,11 @@ between the two.
 from functools import partial
 from typing import Any
 
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, eye, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.blocks import call_part, masked_attention
+from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks
 from adapters.mixste import probe_blocks, trunk_pairs
 from adapters.probe import Probe
 from htp_modules import HTPConfig, Pair, TemporalMask
@@ -71,14 +70,14 @@ def trajectory_convolution(
 def _inject(host: Any, x: Tensor) -> Tensor:
     """The trajectory prior, and the temporal position."""
     attention = host.tpattention.attn
-    tracks = y = rearrange(x, "b t j d -> (b j) t d")
+    tracks = y = to_tracks(x)
     for layer in (attention.tpa.gconv1, attention.tpa.gconv2):
         y = layer.bn(trajectory_convolution(layer.gconv, y).transpose(1, 2)).transpose(1, 2)
         if getattr(layer, "dropout", None) is not None:
             y = layer.dropout(layer.relu(y))
         y = layer.relu(y)
     tracks = call_part(attention, "pos_drop", tracks + y + attention.Temporal_pos_embed[:, : x.shape[1]])
-    return rearrange(tracks, "(b j) t d -> b t j d", j=x.shape[2])
+    return from_tracks(tracks, x.shape[2])
 
 
 def _prior_block(
@@ -96,10 +95,10 @@ def _spatial(host: Any, x: Tensor) -> Tensor:
 
 
 def _temporal(host: Any, x: Tensor, mask: TemporalMask | None) -> Tensor:
-    tracks = rearrange(x, "b t j d -> (b j) t d")
+    tracks = to_tracks(x)
     keep = None if mask is None else mask.folded()
     tracks = host.Temporal_norm(_prior_block(host.tpattention, tracks, keep, fused=host.htp.fused))
-    return rearrange(tracks, "(b j) t d -> b t j d", j=x.shape[2])
+    return from_tracks(tracks, x.shape[2])
 
 
 def run_ktpformer(

@@ -9,12 +9,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.blocks import call_part, masked_attention
+from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks
 from adapters.probe import Probe
 from htp_modules import HTPConfig, KeptFrames, Pair, TemporalMask
 
@@ -126,7 +125,7 @@ def temporal_graph(
         index: Which frames of the host's they are.
     """
     frames, joints = x.shape[1:3]
-    tracks = rearrange(x, "b t j d -> (b j) t d")
+    tracks = to_tracks(x)
     similarity = tracks @ tracks.mT
     most = similarity.topk(min(graph.neighbour_num, frames), dim=-1)[0][..., -1:]
     edges = (similarity >= most).to(tracks.dtype)
@@ -137,7 +136,7 @@ def temporal_graph(
         y = graph.batch_norm(y)
     else:
         y = frame_norm(graph.batch_norm, y.unflatten(0, (-1, joints)), index).flatten(0, 1)
-    return rearrange(graph.relu(tracks + y), "(b j) t d -> b t j d", j=joints)
+    return from_tracks(graph.relu(tracks + y), joints)
 
 
 def _mixed(block: Any, x: Tensor, mixer: Any) -> Tensor:
@@ -151,9 +150,9 @@ def _mixed(block: Any, x: Tensor, mixer: Any) -> Tensor:
 
 
 def _attend(attention: Any, mask: TemporalMask, fused: bool, x: Tensor) -> Tensor:
-    tracks = rearrange(x, "b t j d -> (b j) t d")
+    tracks = to_tracks(x)
     attended = masked_attention(attention, tracks, mask.folded(), fused=fused)
-    return rearrange(attended, "(b j) t d -> b t j d", j=x.shape[2])
+    return from_tracks(attended, x.shape[2])
 
 
 def _dual(host: Any, layer: Any, x: Tensor, mask: TemporalMask | None, index: Tensor) -> Tensor:

@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.blocks import call_part, masked_attention
+from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks
 from adapters.probe import Probe
 from htp_modules import SFTMHSA, HTPConfig, Pair, TemporalMask
 
@@ -105,10 +104,10 @@ def _spatial_part(block: Any, x: Tensor) -> Tensor:
 
 
 def _temporal_part(block: Any, x: Tensor, mask: TemporalMask, *, fused: bool) -> Tensor:
-    tracks = rearrange(block.norm1_t(x), "b t j d -> (b j) t d")
+    tracks = to_tracks(block.norm1_t(x))
     attended = masked_attention(block.attn_t, tracks, mask.folded(), fused=fused)
     # Stochastic depth drops a frame of a clip, as in the host: frames are folded into the batch there.
-    poses = rearrange(attended, "(b j) t d -> (b t) j d", j=x.shape[2])
+    poses = from_tracks(attended, x.shape[2]).flatten(0, 1)
     poses = x.flatten(0, 1) + call_part(block, "drop_path", poses)
     poses = poses + call_part(block, "drop_path", block.mlp_t(block.norm2_t(poses)))
     return poses.unflatten(0, x.shape[:2])

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts
+from adapters.blocks import from_tracks, to_tracks
 from adapters.probe import Probe
 from htp_modules import HTPConfig, Pair, TemporalMask
 
@@ -77,12 +77,12 @@ def criss_cross(
     spatial, temporal = (half.unbind(-1) for half in halves)
     parts = attention.emb(attention.part.to(x.device))
 
-    query, key, value = (rearrange(part, "b t j (h c) -> (b t) h j c", h=heads) for part in spatial)
+    query, key, value = (part.flatten(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2) for part in spatial)
     along_joints = _attend(query, key, value, None, scale=attention.scale, fused=fused)
-    along_joints = rearrange(along_joints, "(b t) h j c -> b t j h c", t=x.shape[1])
-    query, key, value = (rearrange(part, "b t j (h c) -> (b j) h t c", h=heads) for part in temporal)
+    along_joints = along_joints.transpose(1, 2).unflatten(0, x.shape[:2])
+    query, key, value = (to_tracks(part).unflatten(-1, (heads, -1)).transpose(1, 2) for part in temporal)
     along_frames = _attend(query, key, value, mask.folded(), scale=attention.scale, fused=fused)
-    along_frames = rearrange(along_frames, "(b j) h t c -> b t j h c", j=joints)
+    along_frames = from_tracks(along_frames.transpose(1, 2), joints)
 
     along_joints = along_joints + _convolve(attention.sep2_s, spatial[2], heads)
     along_frames = along_frames + _convolve(attention.sep2_t, temporal[2], heads)
@@ -95,8 +95,8 @@ def criss_cross(
 
 def _convolve(convolution: nn.Module, value: Tensor, heads: int) -> Tensor:
     """A depthwise convolution over frames and joints."""
-    near = convolution(rearrange(value, "b t j c -> b c t j"))
-    return rearrange(near, "b (h c) t j -> b t j h c", h=heads)
+    near = convolution(value.permute(0, 3, 1, 2))
+    return near.permute(0, 2, 3, 1).unflatten(-1, (heads, -1))
 
 
 def _block(host: Any, block: Any, x: Tensor, mask: TemporalMask | None) -> Tensor:

@@ -22,9 +22,9 @@ from htp_diffusion.speed.public_code import public_mixste  # noqa: E402
 
 torch.manual_seed(0)
 if len(sys.argv) > 1:
-    model = public_mixste(sys.argv[1], frames=81, dim=64, depth=5, heads=4)
+    model = public_mixste(sys.argv[1], frames=81, dim=64, depth=4, heads=4)
 else:
-    model = MixSTE(num_frames=81, dim=64, depth=5, num_heads=4)
+    model = MixSTE(num_frames=81, dim=64, depth=4, num_heads=4)
 model = model.eval()
 pose_2d, pose_3d = torch.randn(4, 81, 17, 2), torch.randn(4, 81, 17, 3)
 print(f"{type(model).__module__}.{type(model).__name__}")

@@ -8,7 +8,6 @@ Notation (paper, Section III-C):
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -92,9 +91,10 @@ class MultiHeadAttention(nn.Module):
         additive: Float[Tensor, "batch length length"] | None = None,
     ) -> Float[Tensor, "batch length dim"]:
         """Attend along ``length``; ``additive`` is M⁺, shared by all heads, in any floating dtype."""
-        query, key, value = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.num_heads)
+        heads = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind()
         if additive is not None:
             additive = additive.to(query.dtype).unsqueeze(1)
         mixed = attend(query, key, value, additive, fused=self.fused)
-        del query, key, value  # three tensors less while the last layer makes its own
-        return self.proj(rearrange(mixed, "b h l d -> b l (h d)"))
+        del heads, query, key, value  # three tensors less while the last layer makes its own
+        return self.proj(mixed.transpose(1, 2).flatten(2))

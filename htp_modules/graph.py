@@ -10,7 +10,6 @@ Notation (paper, Section III-B; the convolution is that of KTPFormer and Modulat
 """
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -82,7 +81,7 @@ def graph_convolution(
     coupling = coupling.expand(*x.shape[:-2], -1, -1)
     # The matmul adds its product to the node's own share: no pass over the tokens of its own.
     parts = (itself, coupling, modulation * (x @ neighbor))
-    return torch.baddbmm(*(rearrange(part, "... n c -> (...) n c") for part in parts)).view_as(itself)
+    return torch.baddbmm(*(part.reshape(-1, *part.shape[-2:]) for part in parts)).view_as(itself)
 
 
 class GraphConvolution(nn.Module):

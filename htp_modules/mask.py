@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -93,13 +92,13 @@ class TemporalMask:
             mean: Takes the mean over the last axis of (batch, pairs, joints) and keeps the axis; by default
                 PyTorch's. A module can be counted.
         """
-        marks = rearrange(self.keep.float(), "b j t s -> b (t s) j")
+        marks = self.keep.float().flatten(2).transpose(1, 2)
         shares = marks.mean(dim=-1, keepdim=True) if mean is None else mean(marks)
-        return rearrange(shares, "b (t s) 1 -> b t s", t=self.num_frames)
+        return shares.squeeze(-1).unflatten(1, (self.num_frames, -1))
 
     def folded(self) -> Bool[Tensor, "batch_joints frames frames"]:
         """``keep`` with joints folded into the batch, as temporal attention takes it."""
-        return rearrange(self.keep, "b j t s -> (b j) t s")
+        return self.keep.flatten(0, 1)
 
     def restrict(self, kept: KeptFrames) -> "TemporalMask":
         """The mask among the kept frames alone."""

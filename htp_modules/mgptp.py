@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -204,8 +203,8 @@ class MGPTP(nn.Module):
     @torch.no_grad()
     def _frame_tokens(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch frames dim"]:
         tokens = scale_tokens(x, (1, 2, 3), name="MGPTP").tokens
-        pooled = self.joint_pool(rearrange(tokens, "b t j d -> (b t) d j"))
-        return rearrange(pooled, "(b t) d 1 -> b t d", t=x.shape[1])
+        pooled = self.joint_pool(tokens.flatten(0, 1).transpose(1, 2))
+        return pooled.squeeze(-1).unflatten(0, x.shape[:2])
 
     def extra_repr(self) -> str:
         required = f", required={self.required}" if self.required else ""

@@ -18,7 +18,6 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -89,15 +88,20 @@ class CrossMHSA(nn.Module):
         queries = self.queries[: kept.num_frames]
         # The queries do not depend on the input: project them once, not once a joint and sample.
         projected = self.q(queries)
-        query = rearrange(projected, "t (h d) -> h t d", h=self.num_heads)
+        query = projected.unflatten(-1, (self.num_heads, -1)).transpose(0, 1)
         query = query.expand(batch * joints, -1, -1, -1)
         keys = self.k(x_kept) + projected[kept.index].unsqueeze(2)
-        key = rearrange(keys, "b f j (h d) -> (b j) h f d", h=self.num_heads)
-        value = rearrange(self.v(x_kept), "b f j (h d) -> (b j) h f d", h=self.num_heads)
+        key = self._heads(keys)
+        value = self._heads(self.v(x_kept))
         attended = attend(query, key, value, fused=self.fused)
         # Joint by joint, as the attention leaves them: turned before the projection, they would be copied.
-        restored = self.out(rearrange(attended, "s h t d -> s t (h d)")) + queries
-        return rearrange(restored, "(b j) t d -> b t j d", b=batch)
+        restored = self.out(attended.transpose(1, 2).flatten(2)) + queries
+        return restored.unflatten(0, (batch, joints)).transpose(1, 2)
+
+    def _heads(
+        self, tokens: Float[Tensor, "batch kept joints dim"]
+    ) -> Float[Tensor, "batch_joints heads kept head_dim"]:
+        return tokens.unflatten(-1, (self.num_heads, -1)).permute(0, 2, 3, 1, 4).flatten(0, 1)
 
     if TYPE_CHECKING:  # else a call of a module has no type
 

@@ -7,7 +7,6 @@ Notation:
 
 from typing import TYPE_CHECKING
 
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -40,11 +39,11 @@ class SFTMHSA(TransformerBlock):
         if mask is not None:
             check_type(mask, TemporalMask, name="SFTMHSA")
             mask.check_tokens(x, name="SFTMHSA")
-        batch = x.shape[0]
-        additive = None if mask is None else rearrange(mask.additive(), "b j t s -> (b j) t s")
+        joints = x.shape[2]
+        additive = None if mask is None else mask.additive().flatten(0, 1)
         # The sequences, a copy, have no name here: the block lets go of them as soon as it can.
-        attended = super().forward(rearrange(x, "b t j d -> (b j) t d"), additive)
-        return rearrange(attended, "(b j) t d -> b t j d", b=batch)
+        attended = super().forward(x.transpose(1, 2).flatten(0, 1), additive)
+        return attended.unflatten(0, (-1, joints)).transpose(1, 2)
 
     if TYPE_CHECKING:  # else a call of a module has no type
 

@@ -4,10 +4,14 @@ import math
 from collections import OrderedDict
 
 import torch
-from einops import rearrange, repeat
 from torch import nn
 
 from htp_modules.block import DropPath
+
+
+def exchanged(x, inner):
+    """The inner of the two axes that are folded into the batch, and the one after the batch."""
+    return x.unflatten(0, (-1, inner)).transpose(1, 2).flatten(0, 1)
 
 
 class Attention(nn.Module):
@@ -24,9 +28,9 @@ class Attention(nn.Module):
         self.comb = comb
 
     def forward(self, x, vis=False):
-        q, k, v = rearrange(self.qkv(x), "b n (three h c) -> three b h n c", three=3, h=self.num_heads)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         weights = self.attn_drop((q @ k.mT * self.scale).softmax(-1))
-        return self.proj_drop(self.proj(rearrange(weights @ v, "b h n c -> b n (h c)")))
+        return self.proj_drop(self.proj((weights @ v).transpose(1, 2).flatten(2)))
 
 
 class Mlp(nn.Module):
@@ -82,13 +86,13 @@ class Trunk(nn.Module):
 
     def ST_foward(self, x, frames, joints):  # noqa: N802
         for spatial, temporal in zip(self.STEblocks[1:], self.TTEblocks[1:], strict=True):
-            x = rearrange(x, "(b n) f c -> (b f) n c", n=joints)
-            x = rearrange(self.Spatial_norm(spatial(x)), "(b f) n c -> (b n) f c", f=frames)
+            x = exchanged(x, joints)
+            x = exchanged(self.Spatial_norm(spatial(x)), frames)
             x = self.Temporal_norm(temporal(x))
-        return rearrange(x, "(b n) f c -> b f n c", n=joints)
+        return exchanged(x, joints).unflatten(0, (-1, frames))
 
     def trunk(self, x, frames, joints):
-        x = rearrange(self.STE_forward(x), "(b f) n c -> (b n) f c", f=frames)
+        x = exchanged(self.STE_forward(x), frames)
         return self.head(self.ST_foward(self.TTE_foward(x), frames, joints))
 
 
@@ -99,7 +103,7 @@ class MixSTE2(Trunk):
 
     def forward(self, x):
         frames, joints = x.shape[1:3]
-        x = self.Spatial_patch_to_embedding(rearrange(x, "b f n c -> (b f) n c"))
+        x = self.Spatial_patch_to_embedding(x.flatten(0, 1))
         x += self.Spatial_pos_embed
         return self.trunk(x, frames, joints)
 
@@ -110,10 +114,10 @@ class Separate(MixSTE2):
     def trunk(self, x, frames, joints):
         for block in self.STEblocks:
             x = self.Spatial_norm(block(x))
-        x = rearrange(x, "(b f) n c -> (b n) f c", f=frames) + self.Temporal_pos_embed
+        x = exchanged(x, frames) + self.Temporal_pos_embed
         for block in self.TTEblocks:
             x = self.Temporal_norm(block(x))
-        return self.head(rearrange(x, "(b n) f c -> b f n c", n=joints))
+        return self.head(exchanged(x, joints).unflatten(0, (-1, frames)))
 
 
 class Waves(nn.Module):
@@ -142,18 +146,18 @@ class Denoiser(Trunk):
         time = self.time_mlp(t)
         if self.is_train:
             frames, joints = x_2d.shape[1:3]
-            time = repeat(time, "b c -> (b f) 1 c", f=frames)
-            x = rearrange(torch.cat((x_2d, x_3d), -1), "b f n c -> (b f) n c")
+            time = time.repeat_interleave(frames, dim=0)[:, None]
+            x = torch.cat((x_2d, x_3d), -1).flatten(0, 1)
         else:
             hyps, frames, joints = x_3d.shape[1:4]
-            time = repeat(time, "b c -> (b h f) 1 c", h=hyps, f=frames)
-            x = torch.cat((repeat(x_2d, "b f n c -> b h f n c", h=hyps), x_3d), -1)
-            x = rearrange(x, "b h f n c -> (b h f) n c")
+            time = time.repeat_interleave(hyps * frames, dim=0)[:, None]
+            x = torch.cat((x_2d[:, None].expand(-1, hyps, -1, -1, -1), x_3d), -1)
+            x = x.flatten(0, 2)
         x = self.Spatial_patch_to_embedding(x)
         x += self.Spatial_pos_embed
         x += time
         x = self.trunk(x, frames, joints)
-        return x if self.is_train else rearrange(x, "(b h) f n c -> b h f n c", h=hyps)
+        return x if self.is_train else x.unflatten(0, (-1, hyps))
 
 
 class D3DP(nn.Module):
@@ -184,16 +188,17 @@ class StAttention(nn.Module):
         self.proj_drop = nn.Dropout(drop)
 
     def forward(self, x, seqlen=1):
-        split = (
-            "b n (three h c) -> three b h n c"
-            if self.mode == "spatial"
-            else "(b t) n (three h c) -> three b n h t c"
-        )
-        lengths = {} if self.mode == "spatial" else {"t": seqlen}
-        q, k, v = rearrange(self.qkv(x), split, three=3, h=self.num_heads, **lengths)
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
+        if self.mode == "spatial":
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        else:
+            q, k, v = qkv.unflatten(0, (-1, seqlen)).permute(3, 0, 2, 4, 1, 5)
         mixed = self.attn_drop((q @ k.mT * self.scale).softmax(-1)) @ v
-        join = "b h n c -> b n (h c)" if self.mode == "spatial" else "b n h t c -> (b t) n (h c)"
-        return self.proj_drop(self.proj(rearrange(mixed, join)))
+        if self.mode == "spatial":
+            mixed = mixed.transpose(1, 2)
+        else:
+            mixed = mixed.permute(0, 3, 1, 2, 4).flatten(0, 1)
+        return self.proj_drop(self.proj(mixed.flatten(2)))
 
 
 class StBlock(nn.Module):

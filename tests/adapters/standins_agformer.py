@@ -1,7 +1,6 @@
 """A stand-in for MotionAGFormer, written after its structure, names and conventions."""
 
 import torch
-from einops import rearrange
 from standins import Mlp
 from torch import nn
 
@@ -18,10 +17,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
 
     def forward(self, x):
-        fold, back = ("b h t j c", "b t j (h c)") if self.mode == "spatial" else ("b h j t c", "b t j (h c)")
-        query, key, value = rearrange(self.qkv(x), f"b t j (n h c) -> n {fold}", n=3, h=self.num_heads)
+        # b t j n h c, to n b h t j c or n b h j t c
+        order = (3, 0, 4, 1, 2, 5) if self.mode == "spatial" else (3, 0, 4, 2, 1, 5)
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(order)
         weights = self.attn_drop((query @ key.mT * self.scale).softmax(dim=-1))
-        return self.proj_drop(self.proj(rearrange(weights @ value, f"{fold} -> {back}")))
+        order = (0, 2, 3, 1, 4) if self.mode == "spatial" else (0, 3, 2, 1, 4)
+        return self.proj_drop(self.proj((weights @ value).permute(order).flatten(3)))
 
 
 class GCN(nn.Module):

@@ -3,8 +3,7 @@
 import math
 
 import torch
-from einops import rearrange, repeat
-from standins import Attention, Block, Denoiser, Mlp
+from standins import Attention, Block, Denoiser, Mlp, exchanged
 from torch import nn
 
 from htp_diffusion.models.clip_text import Clip
@@ -37,9 +36,9 @@ class WordAttention(nn.Module):
 
     def forward(self, x, xf, emb):
         times = x.shape[0] // xf.shape[0]
-        query = rearrange(self.query(self.norm(x)), "b n (h d) -> b n h d", h=self.num_head)
+        query = self.query(self.norm(x)).unflatten(-1, (self.num_head, -1))
         key, value = (
-            rearrange(layer(self.text_norm(xf)).repeat(times, 1, 1), "b n (h d) -> b n h d", h=self.num_head)
+            layer(self.text_norm(xf)).repeat(times, 1, 1).unflatten(-1, (self.num_head, -1))
             for layer in (self.key, self.value)
         )
         weight = torch.einsum("bnhd,bmhd->bnmh", query, key) / math.sqrt(query.shape[-1])
@@ -101,12 +100,13 @@ class FinePOSE(Denoiser):
         x = torch.cat((x_2d, x_3d), dim=-1)
         frames, joints = x.shape[-3:-1]
         times = x[..., 0, 0, 0].numel() // len(t)
-        time = repeat(self.time_mlp(t) + sentence, "b c -> (b h f) n c", h=times, f=frames, n=joints)
+        time = (self.time_mlp(t) + sentence).repeat_interleave(times * frames, dim=0)
+        time = time[:, None].repeat(1, joints, 1)
         x = self.Spatial_patch_to_embedding(x.flatten(0, -3)) + self.Spatial_pos_embed + time
-        x = rearrange(self.STE_forward(x), "(b f) n c -> (b n) f c", f=frames)
+        x = exchanged(self.STE_forward(x), frames)
         x = self.TTE_foward(self.temporal_cross_attn(x, words, time))
         x = self.head(self.ST_foward(x, frames, joints))
-        return x if self.is_train else rearrange(x, "(b h) f n c -> b h f n c", h=hyps)
+        return x if self.is_train else x.unflatten(0, (-1, hyps))
 
 
 class GraphConv(nn.Module):
@@ -208,11 +208,11 @@ class KTPFormer(nn.Module):
     def forward(self, x):
         frames, joints = x.shape[1:3]
         pairs = zip([self.kpattention, *self.STEblocks], [self.tpattention, *self.TTEblocks], strict=True)
-        x = rearrange(x, "b f n c -> (b f) n c")
+        x = x.flatten(0, 1)
         for spatial, temporal in pairs:
-            x = rearrange(self.Spatial_norm(spatial(x)), "(b f) n c -> (b n) f c", f=frames)
-            x = rearrange(self.Temporal_norm(temporal(x)), "(b n) f c -> (b f) n c", n=joints)
-        return self.head(rearrange(x, "(b f) n c -> b f n c", f=frames))
+            x = exchanged(self.Spatial_norm(spatial(x)), frames)
+            x = exchanged(self.Temporal_norm(temporal(x)), joints)
+        return self.head(x.unflatten(0, (-1, frames)))
 
 
 class CrissCross(nn.Module):
@@ -236,22 +236,19 @@ class CrissCross(nn.Module):
         spatial, temporal = qkv.chunk(2, dim=-1)
         parts = self.emb(self.part)
         mixed = []
-        for half, fold, near, share in (
-            (spatial, "b t s (h c) -> (b t) h s c", self.sep2_s, 1e-4),
-            (temporal, "b t s (h c) -> (b s) h t c", self.sep2_t, 1e-9),
-        ):
-            q, k, v = (rearrange(part, fold, h=self.head) for part in half)
+        for half, near, share in ((spatial, self.sep2_s, 1e-4), (temporal, self.sep2_t, 1e-9)):
+            heads = half.unflatten(-1, (self.head, -1))  # which b t s h c
+            order = (0, 1, 2, 4, 3, 5) if half is spatial else (0, 1, 3, 4, 2, 5)
+            q, k, v = heads.permute(order).flatten(1, 2)
             y = (q @ k.mT * self.scale).softmax(-1) @ v
-            back, lengths = (
-                ("(b t) h s c -> b h t s c", {"t": frames})
-                if half is spatial
-                else ("(b s) h t c -> b h t s c", {"s": joints})
-            )
-            y = rearrange(y, back, **lengths)
-            convolved = near(rearrange(half[2], "b t s c -> b c t s"))
-            y = y + rearrange(convolved, "b (h c) t s -> b h t s c", h=self.head)
+            if half is spatial:
+                y = y.unflatten(0, (-1, frames)).transpose(1, 2)
+            else:
+                y = y.unflatten(0, (-1, joints)).permute(0, 2, 3, 1, 4)
+            convolved = near(half[2].permute(0, 3, 1, 2)).unflatten(1, (self.head, -1))
+            y = y + convolved.permute(0, 1, 3, 4, 2)  # b h t s c
             mixed.append(y + share * self.drop(parts[None, None, None]))
-        return x + self.proj(rearrange(torch.cat(mixed, -1), "b h t s c -> b t s (h c)"))
+        return x + self.proj(torch.cat(mixed, -1).permute(0, 2, 3, 1, 4).flatten(3))
 
 
 class CrissCrossBlock(nn.Module):

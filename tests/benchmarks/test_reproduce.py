@@ -23,6 +23,7 @@ from htp_diffusion.data.source import test_clips as clips_of
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.contender import Pruning, trained_contender
+from htp_diffusion.reproduction import trained as trained_module
 from htp_diffusion.reproduction.report import Report
 from htp_diffusion.reproduction.sensitivity import Sensitivity, SensitivityAsked
 from htp_diffusion.scoring.draw_and_score import grade
@@ -111,7 +112,8 @@ def test_errors_pictures_and_sensitivity_are_those_of_the_functions_behind_the_s
     assert states(tmp_path) == dict.fromkeys(parts, "found again")
 
 
-def test_speed_and_training_run_by_the_same_code_as_on_a_gpu(command, tmp_path):
+def test_speed_and_training_run_by_the_same_code_as_on_a_gpu(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(trained_module, "_TINY_SECONDS", 1.0)
     parts = ("table-v", "table-v-rivals", "table-v-bf16-eager", "training-step", "trained")
     run(command, "--parts", *parts)
     assert list(states(tmp_path).items()) == [(part, "made") for part in parts]

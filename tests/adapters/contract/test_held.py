@@ -35,7 +35,9 @@ HOLDERS = {
 
 @pytest.mark.parametrize("holder", HOLDERS)
 @torch.no_grad()
-def test_a_module_that_holds_one_host_is_looked_through(graph_host, holder):
+def test_a_module_that_holds_one_host_is_looked_through(graph_host, holder, monkeypatch):
+    # Counting takes longer than all the rest, and does not see what is around the host; test_describe counts.
+    monkeypatch.setattr("adapters.counting.matmul_macs", lambda model, inputs: len(inputs))
     model, inputs = graph_host.make(), graph_host.inputs()
     expected = model(*inputs)
     pruned = graph_host.patch(model, **PRUNED)(*inputs)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import adapters
+from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
@@ -25,6 +26,7 @@ TUNED = Variant(keep=1 / 3, recovery="cross_attention", tuned=True)
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     monkeypatch.setattr(study_of_adapters, "VARIANTS", (PLAIN, THIRD, TUNED))
+    monkeypatch.setattr(study_of_adapters, "_TIMED", 1)
     monkeypatch.setattr(
         study_of_adapters, "training_motions", lambda *_, **__: synthetic_motions(seed=1, count=1, frames=90)
     )
@@ -52,6 +54,9 @@ def test_the_study_goes_on_where_it_was(small, monkeypatch, capsys):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(patched_hosts, "fit", no_more)
+    # Cost and speed are found anew each time, and seen above.
+    monkeypatch.setattr(study_of_adapters, "speeds_of", lambda *_: [SpeedUp(1.0, 1.0, 1.0, 1.0)] * 3)
+    monkeypatch.setattr(study_of_adapters, "true_macs", lambda *_: 1)
     study_of_adapters.main(small)
     again = read_json(small.out / "study.json", PatchedStudy)
     assert [row.mpjpe for row in again.rows] == [row.mpjpe for row in study.rows]

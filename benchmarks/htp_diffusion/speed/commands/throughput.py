@@ -114,8 +114,9 @@ def check(options: Options, device: torch.device) -> None:
     for precision in options.precision:
         check_precision(precision, device)
     draws = [parse_sampling(text) for text in options.sampling]
-    if parse_sampling(options.drift_sampling) is None:
-        raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")
+    _drift_draw(options)
+    if options.drift and not _fast_ways(options):
+        raise BenchmarkError("drift compares with fp32, eager: name another precision or mode as well")
     if options.public is None and (alone := set(PUBLIC_ALONE).intersection(options.hosts)):
         names = ", ".join(HOST_NAMES[host] for host in PUBLIC_ALONE if host in alone)
         raise BenchmarkError(f"{names}: there is public code alone; name its folder with --public")
@@ -226,14 +227,21 @@ def _roofline(
     return summed(mine, shared)
 
 
-def _drift(options: Options, device: torch.device) -> list[Drift]:
+def _fast_ways(options: Options) -> list[tuple[Precision, Mode]]:
+    return [way for way in product(options.precision, options.mode) if way != ("fp32", "eager")]
+
+
+def _drift_draw(options: Options) -> Draw:
     draw = parse_sampling(options.drift_sampling)
-    ways = list(product(options.precision, options.mode))
-    fast = [way for way in ways if way != ("fp32", "eager")]
-    if draw is None or not fast:
-        raise BenchmarkError("drift compares with fp32, eager: name another precision or mode as well")
+    if draw is None:
+        raise BenchmarkError(f"drift sampling expects HxK, as 20x10, got {options.drift_sampling!r}")
+    return draw
+
+
+def _drift(options: Options, device: torch.device) -> list[Drift]:
+    draw = _drift_draw(options)
     return measure_drift(
-        fast,
+        _fast_ways(options),
         device=device,
         hypotheses=draw.hypotheses,
         steps=draw.steps,
