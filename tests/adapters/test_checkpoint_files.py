@@ -187,7 +187,9 @@ def test_a_file_that_would_run_something_is_refused_by_name(tmp_path, name, lega
     assert not mark.exists()
 
 
-def test_code_of_a_package_does_not_run(tmp_path):
+@pytest.mark.parametrize("unsafe", ["0", "1"])
+def test_code_of_a_package_does_not_run(tmp_path, monkeypatch, unsafe):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", unsafe)  # PyTorch's default becomes the unsafe one
     mark = tmp_path / "it ran"
     torch.save({"model": HOST.make().state_dict(), "x": Trap(nn.init.zeros_, Config())}, tmp_path / "a.pt")
     torch.save({"model": HOST.make().state_dict(), "x": Trap(_leave, str(mark))}, tmp_path / "b.pt")

@@ -1,6 +1,7 @@
 """The layers of single hosts that are written out here. Oracle: the stand-in's own, and PyTorch."""
 
 import os
+from functools import wraps
 
 import hosts
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import adapters
-from adapters.counting import _without_values, matmul_macs
+from adapters.counting import Counter, _without_values, matmul_macs
 from adapters.ktpformer import trajectory_convolution
 from adapters.live_memory import peak_live_bytes
 from adapters.stcformer import criss_cross
@@ -81,13 +82,22 @@ def test_a_copy_without_values_has_none_anywhere():
     assert model.name == "a name"
 
 
+def test_a_wrapper_around_a_forward_is_not_called_to_count():
+    model = MIXSTE.patch(MIXSTE.make(), **KEEP_ALL)
+    expected, forward, called = Counter.of(model).plain(), model.forward, []
+    model.forward = wraps(forward)(lambda *inputs: called.append(inputs) or forward(*inputs))
+    assert Counter.of(model).plain() == expected
+    assert called == []
+
+
 def test_counting_says_nothing(capsys):
     class Fused(nn.Linear):
         fused, other = True, "fused"
 
     model = nn.Sequential(Fused(3, 5), nn.Linear(5, 2))
     model[1].fused = "a word"
-    assert matmul_macs(model, (torch.zeros(7, 3),)) == 7 * (3 * 5 + 5 * 2)
+    macs = matmul_macs(model, (torch.zeros(7, 3),))
+    assert (macs, type(macs)) == (7 * (3 * 5 + 5 * 2), int)
     assert capsys.readouterr() == ("", "")
     assert (model[0].fused, model[1].fused) == (False, "a word")
 

@@ -25,6 +25,7 @@ from adapters.installed import (
     installed_class,
     patched_class,
 )
+from adapters.patching import find_htp
 
 HOST = hosts.PUBLIC[0]
 PRUNED = {"num_neighbors": 4, "num_keep": 3, "num_sft_layers": 1}
@@ -121,6 +122,15 @@ def test_a_class_that_was_set_on_the_model(model):
     )
     model.__class__ = type("Counted", (patched,), {"forward": wrapped(patched.forward)})
     assert installed(model).forward is vars(patched)["forward"]
+    for owner in (model, HOST.patch(HOST.make(), **PRUNED)):
+        bound = MethodType(patched.forward, owner)
+        forward = wraps(bound)(lambda self, x, bound=bound: bound(x))
+        model.__class__ = type("Bound", (patched,), {"forward": forward})
+        if owner is model:
+            assert installed(model).forward is vars(patched)["forward"]
+        else:
+            assert over(model).startswith("the class Bound, set since the patch, has a forward that does not")
+    model.__class__ = installed_class(model)
     model.__class__ = installed(model).host
     assert installed_class(model) is None
     assert over(model) == (
@@ -185,10 +195,13 @@ def test_a_copy_knows_the_host_that_it_lies_in(model):
             twin.htp.config = model.htp.config
     model.htp.config = model.htp.config  # the model itself is as it was
     assert "_host" not in model.htp.__getstate__()
-    # A copy of what was added alone belongs to nobody.
+    # A copy of what was added alone belongs to nobody, until it is found in a host.
     alone = deepcopy(model.htp)
     alone.config = model.htp.config
     assert alone._host is None
+    model.htp = alone
+    assert find_htp(model) == (model, alone)
+    assert alone._host() is model
 
 
 def test_what_was_added_stays_with_its_first_host(model):

@@ -7,6 +7,7 @@ from test_copies import NAMES, modules
 from torch import Tensor
 from torch.testing import assert_close
 
+from htp_modules import TCEP, TemporalMask
 from htp_modules.mgptp import pairwise_distance
 from htp_modules.selection import select_highest
 from htp_modules.tcep import _product_dtype, products_rounded_once, temporal_correlation
@@ -30,6 +31,10 @@ class OnCuda(Tensor):
         if func is Tensor.cumsum and kwargs != {"dim": -1, "dtype": torch.int32}:
             raise RuntimeError("a running sum of floats is not deterministic on CUDA")
         return super().__torch_function__(func, types, args, kwargs or {})
+
+
+class CountedAsCuda(Tensor):
+    is_cuda = True
 
 
 class OnXpu(Tensor):
@@ -84,6 +89,21 @@ def test_correlation_leaves_autocast_where_it_is_on(autocast_on, monkeypatch):
     autocast_on("xpu")
     temporal_correlation(x)
     assert regions == [(("xpu",), {"enabled": False})]
+
+
+@pytest.mark.parametrize("kind", [CountedAsCuda, Tensor])
+def test_the_rows_of_a_mask_are_placed_for_cuda_alone(kind):
+    mask = shake(TCEP(4, 5)).eval()(torch.randn(2, 5, 3, 4).as_subclass(kind))[1]
+    bias = mask.bias.as_subclass(Tensor)
+    assert torch.equal(bias, TemporalMask(mask.keep.as_subclass(Tensor)).additive())
+    assert bias.stride(-2) == (16 if kind is CountedAsCuda else 5)
+
+
+def test_tcep_tells_shapes_without_values():
+    tokens, mask = TCEP(4, 5).to("meta")(torch.empty(2, 5, 3, 4, device="meta"))
+    assert tokens.is_meta
+    assert mask.keep.is_meta
+    assert (tokens.shape, mask.keep.shape) == ((2, 5, 3, 4), (2, 3, 5, 5))
 
 
 def test_distances_on_mps_go_without_float64():
