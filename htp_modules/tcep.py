@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -159,14 +158,14 @@ class TCEP(nn.Module):
                 the mask ranks their correlations last.
         """
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
-        refined = rearrange(x, "b t j d -> b j t d").contiguous()  # one copy, and faster matmuls ever after
+        refined = x.transpose(1, 2).contiguous()  # one copy, and faster matmuls ever after
         mask, weights = self._correlate(refined)
         refined = refined.to(_product_dtype(refined))  # once for all products
         chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement may have another dtype than the tokens; they keep theirs.
-        return x + rearrange(refined, "b j t d -> b t j d").to(x.dtype), mask
+        return x + refined.transpose(1, 2).to(x.dtype), mask
 
     if TYPE_CHECKING:  # else a call of a module has no type
 

@@ -6,6 +6,7 @@ from networks import Network, random_mask, shake
 from torch.testing import assert_close
 
 from htp_modules import MGPTP, SFTMHSA, TCEP, CrossMHSA, HTPConfig, KeptFrames, TemporalMask
+from htp_modules.tcep import products_rounded_once
 
 pytestmark = [
     pytest.mark.unhooked,
@@ -125,3 +126,17 @@ def test_an_exported_file_runs():
     file.seek(0)
     with torch.no_grad():
         assert_same(torch.export.load(file).module()(*inputs), tcep(*inputs))
+
+
+def test_a_compiled_graph_widens_a_part_of_the_joints_at_a_time():
+    wide = []
+
+    def backend(graph, inputs):
+        values = [node.meta.get("example_value") for node in graph.graph.nodes]
+        wide.extend(v.numel() for v in values if isinstance(v, torch.Tensor) and v.dtype == torch.float64)
+        return graph.forward
+
+    x = torch.randn(3, 17, 5, 16)
+    found = torch.compile(products_rounded_once, backend=backend, fullgraph=True)(x)
+    assert 0 < max(wide) <= x.numel() * 5 / 17  # four parts: 5, 5, 5 and 2 joints
+    assert torch.equal(found, products_rounded_once(x))

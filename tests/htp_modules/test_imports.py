@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MAY_IMPORT = {"torch", "einops", "jaxtyping"}
+MAY_IMPORT = {"torch", "jaxtyping"}
 # Inside htp_modules a file imports from the rows above its own only.
 LAYERS = (
     {"errors", "pytree"},

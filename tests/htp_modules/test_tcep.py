@@ -105,20 +105,6 @@ def test_products_are_made_some_samples_at_a_time(monkeypatch):
     assert torch.equal(parts, whole)
 
 
-def test_a_compiled_graph_widens_a_part_of_the_joints_at_a_time():
-    wide = []
-
-    def backend(graph, inputs):
-        values = [node.meta.get("example_value") for node in graph.graph.nodes]
-        wide.extend(v.numel() for v in values if isinstance(v, torch.Tensor) and v.dtype == torch.float64)
-        return graph.forward
-
-    x = torch.randn(3, 17, 5, 16)
-    found = torch.compile(products_rounded_once, backend=backend, fullgraph=True)(x)
-    assert 0 < max(wide) <= x.numel() * 5 / 17  # four parts: 5, 5, 5 and 2 joints
-    assert torch.equal(found, products_rounded_once(x))
-
-
 @pytest.mark.parametrize("frames", [1, 16, 27])
 def test_rows_of_a_mask_begin_where_fused_attention_reads_them(frames):
     additive = additive_mask(torch.rand(2, 3, frames, frames) > 0.5, torch.float32)

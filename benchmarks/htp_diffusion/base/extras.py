@@ -7,10 +7,10 @@ PACKAGES = {
     "adapters": "htp-modules",
     "htp_modules": "htp-modules",
     "torch": "torch",
-    "einops": "einops",
     "jaxtyping": "jaxtyping",
     # of the extra bench
     "accelerate": "accelerate",
+    "einops": "einops",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
     "PIL": "pillow",
