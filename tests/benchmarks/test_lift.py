@@ -193,3 +193,21 @@ def test_a_trained_model_tells_left_from_right(video_path):
         assert other.sound_limbs is not None
         assert own.sound_limbs < 100
         assert other.sound_limbs > 1.5 * own.sound_limbs
+
+
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [
+        ("cam01-alphapose.json", (1080, 1920)),
+        ("cam02-openpose", (1080, 1920)),
+        ("cam03-mmpose.json", (1088, 1920)),
+    ],
+)
+def test_the_default_model_lifts_real_detections_within_75_mm(video_path, file, size):
+    contender = trained_contender(lift.SHIPPED / "htp-video.json", Pruning())
+    sampling = Sampling(hypotheses=1, steps=1, eta=1.0, flip=True, seed=0, batch_size=8)
+    seen = watch(read_detections(video_path / file, image_size=size))
+    poses = lift_poses(contender, seen.pose_2d, sampling).poses
+    found = score("htp", poses, seen.frames, read_reference(video_path / "reference.npz", "cmu"))
+    assert found.sound_p_mpjpe is not None
+    assert found.sound_p_mpjpe < 75
