@@ -18,8 +18,8 @@ from torch.nn.utils import parametrize
 from adapters.adapter import Adapter
 from adapters.errors import PatchError
 
-# By what a wrapper of a function names what it wraps: a bound method (first, as it passes on the attributes of
-# its function), functools, torch.compile.
+# By what a wrapper of a function names what it wraps: a bound method (first, as it has the attributes of its
+# function), functools, torch.compile.
 _INNER = ("__func__", "__wrapped__", "_torchdynamo_orig_callable")
 _DEPTH = 50  # wrappers around one another, far more than anybody uses
 
