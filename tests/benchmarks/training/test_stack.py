@@ -55,8 +55,8 @@ def test_each_is_trained_as_it_would_be_alone(tmp_path, motions):
     for trained in (together, alone):
         trained.run(4)
     torch.testing.assert_close(together.losses, alone.losses, rtol=1e-5, atol=1e-6)
-    pose = torch.randn(2, PRESET.num_frames, 17, 5)
-    inputs = (pose[..., :2], pose[..., 2:], torch.tensor([0, 999]))
+    pose = torch.randn(9, PRESET.num_frames, 17, 5)
+    inputs = (pose[..., :2], pose[..., 2:], torch.linspace(0, 999, 9).long())
     # How far training moved the poses, not weights: Adam scales up what rounding leaves of a gradient of 0.
     with torch.no_grad():
         for asked, one, other in zip(together.members, together.learners, alone.learners, strict=True):
@@ -66,7 +66,9 @@ def test_each_is_trained_as_it_would_be_alone(tmp_path, motions):
                 (one.copy_of_average(), other.copy_of_average()),
                 (one.copy_of_model().eval(), other.copy_of_model().eval()),
             ):
-                apart, moved = (change.abs().mean() for change in _changes(found, expected, before, inputs))
+                changes = _changes(found, expected, before, inputs)
+                # Of the window in the middle: in one or another, rounding may decide which frame is kept.
+                apart, moved = (change.abs().flatten(1).mean(dim=1).median() for change in changes)
                 assert float(apart) < 0.01 * float(moved)
 
 
