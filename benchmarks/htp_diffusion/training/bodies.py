@@ -6,9 +6,11 @@ straight above the shoulders, while the ears, of which a detector's head is made
 """
 
 import math
+from functools import cache
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from htp_diffusion.pose.conversions import CMU_TRUNK
@@ -19,19 +21,35 @@ from htp_diffusion.training.variety import Variety
 _HIPS, _SHOULDERS = (4, 1), (11, 14)  # left, right
 _LIMBS = ((5, 6), (2, 3), (12, 13), (15, 16))  # the bones of a limb, by the joints where they end
 _WRISTS = (13, 16)
-_NECK, _HEAD = 9, 10
+_NECK_AND_HEAD = (9, 10)
 _LEAN = 50.0  # degrees: how far forward the ears lie of the line up from the shoulders, at most
 _NECK_LENGTH = (0.9, 1.35)
 
 
-def _ancestors() -> Float[Tensor, "joints joints"]:
-    """1 where a bone (named by its child joint) lies on the way from the root to a joint."""
+class Skeleton(NamedTuple):
+    """Human3.6M's joints as tensors on a device.
+
+    Attributes:
+        parents: Each joint's parent; the root's is itself.
+        mirror: Each joint's counterpart on the other side.
+        ancestors: 1 where a bone (named by its child joint) lies on the way from the root to a joint.
+    """
+
+    parents: Int64[Tensor, " joints"]
+    mirror: Int64[Tensor, " joints"]
+    ancestors: Float[Tensor, "joints joints"]
+
+
+@cache
+def skeleton(device: torch.device) -> Skeleton:
+    """The joints on a device, moved there once."""
     way = torch.zeros(H36M_17.num_joints, H36M_17.num_joints)
     for joint, parent in enumerate(H36M_17.parents):
         if parent >= 0:
             way[joint] = way[parent]
             way[joint, joint] = 1.0
-    return way
+    parents, mirror = torch.tensor(H36M_17.parents).clamp(min=0), torch.tensor(H36M_17.mirror)
+    return Skeleton(parents.to(device), mirror.to(device), way.to(device))
 
 
 def another_body(
@@ -44,19 +62,17 @@ def another_body(
         variety: How bodies differ.
         draws: Random numbers.
     """
-    device = positions.device
-    parents = torch.tensor(H36M_17.parents, device=device).clamp(min=0)
-    mirror = torch.tensor(H36M_17.mirror, device=device)
+    parents, mirror, ancestors = skeleton(positions.device)
     spread = 1.0 + variety.limb * draws.uniform(H36M_17.num_joints, low=-1.0)
     spread = (spread + spread[:, mirror]) / 2
     body = 1.0 + variety.body * draws.uniform(low=-1.0)
     bones = (positions - positions[:, :, parents]) * (spread * body[:, None])[:, None, :, None]
     root = positions[:, :, :1] * body[:, None, None, None]
     if variety.joints == "recorded":
-        return root + _ancestors().to(device) @ bones
+        return root + ancestors @ bones
     bones[:, :, _WRISTS] *= draws.ratio(variety.forearm)[:, None, None, None]
     bones = _bent(bones, body_axes(positions), math.radians(variety.bend), draws)
-    return _as_detected(root + _ancestors().to(device) @ bones, draws)
+    return _as_detected(root + ancestors @ bones, draws)
 
 
 def body_axes(positions: Float[Tensor, "*batch joints 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -68,6 +84,23 @@ def body_axes(positions: Float[Tensor, "*batch joints 3"]) -> Float[Tensor, "*ba
     return torch.stack((left, up, torch.linalg.cross(left, up)), dim=-1)
 
 
+def _rotations(turns: Float[Tensor, "*axes 3"]) -> Float[Tensor, "*axes 3 3"]:
+    """By the rotation vectors ``turns``: axes times angles, radians."""
+    x, y, z = turns.unbind(dim=-1)
+    zero = torch.zeros_like(x)
+    rows = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)
+    return torch.linalg.matrix_exp(rows.unflatten(-1, (3, 3)))
+
+
+def _turned(
+    vectors: Float[Tensor, "batch frames bones 3"],
+    axes: Float[Tensor, "batch frames 3 3"],
+    turns: Float[Tensor, "batch turns 3 3"],
+) -> Float[Tensor, "batch frames bones 3"]:
+    """Vectors turned by matrices, one for each or one for all, that stay as they are in a body's axes."""
+    return (turns[:, None] @ (vectors @ axes)[..., None])[..., 0] @ axes.mT
+
+
 def _bent(
     bones: Float[Tensor, "batch frames joints 3"],
     axes: Float[Tensor, "batch frames 3 3"],
@@ -75,17 +108,13 @@ def _bent(
     draws: Draws,
 ) -> Float[Tensor, "batch frames joints 3"]:
     """Arms and legs turned by rotations that stay as they are in the trunk's axes over a window."""
-    turn = torch.zeros(draws.count, len(_LIMBS), 2, 3, 3, device=bones.device)
-    x, y, z = (spread * draws.normal(len(_LIMBS), 2, 3).clamp(-3, 3)).unbind(dim=-1)
-    for (row, column), value in {(2, 1): x, (0, 2): y, (1, 0): z}.items():
-        turn[..., row, column], turn[..., column, row] = value, -value
-    upper, lower = torch.linalg.matrix_exp(turn).unbind(dim=2)
+    upper, lower = _rotations(spread * draws.normal(len(_LIMBS), 2, 3).clamp(-3, 3)).unbind(dim=2)
     # The lower bone turns with the upper one, and on its own.
-    turns = torch.stack((upper, upper @ lower), dim=2)[:, None]
+    turns = torch.stack((upper, upper @ lower), dim=2).flatten(1, 2)
     limbs = [joint for limb in _LIMBS for joint in limb]
-    seen = (bones[:, :, limbs] @ axes).unflatten(2, (len(_LIMBS), 2))
-    turned = (turns @ seen[..., None])[..., 0].flatten(2, 3) @ axes.mT
-    return bones.index_copy(2, torch.tensor(limbs, device=bones.device), turned)
+    bent = bones.clone()
+    bent[:, :, limbs] = _turned(bones[:, :, limbs], axes, turns)
+    return bent
 
 
 def _as_detected(
@@ -94,16 +123,12 @@ def _as_detected(
     """Trunk, neck and head where the rule ``cmu`` places them from a detector's hips, shoulders and ears."""
     hips = positions[:, :, _HIPS].mean(dim=2)
     shoulders = positions[:, :, _SHOULDERS].mean(dim=2)
-    made = {H36M_17.index(joint): hips.lerp(shoulders, way) for joint, way in CMU_TRUNK.items()}
-    axes = body_axes(positions)
     angle = math.radians(_LEAN) * draws.uniform()
-    up, forward = angle.cos(), angle.sin()
-    length = draws.ratio(_NECK_LENGTH)
-    lean = torch.eye(3, device=positions.device).repeat(draws.count, 1, 1)
-    lean[:, 1, 1], lean[:, 1, 2], lean[:, 2, 1], lean[:, 2, 2] = up, -forward, forward, up
-    lean = (lean * length[:, None, None])[:, None]
-    for joint in (_NECK, _HEAD):
-        seen = ((positions[:, :, joint] - shoulders)[:, :, None] @ axes)[:, :, 0]
-        made[joint] = shoulders + (axes @ (lean @ seen[..., None]))[..., 0]
-    joints = torch.tensor(list(made), device=positions.device)
-    return positions.index_copy(2, joints, torch.stack(list(made.values()), dim=2))
+    lean = _rotations(torch.stack((angle, torch.zeros_like(angle), torch.zeros_like(angle)), dim=-1))
+    lean = lean * draws.ratio(_NECK_LENGTH)[:, None, None]
+    up = positions[:, :, _NECK_AND_HEAD] - shoulders[:, :, None]
+    moved = positions.clone()
+    for joint, way in CMU_TRUNK.items():
+        moved[:, :, H36M_17.index(joint)] = hips.lerp(shoulders, way)
+    moved[:, :, _NECK_AND_HEAD] = shoulders[:, :, None] + _turned(up, body_axes(positions), lean[:, None])
+    return moved

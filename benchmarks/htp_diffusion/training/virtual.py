@@ -15,10 +15,9 @@ from torch import Tensor
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.pose.cameras import MIN_DEPTH
 from htp_diffusion.pose.flip import flip_pose
-from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.training.batches import Batch, check_windows, steps_that_cover
-from htp_diffusion.training.bodies import another_body
+from htp_diffusion.training.bodies import another_body, skeleton
 from htp_diffusion.training.detector import measured_noise, synthetic_noise
 from htp_diffusion.training.draws import Draws
 from htp_diffusion.training.variety import VARIETIES, Variety
@@ -66,8 +65,6 @@ class VirtualBatches:
         self._weight = length.double().cumsum(0).div(length.sum()).float().to(self.device)
         self._centre = torch.stack([motion.positions[:, 0].mean(dim=0) for motion in motions]).to(self.device)
         self._frames = torch.cat([motion.positions for motion in motions]).float().to(self.device)
-        self._parents = torch.tensor(H36M_17.parents, device=self.device).clamp(min=0)
-        self._mirror = torch.tensor(H36M_17.mirror, device=self.device)
 
     def draw(self, generator: torch.Generator, batches: int = 1) -> Batch:
         """One batch, or several in one, a function of the generator's state."""
@@ -97,8 +94,9 @@ class VirtualBatches:
         draws: Draws,
     ) -> Batch:
         variety = self.variety
+        parents, mirror, _ = skeleton(self.device)
         target = positions[:, :, 0].mean(dim=1) if variety.follows else centre
-        height = (positions - positions[:, :, self._parents]).norm(dim=-1).mean(dim=1)[:, _STANDING].sum(-1)
+        height = (positions - positions[:, :, parents]).norm(dim=-1).mean(dim=1)[:, _STANDING].sum(-1)
         aspects = torch.tensor(variety.aspects, device=self.device)
         aspect = aspects[(draws.uniform() * len(aspects)).long()]
         focal = draws.ratio(variety.focal) * aspect.clamp(
@@ -117,7 +115,7 @@ class VirtualBatches:
             pose_2d = pose_2d + synthetic_noise(draws, self.num_frames)
         else:
             size = height * focal / pose[:, :, 0, 2].mean(dim=1).clamp(min=MIN_DEPTH)
-            pose_2d = measured_noise(pose_2d, size, draws, self._mirror)
+            pose_2d = measured_noise(pose_2d, size, draws, mirror)
         pose_3d = pose - pose[:, :, :1]
         mirrored = (draws.uniform() < 0.5)[:, None, None, None]
         return Batch(*(torch.where(mirrored, flip_pose(seen), seen) for seen in (pose_2d, pose_3d)))

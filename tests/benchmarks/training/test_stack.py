@@ -67,9 +67,9 @@ def test_each_is_trained_as_it_would_be_alone(tmp_path, motions):
                 (one.copy_of_model().eval(), other.copy_of_model().eval()),
             ):
                 changes = _changes(found, expected, before, inputs)
-                # Of the window in the middle: in one or another, rounding may decide which frame is kept.
-                apart, moved = (change.abs().flatten(1).mean(dim=1).median() for change in changes)
-                assert float(apart) < 0.01 * float(moved)
+                apart, moved = (change.abs().flatten(1).mean(dim=1) for change in changes)
+                # In one window of nine, rounding may decide which frame is kept.
+                assert int((apart < 0.01 * moved).sum()) >= 8
 
 
 def test_what_was_trained_at_once_goes_on_alone_and_back(tmp_path, motions):
