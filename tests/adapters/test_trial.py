@@ -1,7 +1,5 @@
 """A trial of a model, and what it is given to run. Oracle: the adapters' defaults; PyTorch's generator."""
 
-import inspect
-
 import hosts
 import pytest
 import torch
@@ -78,14 +76,3 @@ def test_the_name_of_a_trial():
     with trial(MOTIONBERT.make()) as tried:
         assert isinstance(tried, Trial)
         assert tried.name == "DSTformer, a MotionBERT DSTformer"
-
-
-def test_the_numbers_of_rounds_by_default():
-    of = {
-        function: inspect.signature(function).parameters for function in (adapters.tune, adapters.benchmark)
-    }
-    defaults = [
-        tuple(parameters[name].default for name in ("batch_size", "repeats", "warmup"))
-        for parameters in of.values()
-    ]
-    assert defaults == [(8, 5, 1), (1, 7, 2)]

@@ -209,3 +209,20 @@ def test_what_a_tuning_tells_of_itself(monkeypatch):
     for wrong in ({"tolerance": math.inf}, {"repeats": 0}, {"warmup": -1}):
         with pytest.raises(MeasurementError):
             adapters.tune(model, clips, **(least | wrong), **options)
+
+
+def test_the_numbers_by_default(monkeypatch):
+    asked = []
+
+    def interleaved(cases, *, repeats, warmup, device):
+        asked.append((repeats, warmup))
+        return {name: Timing((1.0,)) for name in cases}
+
+    for module in (tune, importlib.import_module("adapters.benchmark")):
+        monkeypatch.setattr(module, "interleaved", interleaved)
+        monkeypatch.setattr(module, "peak_memory", lambda case, device: 7)
+    model, (clips,) = MIXSTE.make(), MIXSTE.inputs(batch=10)
+    options = {"num_sft_layers": (0,), "num_keep": (2,), "num_neighbors": (8,)}
+    batches = [adapters.tune(model, clips, tolerance=0.0, **options), adapters.benchmark(model)]
+    assert [one.batch_size for one in batches] == [8, 1]
+    assert asked == [(5, 1), (7, 2)]
