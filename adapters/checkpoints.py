@@ -165,9 +165,8 @@ def _check_values(model: nn.Module, weights: dict[str, Tensor], path: Path) -> N
     Raises:
         CheckpointError: It would not.
     """
-    tensors = chain(
-        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
-    )
+    # A file with one name of a parameter has the others; of a buffer, some may be kept out of files.
+    tensors = chain(model.named_parameters(), model.named_buffers(remove_duplicate=False))
     without = tuple(name for name, x in tensors if x.is_meta and name not in weights)
     if without:
         raise CheckpointError(

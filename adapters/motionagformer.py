@@ -184,7 +184,7 @@ def _identity(x: Tensor) -> Tensor:
 
 
 def run_motionagformer(
-    host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool = False
+    host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool
 ) -> Float[Tensor, "batch frames joints features"]:
     """MotionAGFormer's forward pass, pruned."""
     x = host.htp.embed(clip, host.joints_embed) + host.pos_embed

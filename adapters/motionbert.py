@@ -135,7 +135,7 @@ def _dual(host: Any, layer: int, x: Tensor, mask: TemporalMask | None) -> Tensor
 
 
 def run_motionbert(
-    host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool = False
+    host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool
 ) -> Float[Tensor, "batch frames joints features"]:
     """DSTformer's forward pass, pruned."""
     frames = clip.shape[1]

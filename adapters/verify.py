@@ -135,7 +135,6 @@ def _run_both(
         keep_all = replace(config, num_neighbors=1.0, num_keep=1.0, required=())  # the clip is a short one
         htp = HostHTP(facts, keep_all, adapter.modules(facts), from_scratch=False)
         htp = htp.to(device, dtype).eval()
-        htp.fused = False  # as the hosts write it: the least difference in rounding
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         expected = twin(*(x.clone() for x in inputs))  # some hosts write into what they are given
         install(twin, htp, patched)

@@ -155,5 +155,5 @@ class SpatialGCN(nn.Module):
         check_tokens(x, name="SpatialGCN", dim=coordinates + noisy)
         if x.shape[2] != self.skeleton.shape[0]:
             raise ShapeError(f"SpatialGCN was built for {self.skeleton.shape[0]} joints, got {x.shape[2]}")
-        embedded = self.convolution(x[..., :coordinates], self.skeleton.to(x.dtype)).relu()
+        embedded = self.convolution(x[..., :coordinates], self.skeleton).relu()
         return embedded if self.noisy_weight is None else embedded + x[..., coordinates:] @ self.noisy_weight

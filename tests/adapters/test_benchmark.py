@@ -61,7 +61,8 @@ def test_the_model_comes_out_as_it_was(host, patched, training):
     before = state_of(model)
     torch.manual_seed(5)
     config = replace(model.htp.config, num_sft_layers=0) if patched else None
-    adapters.benchmark(model, repeats=1, warmup=0, config=config)
+    found = adapters.benchmark(model, repeats=1, warmup=0, config=config)
+    assert not patched or found.config == config
     assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(5)))
     assert_same_state(model, before)
     assert not patched or model.htp.config.num_sft_layers == 1

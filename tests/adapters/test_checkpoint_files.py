@@ -174,6 +174,7 @@ TRAPS = {
     "subprocess": lambda mark: Trap(__import__("subprocess").getoutput, f"touch {mark}"),
     "runpy": lambda mark: Trap(__import__("runpy").run_path, str(mark)),
     "importlib": lambda mark: Trap(__import__("importlib").import_module, "antigravity"),
+    "urllib.request": lambda mark: Trap(__import__("urllib.request").request.urlopen, mark.as_uri()),
 }
 
 
@@ -273,6 +274,7 @@ def test_files_of_other_kinds(tmp_path):
     for start, said in (
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "pointer of Git LFS"),
         (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\n <html>", "a web page"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (b"", "is empty"),
         (b"{}", "no index of shards"),

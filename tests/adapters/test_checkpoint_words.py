@@ -35,6 +35,10 @@ class Bag(dict):
     """A class of dictionaries."""
 
 
+class Log(list):
+    """A class of lists."""
+
+
 @pytest.fixture
 def file(tmp_path):
     """Saves content and gives the file's path."""
@@ -129,6 +133,13 @@ def test_tensors_that_share_a_name_or_more_are_each_told(file):
         f"{path} has no values for 2 tensors of a model on the meta device: one, two; load before patching, "
         "or build the model on a device"
     )
+
+
+def test_what_a_patch_added_has_no_values_from_before_it(file):
+    model = HOST.patch(HOST.make().to("meta"), num_sft_layers=1)
+    added = {*dict(model.named_parameters()), *dict(model.named_buffers())} - {*HOST.make().state_dict()}
+    path = file(HOST.make().state_dict())
+    assert f"{path} has no values for {len(added)} tensors of a model on the meta" in refused(path, model)
 
 
 def test_prefixes_the_most_frequent_first():
@@ -254,6 +265,15 @@ def test_objects_of_known_packages_beside_a_class_of_dictionaries(file):
     assert {"argparse.Namespace", f"{Bag.__module__}.Bag", "torch.nn.modules.linear.Linear"} <= set(
         report.skipped
     )
+
+
+def test_an_object_of_pytorch_beside_a_class_of_lists(file):
+    source, target = Pair(), Pair()
+    report = load_checkpoint(
+        target, file({"layer": nn.Linear(2, 2), "log": Log([1]), "state_dict": source.state_dict()})
+    )
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in target.state_dict().items())
+    assert {f"{Log.__module__}.Log", "torch.nn.modules.linear.Linear"} <= set(report.skipped)
 
 
 def test_weights_from_a_gpu_come_to_the_cpu(file, monkeypatch):

@@ -30,11 +30,11 @@ def test_the_least_figure_by_hand():
 
 
 def test_clips_and_truth_go_to_the_device():
-    clips = (torch.zeros(5, 2), torch.zeros(5, 3))
+    clips = (torch.zeros(5, 2), torch.zeros(5))  # such as a timestep for each clip
     cut = Batches.of(clips, torch.zeros(5, 4), 2, torch.device("meta"))
     assert cut.clips == 5
     assert [[tuple(part.shape) for part in batch] for batch in cut.inputs] == [
-        [(n, 2), (n, 3)] for n in (2, 2, 1)
+        [(n, 2), (n,)] for n in (2, 2, 1)
     ]
     assert [tuple(part.shape) for part in cut.truth] == [(2, 4), (2, 4), (1, 4)]
     assert all(part.is_meta for batch in (*cut.inputs, cut.truth) for part in batch)

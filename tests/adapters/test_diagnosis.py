@@ -4,11 +4,15 @@ import hosts
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 import adapters
 from adapters import PatchError, UnrecognisedHostError
+from adapters.installed import patched_class
+from adapters.patching import install
 from adapters.recognition import recognise
-from adapters.verify import is_out_of_memory
+from adapters.verify import _run_both, is_out_of_memory, shorten
+from htp_modules import HTPConfig
 
 MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
 VERBS = [adapters.patch, adapters.describe]
@@ -173,3 +177,30 @@ def test_what_a_copy_gives_instead(monkeypatch):
         "MixSTE2 has the parts of a MixSTE, but returns a tensor of shape (2, 3) where one of (4,) was "
         "looked for"
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "axis"), [(MIXSTE, 1), (hosts.AGFORMERS[0], 0)], ids=lambda part: getattr(part, "name", "")
+)
+def test_what_a_host_has_for_each_frame_is_cut_to_the_first(host, axis):
+    model, short = host.make(), host.make(frames=4)
+    for values in model.buffers():
+        values.random_(9)
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    cut = {name for name, values in short.state_dict().items() if values.shape != before[name].shape}
+    for frames in (20, 4):  # more than there are, and fewer
+        shorten(model, adapters.adapter_of(host.patch(host.make(), num_sft_layers=1)), frames)
+        for name, values in model.state_dict().items():
+            kept = before[name].narrow(axis, 0, min(frames, 9)) if name in cut else before[name]
+            assert torch.equal(values, kept)
+    assert dict(model.named_parameters()).keys() == dict(short.named_parameters()).keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_host_and_its_patch_run_in_the_precision_that_is_asked_for(dtype):
+    host, adapter = MIXSTE.make(), adapters.MIXSTE
+    given = host, adapter, adapter.probe(host), HTPConfig(num_sft_layers=1)
+    outputs = _run_both(*given, install, patched_class(type(host), adapter), dtype)
+    assert [x.dtype for x in outputs] == [dtype, dtype]
+    near = 1e-12 if dtype == torch.float64 else 1e-5
+    assert_close(*outputs, rtol=near, atol=near)

@@ -12,10 +12,11 @@ from torch.testing import assert_close
 
 import adapters
 from adapters.counting import Counter, _without_values, matmul_macs
+from adapters.host_htp import HostHTP
 from adapters.ktpformer import trajectory_convolution
 from adapters.live_memory import peak_live_bytes
 from adapters.stcformer import criss_cross
-from htp_modules import TemporalMask
+from htp_modules import HTPConfig, TemporalMask
 
 MIXSTE, D3DP, HYPS, MOTIONBERT = hosts.PUBLIC
 KTPFORMER, STCFORMER = hosts.PRIORS[2:]
@@ -136,6 +137,17 @@ def test_what_a_patch_adds_to_a_host():
     plain = MIXSTE.patch(MIXSTE.make(), num_sft_layers=1, from_scratch=True, spatial_gcn=False)
     assert plain.htp.frozen == ()
     assert all(p.requires_grad for p in plain.parameters())
+
+
+def test_the_first_host_is_the_one_while_it_lives():
+    htp = HostHTP(adapters.MIXSTE.probe(MIXSTE.make()), HTPConfig(), {}, from_scratch=False)
+    first, second = nn.Module(), nn.Module()
+    htp.belongs_to(first)
+    htp.belongs_to(second)
+    assert htp._host() is first
+    del first
+    htp.belongs_to(second)
+    assert htp._host() is second
 
 
 def test_the_initial_block_of_motionbert():

@@ -1,5 +1,7 @@
 """What MotionAGFormer's graph over frames does once frames are gone. Oracle: PyTorch's batch norm."""
 
+import copy
+
 import hosts
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch.testing import assert_close
 
 import adapters
 from adapters.motionagformer import frame_norm
+from adapters.verify import shorten
 from htp_modules import record
 
 (HOST, _) = hosts.AGFORMERS
@@ -140,6 +143,17 @@ def test_training_leaves_the_statistics_of_pruned_frames():
             key = f"layers.{layer}.graph_temporal.mixer.batch_norm.{name}"
             changed = model.get_buffer(key) != before[key]
             assert torch.equal(changed, torch.ones_like(moved) if every else moved)
+
+
+def test_a_clip_of_fewer_frames_is_normalised_by_the_statistics_of_its_own():
+    model, (clip,) = HOST.make(), HOST.inputs(frames=6)
+    for name, values in model.named_buffers():
+        if "running" in name:
+            values.uniform_(0.5, 1.5)
+    short = copy.deepcopy(model)
+    shorten(short, adapters.MOTIONAGFORMER, 6)
+    adapters.patch(model, num_keep=1.0, num_neighbors=1.0, num_sft_layers=1)
+    assert_close(model(clip), short(clip), rtol=1e-5, atol=1e-5)
 
 
 def test_a_graph_over_fewer_frames_than_it_has_neighbours():

@@ -94,6 +94,9 @@ def test_a_part_of_unknown_use_is_refused_wherever_it_is(name):
                 name, changed(name, path, lambda owner, last, part=part: setattr(owner, last, part))
             )
             assert found == (f"no parts of unknown use (it has {path})",)
+    model = HOSTS[name].make()
+    model.extra, model.more = nn.Identity(), nn.Identity()
+    assert missing(name, model) == ("no parts of unknown use (it has extra, more)",)
 
 
 EMPTY = {
@@ -111,6 +114,21 @@ def test_stacks_without_blocks(name):
     for path in paths:
         del model.get_submodule(path)[:]
     assert said in missing(name, model)
+
+
+def test_stacks_of_unequal_length():
+    model = MOTIONBERT.make()
+    del model.blocks_ts[-1]
+    assert missing("MotionBERT DSTformer", model) == (EMPTY["MotionBERT DSTformer"][1],)
+    model = MIXSTE.make(depth=1)
+    del model.STEblocks
+    found = missing("MixSTE", model)
+    assert {"STEblocks, a ModuleList", EMPTY["MixSTE"][1]} <= set(found)
+
+
+def test_a_block_without_an_attention():
+    model = changed("MotionBERT DSTformer", "blocks_st.1.attn_s", delattr)
+    assert "blocks_st.1.attn_s.qkv, a Module" in missing("MotionBERT DSTformer", model)
 
 
 STATES = {
@@ -145,6 +163,8 @@ def test_a_graph_that_does_not_say_what_it_is():
         model = changed("MotionAGFormer", f"layers.0.graph_temporal.mixer.{name}", delattr)
         (said,) = missing("MotionAGFormer", model)
         assert said.startswith("layers.0.graph_temporal")
+    del model.layers[0].graph_temporal.mixer.dim_in  # nor how wide it is on the other side
+    assert missing("MotionAGFormer", model) == ("layers.0.graph_temporal of one width",)
     model = HOSTS["MotionAGFormer"].make()
     model.layers[1].graph_spatial.mixer.batch_norm = nn.LayerNorm(8)
     assert missing("MotionAGFormer", model) == ("layers.1.graph_spatial.mixer.batch_norm, a BatchNorm1d",)

@@ -41,6 +41,15 @@ def test_random_clips_are_the_same_in_every_call(dtype):
     assert torch.equal(first[0][0], torch.randn(9, 5, 2, generator=expected).to(dtype))
 
 
+def test_random_clips_are_what_the_mode_of_the_host_takes():
+    with trial(HYPS.make()) as tried:
+        assert [tuple(part.shape) for part in random_clips(tried, 3, 9)] == [
+            (3, 9, 5, 2),
+            (3, 1, 9, 5, 3),
+            (3,),
+        ]
+
+
 def test_the_seed_is_set_on_the_cpu_and_on_the_device(monkeypatch):
     seen = []
 

@@ -115,12 +115,12 @@ def test_what_another_of_no_more_operations_beats_is_not_timed():
         trade(a, 10, 5.0, p95=1.0),
         trade(b, 20, 5.0, p95=2.0),  # no closer than a
         trade(c, 30, 4.0, p95=3.0),
-        trade(d, 30, 3.0, p95=0.5),  # closer than c, of as many
+        trade(d, 30, 3.0, p95=1.5),  # closer than c, of as many, and by the mean than a
         trade(e, 40, None),
         unpruned,
     ]
     assert [one.config for one in tune._undominated(trades, "mean")] == [a, d, None]
-    assert [one.config for one in tune._undominated(trades, "p95")] == [a, d, None]
+    assert [one.config for one in tune._undominated(trades, "p95")] == [a, None]
     assert [one.config for one in tune._undominated(trades[1:4], "p95")] == [b, d]
 
 
@@ -148,6 +148,8 @@ def test_the_settings_that_nothing_beats_and_the_one_to_take():
     for macs, taken in ((399, few), (400, None)):
         same = [trade(few, macs, 1.0, (0.9, 1.1, 1.0)), unpruned]
         assert choose("mean", 2.0, same) == ([None, few], taken)
+    alike = [trade(few, 100, 1.0, (0.2, 0.2, 0.2)), trade(some, 200, 1.0, (0.3, 0.3, 0.3)), unpruned]
+    assert choose("mean", 2.0, alike) == ([None, few], few)  # no farther off, and faster
     slower = [trade(few, 100, 1.0, (1.5, 1.5, 1.5)), unpruned]
     assert choose("mean", 2.0, slower) == ([None], None)
 
@@ -166,7 +168,7 @@ def test_each_case_is_timed_under_its_config(monkeypatch):
         return {name: Timing((float(name) + 1,)) for name in cases}
 
     monkeypatch.setattr(tune, "interleaved", interleaved)
-    monkeypatch.setattr(tune, "peak_memory", lambda case, device: asked.append(device) or 7)
+    monkeypatch.setattr(tune, "peak_memory", lambda case, device: asked.append(device) or case() or 7)
     base = model.htp.config
     few = HTPConfig(num_keep=2, num_neighbors=4, num_sft_layers=1)
     with trial(model) as tried:
@@ -174,7 +176,7 @@ def test_each_case_is_timed_under_its_config(monkeypatch):
         found = tune._timed(
             model, tried, batches, [trade(few, 5, 1.0, None), trade(None, 9, 0.0, None)], 4, 3
         )
-    assert seen == [(few, False), (False, False)]
+    assert seen == [(few, False), (False, False)] * 2  # for the time, and for the memory
     assert asked == [{"repeats": 4, "warmup": 3, "device": CPU}, CPU, CPU]
     assert [(one.config, one.cost) for one in found] == [
         (few, Cost(timing=Timing((1.0,)), macs=5, peak_memory=7)),
@@ -211,8 +213,8 @@ def test_what_a_tuning_tells_of_itself(monkeypatch):
             adapters.tune(model, clips, **(least | wrong), **options)
 
 
-def test_the_numbers_by_default(monkeypatch):
-    asked = []
+def test_the_numbers_and_the_metric_by_default(monkeypatch):
+    asked, bounds, judged = [], [], tune.Judge.of
 
     def interleaved(cases, *, repeats, warmup, device):
         asked.append((repeats, warmup))
@@ -222,7 +224,11 @@ def test_the_numbers_by_default(monkeypatch):
         monkeypatch.setattr(module, "interleaved", interleaved)
         monkeypatch.setattr(module, "peak_memory", lambda case, device: 7)
     model, (clips,) = MIXSTE.make(), MIXSTE.inputs(batch=10)
-    options = {"num_sft_layers": (0,), "num_keep": (2,), "num_neighbors": (8,)}
-    batches = [adapters.tune(model, clips, tolerance=0.0, **options), adapters.benchmark(model)]
-    assert [one.batch_size for one in batches] == [8, 1]
+    monkeypatch.setattr(
+        tune.Judge, "of", lambda self, config, bound: bounds.append(bound) or judged(self, config, bound)
+    )
+    options = {"num_sft_layers": (0,), "num_keep": (2, 6), "num_neighbors": (8,)}
+    tuning = adapters.tune(model, clips, tolerance=0.0, **options)
+    assert bounds == [math.inf, tuning.settings[0].deviation.mean]
+    assert [tuning.batch_size, adapters.benchmark(model).batch_size] == [8, 1]
     assert asked == [(5, 1), (7, 2)]

@@ -137,3 +137,18 @@ def mixed(block, x):
     y = F.scaled_dot_product_attention(query, key, value)
     x = x + attn.proj(y.transpose(1, 2).flatten(2))
     return x + block.mlp(block.norm2(x))
+
+
+def test_the_dropout_of_positions_is_called_where_the_host_calls_it(host):
+    model, inputs, seen = host.make(), host.inputs(), []
+    for name, part in model.named_modules():
+        if name.endswith("pos_drop"):
+            part.register_forward_hook(lambda _, given, __, name=name: seen.append((name, given[0])))
+    if not any(name.endswith("pos_drop") for name, _ in model.named_modules()):
+        pytest.skip("the host has none")
+    model(*inputs)
+    expected, seen[:] = list(seen), []
+    host.patch(model, num_sft_layers=2, **KEEP_ALL)(*inputs)
+    assert [name for name, _ in seen] == [name for name, _ in expected]
+    for (_, found), (_, tokens) in zip(seen, expected, strict=True):
+        assert_close(found.flatten().sort().values, tokens.flatten().sort().values, rtol=1e-5, atol=1e-5)
