@@ -106,7 +106,7 @@ def names_in(path: Path) -> Names:
         ValueError: It is damaged.
     """
     classes: set[tuple[str, str]] = set()
-    protocol = _PROTOCOL
+    protocol = 1  # at most, unless the pickle says one
     for opcode, argument in _opcodes(path):
         if opcode == "PROTO":
             protocol = argument

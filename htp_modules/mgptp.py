@@ -75,7 +75,7 @@ def log_density(
     if neighbors == 0:
         return torch.zeros_like(distance[..., 0])
     itself = torch.eye(frames, dtype=torch.bool, device=distance.device)
-    nearest = distance.masked_fill(itself, torch.inf).topk(neighbors, dim=-1, largest=False).values
+    nearest = distance.masked_fill(itself, torch.inf).topk(neighbors, largest=False).values
     return -nearest.square().mean(dim=-1)
 
 

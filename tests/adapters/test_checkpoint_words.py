@@ -219,11 +219,12 @@ def test_the_reason_of_a_reader_in_one_line(file, monkeypatch, error, said):
 
 def test_a_pickle_of_another_protocol(tmp_path):
     path = tmp_path / "a.pt"
-    torch.save(Pair().state_dict(), path, pickle_protocol=4)
-    assert refused(path) == (
-        f"{path} was saved with pickle protocol 4, which is not read here; "
-        "save it again with torch.save's own"
-    )
+    for protocol in (1, 4):
+        torch.save(Pair().state_dict(), path, pickle_protocol=protocol)
+        assert refused(path) == (
+            f"{path} was saved with pickle protocol {protocol}, which is not read here; "
+            "save it again with torch.save's own"
+        )
 
 
 def test_how_deep_weights_are_looked_for(file):
