@@ -46,7 +46,7 @@ def highest_by_counting(scores: Float[Tensor, "*rows items"], count: int) -> Flo
     """The same marks for float32 scores by counts alone, which a compiler for GPUs fuses into one kernel.
 
     Two searches, bit by bit: for the highest value that at least ``count`` scores reach, and for the place up
-    to which those that equal it are taken. Several times as fast there as a sort, many times as slow elsewhere.
+    to which those that equal it are taken. Elsewhere this is slow.
     """
     bits = scores.view(torch.int32)
     order = bits ^ ((bits >> 31) & _MAGNITUDE)  # integers that rank as the floats do
