@@ -18,6 +18,8 @@ Keys = Float[Tensor, "batch heads keys width"]
 Additive = Float[Tensor, "batch #heads queries keys"]
 
 _FEW = 2**20  # numbers in the keys
+_SHORT = 64  # queries and keys
+_ALIGNED = 8  # numbers of a head, which the kernel for short sequences needs
 
 
 def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
@@ -28,8 +30,18 @@ def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Te
     return 1.0 - keep.to(dtype).reciprocal()
 
 
+def _mostly_padded(query: Tensor, key: Tensor) -> bool:
+    """Whether CUDA's first choice of a kernel in 16 bits, which takes keys by the 128, is the slower one."""
+    short = max(query.shape[-2], key.shape[-2]) <= _SHORT and key.shape[-1] % _ALIGNED == 0
+    return short and key.is_cuda and key.dtype.itemsize == 2
+
+
 def fused_attention(query: Heads, key: Keys, value: Keys, additive: Additive | None = None) -> Heads:
     """softmax(Q Kᵀ / sqrt(d) + M⁺) V by the device's fused kernel."""
+    if additive is None and _mostly_padded(query, key):
+        # By its own name: torch.nn.attention.sdpa_kernel changes settings that threads share.
+        grad = torch.is_grad_enabled()
+        return torch.ops.aten._scaled_dot_product_efficient_attention(query, key, value, None, grad)[0]
     return F.scaled_dot_product_attention(query, key, value, attn_mask=additive)
 
 

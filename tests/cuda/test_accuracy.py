@@ -9,6 +9,7 @@ from cases import ALL, build
 from running import exact, matmul_precision, moved, pin, share
 
 from htp_modules import record
+from htp_modules.attention import MultiHeadAttention
 
 # Largest difference as a share of the largest output: bits of a product, over the depth of a network.
 TOLERANCE = {
@@ -73,3 +74,21 @@ def test_gradients_follow_float64(name, device):
             assert share(found[part], gradient) <= GRADIENT_TOLERANCE, part
         else:
             assert float(found[part].abs().max()) <= 1e-4 * largest, part
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("length", [17, 64, 65])  # up to 64, another kernel
+def test_attention_in_16_bits_and_its_gradients(length, precision, device):
+    torch.manual_seed(length)
+    attention, x = MultiHeadAttention(64, 4), torch.randn(3, length, 64)
+    wide, given = exact(attention), with_gradients((x.double(),))
+    expected = wide(*given)
+    expected.square().mean().backward()
+    tried, found_given = copy.deepcopy(attention).to(device), with_gradients((x.to(device),))
+    with torch.autocast(device.type, DTYPES[precision]):
+        found = tried(*found_given)
+    found.float().square().mean().backward()
+    assert share(found, expected) <= TOLERANCE[precision]
+    for part, gradient in gradients(wide, given).items():
+        if part != "qkv.bias":  # softmax sees no key bias
+            assert share(gradients(tried, found_given)[part], gradient) <= 2 * TOLERANCE[precision], part

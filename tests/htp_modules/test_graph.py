@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from networks import lists, shake
 from torch.testing import assert_close
 
-from htp_modules import SpatialGCN
+from htp_modules import SpatialGCN, graph
 from htp_modules.graph import (
     GraphConvolution,
     chain_graph,
@@ -119,3 +119,12 @@ def test_skeleton_is_not_saved_and_follows_the_module():
     gcn = SpatialGCN(3, 4).to(torch.bfloat16).eval()
     assert "skeleton" not in gcn.state_dict()
     assert gcn(torch.randn(1, 2, 17, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_nodes_added_for_a_fast_product_change_nothing(monkeypatch):
+    x, correlation = torch.randn(2, 3, 17, 4), torch.rand(2, 3, 17, 17)
+    convolution = GraphConvolution(4, 8, 17).eval()
+    chain = chain_graph(17, x)
+    expected = convolution(x, chain), convolution(x, chain, correlation)
+    monkeypatch.setattr(graph, "_nodes_to_add", lambda nodes, like: -nodes % 8)  # as compiled on a GPU
+    assert_close((convolution(x, chain), convolution(x, chain, correlation)), expected, rtol=1e-6, atol=1e-6)

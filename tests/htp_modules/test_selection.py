@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from networks import DTYPES, tokens
 
 from htp_modules import selection
-from htp_modules.selection import scale_tokens, select_highest
+from htp_modules.selection import highest_by_counting, scale_tokens, select_highest
 
 scores = st.lists(
     st.sampled_from([-2.0, -1.0, 0.0, -0.0, 0.5, 3.0, float("-inf"), float("inf")]), min_size=1, max_size=9
@@ -22,6 +22,25 @@ def test_ties_go_to_the_earlier_item(row, data):
         chosen = select_highest(torch.tensor([row], dtype=dtype), count)[0]
         highest = set(oracles.highest(row, count))
         assert chosen.tolist() == [1.0 if item in highest else 0.0 for item in range(len(row))]
+
+
+floats = st.floats(width=32, allow_nan=False)
+
+
+@given(st.lists(floats | st.sampled_from([0.0, -0.0, 1e-45, -1e-45]), min_size=1, max_size=40), st.data())
+def test_by_counting_the_same_are_marked(row, data):
+    count = data.draw(st.integers(1, len(row)))
+    rows = torch.tensor([row, row[::-1]])
+    assert torch.equal(highest_by_counting(rows, count), select_highest(rows, count))
+
+
+@pytest.mark.parametrize("length", [1, 2, 127, 128, 255, 256, 257])
+def test_by_counting_at_any_length(length):
+    rows = torch.randn(3, length, generator=torch.Generator().manual_seed(length))
+    rows[1] = rows[1].round()  # with ties
+    rows[2] = 0.0
+    for count in {1, (length + 1) // 2, length}:
+        assert torch.equal(highest_by_counting(rows, count), select_highest(rows, count))
 
 
 @given(scores)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
@@ -107,10 +107,17 @@ class Compiled:
         shapes = tuple(part.shape for part in inputs)
         if shapes in self._shapes:
             return self._function(*inputs)
-        with _told_in_one_line(), _compiler_settings():
+        with _told_in_one_line(), _traced_anew(), _compiler_settings():
             result = self._function(*inputs)
         self._shapes.add(shapes)
         return result
+
+
+def _traced_anew() -> AbstractContextManager[None]:
+    """No graphs from the disk: PyTorch before 2.13 takes one of bfloat16 there for one of float16."""
+    from torch._functorch import config  # a second of imports, for this alone
+
+    return config.patch(enable_autograd_cache=False)
 
 
 @contextmanager
@@ -170,7 +177,8 @@ class CompiledParts:
         for module, name, compiled in self._parts:
             vars(module)[name] = compiled
         try:
-            with _told_in_one_line(), config.patch(recompile_limit=_MOST_SHAPES), warnings.catch_warnings():
+            limits = config.patch(recompile_limit=_MOST_SHAPES)
+            with _told_in_one_line(), _traced_anew(), limits, warnings.catch_warnings():
                 # The compiler looks for gradients in activations, too, while a model is trained.
                 warnings.filterwarnings(
                     "ignore", message=r"The \.grad attribute of a Tensor that is not a leaf"
