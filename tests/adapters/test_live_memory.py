@@ -1,12 +1,15 @@
 """Live bytes against counts by hand. MiB are of float32: 2^18 numbers each."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import DeviceType
 
-from adapters.live_memory import peak_live_bytes, peak_of
+from adapters.live_memory import _changes, peak_live_bytes, peak_of
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_modules import HTPConfig
@@ -36,6 +39,26 @@ def test_peak_of_by_hand(changes, peak):
 @given(st.lists(st.integers(-5, 5)))
 def test_peak_of_is_the_highest_sum_of_a_beginning(changes):
     assert peak_of(iter(changes)) == max(sum(changes[:length]) for length in range(len(changes) + 1))
+
+
+def event(name, device, nbytes, start):
+    return SimpleNamespace(
+        name=lambda: name, device_type=lambda: device, nbytes=lambda: nbytes, start_ns=lambda: start
+    )
+
+
+@pytest.mark.unhooked
+def test_what_changes_is_what_the_cpu_allocates_and_releases():
+    events = [
+        event("[memory]", DeviceType.CPU, -3, 2),
+        event("[memory]", DeviceType.CUDA, 5, 3),
+        event("aten::mm", DeviceType.CPU, 7, 4),
+        event("[memory]", DeviceType.CPU, 3, 1),
+    ]
+    seen = SimpleNamespace(profiler=SimpleNamespace(kineto_results=SimpleNamespace(events=lambda: events)))
+    assert _changes(seen) == [3, -3]
+    for nothing in (SimpleNamespace(kineto_results=None), None):
+        assert _changes(SimpleNamespace(profiler=nothing)) == []
 
 
 def one_after_the_other():

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 import adapters
 from adapters.motionagformer import frame_norm
 from adapters.verify import shorten
-from htp_modules import record
+from htp_modules import KeptFrames, record
 
 (HOST, _) = hosts.AGFORMERS
 FRAMES, JOINTS, DIM = 9, 5, 8
@@ -154,6 +154,20 @@ def test_a_clip_of_fewer_frames_is_normalised_by_the_statistics_of_its_own():
     shorten(short, adapters.MOTIONAGFORMER, 6)
     adapters.patch(model, num_keep=1.0, num_neighbors=1.0, num_sft_layers=1)
     assert_close(model(clip), short(clip), rtol=1e-5, atol=1e-5)
+
+
+def test_the_frames_are_numbered_on_the_device_of_the_tokens(monkeypatch):
+    devices, every = [], KeptFrames.all
+
+    def numbered(*given, device=None):
+        devices.append(device)
+        return every(*given, device=device)
+
+    model, (clip,) = HOST.make(), HOST.inputs()
+    adapters.patch(model, num_keep=4, num_neighbors=4, num_sft_layers=1).to("meta")
+    monkeypatch.setattr(KeptFrames, "all", numbered)
+    assert model(clip.to("meta")).is_meta
+    assert devices == [torch.device("meta")] * 2
 
 
 def test_a_graph_over_fewer_frames_than_it_has_neighbours():

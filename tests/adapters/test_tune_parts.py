@@ -192,6 +192,8 @@ def test_what_a_tuning_tells_of_itself(monkeypatch):
         "interleaved",
         lambda cases, **_: {name: Timing((float(name) + 1,) * 3) for name in cases},
     )
+    devices, cut = [], Batches.of
+    monkeypatch.setattr(Batches, "of", lambda *given: devices.append(given[-1]) or cut(*given))
     model, (clips,) = MIXSTE.make(), MIXSTE.inputs(batch=3)
     options = {"num_sft_layers": (0,), "num_keep": (2, 8), "num_neighbors": (8,)}
     found = adapters.tune(
@@ -199,7 +201,7 @@ def test_what_a_tuning_tells_of_itself(monkeypatch):
     )
     assert (found.host, found.frames, found.clips, found.batch_size) == ("MixSTE2, a MixSTE", 9, 3, 2)
     assert (found.metric, found.tolerance, found.with_truth) == ("p95", 100.0, True)
-    assert found.device == device_in_words(CPU)
+    assert (found.device, devices) == (device_in_words(CPU), [CPU])
     assert found.unpruned.config is None
     assert found.unpruned.cost is not None
     assert sorted(one.config.num_keep for one in found.settings) == [2, 8]
