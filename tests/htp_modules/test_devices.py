@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from networks import shake
 from test_copies import NAMES, modules
 from torch import Tensor
 from torch.testing import assert_close
 
-from htp_modules import TCEP, TemporalMask
+from htp_modules import TCEP, TemporalMask, graph, selection
+from htp_modules.attention import fused_attention
 from htp_modules.mgptp import pairwise_distance
 from htp_modules.selection import select_highest
 from htp_modules.tcep import _product_dtype, products_rounded_once, temporal_correlation
@@ -118,3 +120,57 @@ def test_ties_on_cuda_are_counted_in_integers(count):
     found = select_highest(scores.as_subclass(OnCuda), count).as_subclass(Tensor)
     assert found.dtype == torch.float32
     assert found.tolist() == select_highest(scores, count).tolist()
+
+
+@pytest.mark.parametrize("compiling", [True, False])
+@pytest.mark.parametrize("kind", [CountedAsCuda, Tensor])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_marks_by_counts_and_added_nodes_are_for_graphs_on_cuda(compiling, kind, dtype, monkeypatch):
+    counted, by_counting = [], selection.highest_by_counting
+    monkeypatch.setattr(
+        selection, "highest_by_counting", lambda *given: counted.append(given[1]) or by_counting(*given)
+    )
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    monkeypatch.setattr(torch.compiler, "is_dynamo_compiling", lambda: compiling)
+    row = torch.tensor([[1.0, 3.0, 2.0]], dtype=dtype).as_subclass(kind)
+    assert select_highest(row, 2).tolist() == [[0.0, 1.0, 1.0]]
+    on_cuda = compiling and kind is CountedAsCuda
+    assert counted == ([2] if on_cuda and dtype != torch.float64 else [])  # 16 bits are widened to 32
+    halves = on_cuda and dtype.itemsize == 2
+    assert [graph._nodes_to_add(nodes, row) for nodes in (15, 16, 17)] == ([1, 0, 7] if halves else [0] * 3)
+
+
+HALF = {"queries": 64, "keys": 64, "width": 8, "dtype": torch.float16, "kind": CountedAsCuda, "mask": False}
+
+
+@pytest.mark.parametrize(
+    ("changed", "short"),
+    [
+        ({}, True),
+        ({"dtype": torch.bfloat16, "width": 16, "keys": 3}, True),
+        ({"queries": 65}, False),
+        ({"keys": 65}, False),
+        ({"width": 12}, False),
+        ({"dtype": torch.float32}, False),
+        ({"kind": Tensor}, False),
+        ({"mask": True}, False),
+    ],
+)
+def test_short_sequences_in_16_bits_on_cuda_take_the_kernel_for_them(changed, short, monkeypatch):
+    one, asked = HALF | changed, []
+    query = torch.randn(2, 3, one["queries"], one["width"]).to(one["dtype"]).as_subclass(one["kind"])
+    key, value = torch.randn(2, 2, 3, one["keys"], one["width"]).to(one["dtype"]).as_subclass(one["kind"])
+    mask = torch.zeros(2, 1, one["queries"], one["keys"], dtype=one["dtype"]) if one["mask"] else None
+
+    def kernel(*given):
+        asked.append(given[3:])
+        return F.scaled_dot_product_attention(*given[:3]), "what a gradient needs"
+
+    monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_efficient_attention", kernel)
+    found = fused_attention(query, key, value, mask)
+    with torch.no_grad():
+        fused_attention(query, key, value, mask)
+    assert asked == ([(None, True), (None, False)] if short else [])
+    assert_close(
+        found.as_subclass(Tensor), F.scaled_dot_product_attention(query, key, value).as_subclass(Tensor)
+    )
