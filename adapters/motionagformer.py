@@ -127,7 +127,7 @@ def temporal_graph(
     frames, joints = x.shape[1:3]
     tracks = to_tracks(x)
     similarity = tracks @ tracks.mT
-    most = similarity.topk(min(graph.neighbour_num, frames), dim=-1)[0][..., -1:]
+    most = similarity.topk(min(graph.neighbour_num, frames))[0][..., -1:]
     edges = (similarity >= most).to(tracks.dtype)
     scale = edges.sum(dim=-1) ** -0.5
     edges = scale[:, :, None] * edges * scale[:, None, :]
