@@ -2,6 +2,7 @@
 
 import os
 from functools import wraps
+from types import SimpleNamespace
 
 import hosts
 import pytest
@@ -60,9 +61,12 @@ def test_tensors_that_no_module_holds_follow_the_tokens():
     assert not layer.adj.is_meta
     assert trajectory_convolution(layer, torch.empty(2, 5, 4, device="meta")).is_meta
     attention = STCFORMER.make().stcformer.stc_block[0].stc_att.to("meta")
-    assert not attention.part.is_meta
+    part, devices = attention.part, []
+    assert not part.is_meta
+    attention.part = SimpleNamespace(to=lambda device: devices.append(device) or part.to(device))
     mask = TemporalMask(torch.ones(2, 5, 9, 9, dtype=torch.bool, device="meta"))
     assert criss_cross(attention, torch.empty(2, 9, 5, 8, device="meta"), mask, fused=True).is_meta
+    assert devices == [torch.device("meta")]
 
 
 def test_priors_without_a_dropout():
