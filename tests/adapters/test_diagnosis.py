@@ -9,7 +9,7 @@ from torch.testing import assert_close
 import adapters
 from adapters import PatchError, UnrecognisedHostError
 from adapters.installed import patched_class
-from adapters.patching import install
+from adapters.patching import ADAPTERS, install
 from adapters.recognition import recognise
 from adapters.verify import _run_both, is_out_of_memory, shorten
 from htp_modules import HTPConfig
@@ -197,10 +197,17 @@ def test_what_a_host_has_for_each_frame_is_cut_to_the_first(host, axis):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_host_and_its_patch_run_in_the_precision_that_is_asked_for(dtype):
-    host, adapter = MIXSTE.make(), adapters.MIXSTE
-    given = host, adapter, adapter.probe(host), HTPConfig(num_sft_layers=1)
-    outputs = _run_both(*given, install, patched_class(type(host), adapter), dtype)
-    assert [x.dtype for x in outputs] == [dtype, dtype]
+@pytest.mark.parametrize(
+    ("host", "shape"),
+    [(MIXSTE, (1, 3, 5, 3)), (HYPS, (1, 1, 3, 5, 3)), (hosts.PRIORS[0], (1, 3, 5, 3))],
+    ids=lambda part: getattr(part, "name", ""),
+)
+def test_a_host_and_its_patch_run_a_short_clip_in_the_precision_that_is_asked_for(host, shape, dtype):
+    model = host.make()
+    _, adapter, facts = recognise(model, ADAPTERS)
+    config = HTPConfig(num_sft_layers=1, required=(8,))  # past the end of the short clip
+    given = model, adapter, facts, config, install, patched_class(type(model), adapter), dtype
+    outputs = _run_both(*given)
+    assert [(tuple(x.shape), x.dtype) for x in outputs] == [(shape, dtype)] * 2
     near = 1e-12 if dtype == torch.float64 else 1e-5
     assert_close(*outputs, rtol=near, atol=near)
