@@ -140,6 +140,14 @@ def test_marks_by_counts_and_added_nodes_are_for_graphs_on_cuda(compiling, kind,
     assert [graph._nodes_to_add(nodes, row) for nodes in (15, 16, 17)] == ([1, 0, 7] if halves else [0] * 3)
 
 
+def test_the_nodes_are_what_is_added_to(monkeypatch):
+    nodes = []
+    monkeypatch.setattr(graph, "_nodes_to_add", lambda number, like: nodes.append(number) or 0)
+    convolution, chain = graph.GraphConvolution(4, 8, 5), graph.chain_graph(5, torch.empty(()))
+    convolution(torch.randn(2, 3, 5, 4), chain, torch.rand(2, 3, 5, 5))
+    assert nodes == [5]
+
+
 HALF = {"queries": 64, "keys": 64, "width": 8, "dtype": torch.float16, "kind": CountedAsCuda, "mask": False}
 
 

@@ -101,3 +101,13 @@ def test_tokens_without_a_magnitude_are_left_alone(tokens, monkeypatch):
 def test_the_edges_of_float32_are_scaled_into_range(least):
     scaled = scale_tokens(torch.full((1, 2), least), (-1,), name="test").tokens
     assert bool(((scaled >= 1) & (scaled < 2)).all())
+
+
+def test_by_counting_along_the_last_of_several_axes():
+    rows = torch.randn(2, 1, 4, 5)
+    rows[1] = 0.0
+    for count in (2, 5):
+        found = highest_by_counting(rows, count)
+        assert found.dtype == rows.dtype
+        assert torch.equal(found, select_highest(rows, count))
+    assert highest_by_counting(rows.to("meta"), 2).is_meta
