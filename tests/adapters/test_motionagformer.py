@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import adapters
-from adapters.motionagformer import frame_norm
+from adapters.motionagformer import frame_norm, temporal_graph
 from adapters.verify import shorten
 from htp_modules import KeptFrames, record
 
@@ -168,6 +168,14 @@ def test_the_frames_are_numbered_on_the_device_of_the_tokens(monkeypatch):
     monkeypatch.setattr(KeptFrames, "all", numbered)
     assert model(clip.to("meta")).is_meta
     assert devices == [torch.device("meta")] * 2
+
+
+def test_the_graph_runs_in_float64():
+    graph, x = HOST.make().layers[0].graph_temporal.mixer, torch.randn(2, FRAMES, JOINTS, DIM)
+    every = torch.arange(FRAMES).expand(2, -1)
+    expected = graph(x)
+    found = temporal_graph(graph.double(), x.double(), every)
+    assert_close(found, expected.double(), rtol=1e-5, atol=1e-5)
 
 
 def test_a_graph_over_fewer_frames_than_it_has_neighbours():
