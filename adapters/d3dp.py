@@ -71,8 +71,12 @@ def run_denoiser(
         pose_2d = pose_2d.repeat_interleave(hyps, dim=0)
         time = time.repeat_interleave(hyps, dim=0)
         noisy = noisy.flatten(0, 1)
-    x = host.htp.embed(torch.cat((pose_2d, noisy), dim=-1), host.Spatial_patch_to_embedding)
-    clean = run_trunk(host, x + host.Spatial_pos_embed + time, lambda host, x: inject(host, time, x))
+    poses = torch.cat((pose_2d, noisy), dim=-1)
+    clean = run_trunk(
+        host,  # no name here for the tokens: they would stay in memory to the end
+        host.htp.embed(poses, host.Spatial_patch_to_embedding) + host.Spatial_pos_embed + time,
+        lambda host, x: inject(host, time, x),
+    )
     return clean if hyps is None else clean.unflatten(0, (-1, hyps))
 
 

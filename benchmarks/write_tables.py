@@ -30,7 +30,7 @@ from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.scaling import ScalingResult, scaling_table
 from htp_diffusion.speed.step_cost import TrainingCost, step_table
 from htp_diffusion.speed.system_times import SystemTimes, system_times_table
-from htp_diffusion.speed.tables import throughput_tables
+from htp_diffusion.speed.tables import drift_table, throughput_tables
 from htp_diffusion.studies.ablation_table import AblationResult, ablation_tables
 from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
 from htp_diffusion.studies.commands.recovery import Study, study_table
@@ -167,6 +167,7 @@ def _page(tables: Sequence[Table] | Table, source: str) -> str:
 
 _INFERENCE = _tables_of(ComparisonResult, comparison_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
+_DRIFT = _tables_of(ThroughputResult, drift_table)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
 READERS: dict[str, Reader] = {
     "cmu-base": _INFERENCE,
@@ -180,8 +181,9 @@ READERS: dict[str, Reader] = {
     "throughput-stcformer": _THROUGHPUT,
     "throughput-motionagformer": _THROUGHPUT,
     "throughput-gpu": _THROUGHPUT,
-    "throughput-gpu-tf32": _THROUGHPUT,
-    "throughput-gpu-half": _THROUGHPUT,
+    "throughput-gpu-tf32": _DRIFT,
+    "throughput-gpu-half": _DRIFT,
+    "throughput-gpu-hosts": _THROUGHPUT,
     "throughput-gpu-compiled": _THROUGHPUT,
     "throughput-gpu-bf16-graph": _THROUGHPUT,
     "throughput-gpu-ten-steps": _THROUGHPUT,
@@ -189,6 +191,8 @@ READERS: dict[str, Reader] = {
     "claims-small-gpu": _tables_of(ClaimsResult, claims_table),
     "claims-equal-time": _tables_of(ClaimsResult, claims_table),
     "claims-rows": _tables_of(ClaimsResult, claims_table),
+    "claims-recovery": _tables_of(ClaimsResult, claims_table),
+    "claims-tilt": _tables_of(ClaimsResult, claims_table),
     "claims-single": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),

@@ -85,6 +85,7 @@ MODELS: dict[str, str] = {
     "htp-n1-wide-tilt": "HTP n=1, wide, high noise drawn more often",
     "d3dp-tilt": "D3DP, high noise drawn more often",
     "htp-tilt": "HTP n=3, high noise drawn more often",
+    "htp-n1-tilt": "HTP n=1, high noise drawn more often",
     "htp-spatial_gcn": "D3DP + Spatial GCN",
     "htp-noisy_gcn": "HTP n=3, graph convolution on the noise too",
     "htp-linear": "HTP n=3, linear embedding",

@@ -43,6 +43,12 @@ class NoisyBatch:
         return NoisyBatch(*(tensor.to(device) for tensor in self.tensors()))
 
 
+def tilted_times(even: Float[Tensor, " batch"], tilt: float, num_timesteps: int) -> Int64[Tensor, " batch"]:
+    """Diffusion times t with t / N = 1 - (1 - u)^tilt, from u evenly drawn in [0, 1)."""
+    share = 1.0 - (1.0 - even) ** tilt  # rounds to 1 where u is nearly 1
+    return (share * num_timesteps).long().clamp(max=num_timesteps - 1)
+
+
 def add_noise(
     batch: Batch, schedule: CosineSchedule, generator: torch.Generator, tilt: float = 1.0
 ) -> NoisyBatch:
@@ -52,7 +58,7 @@ def add_noise(
         batch: The clean poses.
         schedule: How much noise there is at which time.
         generator: Of the batch's device or of the CPU.
-        tilt: Above 1, times near pure noise are drawn more often: t / N = 1 - (1 - u)^tilt, u even in [0, 1).
+        tilt: Above 1, times near pure noise are drawn more often (:func:`tilted_times`).
     """
     pose, device = batch.pose_3d, generator.device
     noise = torch.randn(pose.shape, generator=generator, device=device).to(pose)
@@ -60,7 +66,7 @@ def add_noise(
         timestep = torch.randint(schedule.num_timesteps, (pose.shape[0],), generator=generator, device=device)
     else:
         even = torch.rand(pose.shape[0], generator=generator, device=device)
-        timestep = ((1.0 - (1.0 - even) ** tilt) * schedule.num_timesteps).long()
+        timestep = tilted_times(even, tilt, schedule.num_timesteps)
     timestep = timestep.to(pose.device)
     noisy = schedule.add_noise(pose, timestep, noise).clamp(-POSE_LIMIT, POSE_LIMIT)
     return NoisyBatch(batch.pose_2d, noisy, timestep, pose)
