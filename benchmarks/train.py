@@ -70,6 +70,9 @@ class Options:
     """The highest, after the warm-up."""
     decay: Annotated[float | None, by_default("the preset's", "FACTOR")] = None
     """Factor of the learning rate per epoch."""
+    tilt: Annotated[float | None, by_default("1: all times alike", "TILT")] = None
+    """Above 1, diffusion times near pure noise are drawn more often, which helps short runs
+    (docs/reproduction.md)."""
     synthetic_clips: Annotated[
         int | None, by_default(f"{SYNTHETIC_CLIPS}; none beside h36m, 3dhp and motionbert", "N")
     ] = None
@@ -172,11 +175,11 @@ def chosen_preset(options: Options) -> Preset:
     at_least(options, 0, "evaluate_every", "synthetic_clips")
     check_seed(options.seed)
     _ = options.source.kind
-    for name in ("learning_rate", "decay"):
+    for name in ("learning_rate", "decay", "tilt"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
             raise BenchmarkError(f"{name.replace('_', '-')} expects a number above 0, got {value:g}")
-    overrides = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "decay")}
+    overrides = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "decay", "tilt")}
     given = {name: value for name, value in overrides.items() if value is not None}
     return dataclasses.replace(PRESETS[options.preset], **given)
 

@@ -1,8 +1,9 @@
 """Preset: a denoiser's size and how long and how fast it is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_modules import HTPConfig
 
@@ -28,6 +29,7 @@ class Preset:
         clip_norm: Largest norm of the gradient.
         ema: Decay per step of the averaged weights that are kept for sampling.
         num_keep: f of HTP, frames or share.
+        tilt: Above 1, diffusion times near pure noise are drawn more often in training.
     """
 
     num_frames: int
@@ -44,6 +46,7 @@ class Preset:
     clip_norm: float = 1.0
     ema: float = 0.998
     num_keep: int | float = HTPConfig.num_keep
+    tilt: float = field(default=1.0, metadata=ADDED_LATER)
 
     def denoiser(self, kind: Kind, htp: HTPConfig | None = None) -> DenoiserConfig:
         """The denoiser that this preset trains."""

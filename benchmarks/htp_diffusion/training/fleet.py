@@ -44,7 +44,7 @@ class Fleet:
     Args:
         folder: Each member's checkpoints go into a folder of its own there.
         members: What to train.
-        preset: How; the rate falls by half a cosine, whatever the preset's decay.
+        preset: How; the rate falls by half a cosine, whatever the preset's decay. The tilt is each member's.
         motions: On what.
         device: Where. On a GPU, steps are CUDA graphs.
         precision: Of the models' arithmetic.
@@ -226,7 +226,7 @@ class Fleet:
             whole = len(history) // every
             checkpoint = Checkpoint(
                 denoiser=member.denoiser,
-                preset=self.preset,
+                preset=replace(self.preset, tilt=member.tilt),
                 motions=self.motions,
                 seed=member.seed,
                 step=step,
@@ -283,7 +283,7 @@ class Fleet:
             checkpoint, tensors = found[member.name]
             asked = replace(
                 checkpoint, denoiser=member.denoiser, variant=member.variant, seed=member.seed,
-                preset=self.preset, motions=self.motions,
+                preset=replace(self.preset, tilt=member.tilt), motions=self.motions,
             )  # fmt: skip
             if asked != checkpoint:
                 raise BenchmarkError(

@@ -217,7 +217,8 @@ class Trainer:
     def _draw(self, step: int) -> _Drawn:
         generator = step_generator(self.checkpoint.seed, step)
         depth_seed = int(torch.randint(2**31, (), generator=generator))
-        return _Drawn(depth_seed, add_noise(self.source.draw(generator), self.schedule, generator))
+        batch, tilt = self.source.draw(generator), self.checkpoint.preset.tilt
+        return _Drawn(depth_seed, add_noise(batch, self.schedule, generator, tilt))
 
     def _step(self, step: int, drawn: _Drawn, interrupted: Callable[[], bool]) -> tuple[float, bool]:
         """One step: its loss, and whether a process was interrupted, of which all learn in the same step."""

@@ -136,10 +136,20 @@ def test_a_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, m
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
-def test_a_folder_with_another_run_is_refused(tmp_path, motions):
+@pytest.mark.parametrize("changed", [{"learning_rate": 5e-4}, {"tilt": 1.5}])
+def test_a_folder_with_another_run_is_refused(changed, tmp_path, motions):
     list(trainer_in(tmp_path, motions).run())
     with pytest.raises(BenchmarkError, match="holds a run with another preset"):
-        trainer_in(tmp_path, motions, learning_rate=5e-4)
+        trainer_in(tmp_path, motions, **changed)
+
+
+def test_a_tilted_run_sees_high_noise_more_often(tmp_path, motions):
+    def mean_time(tilt):
+        trainer = trainer_in(tmp_path / f"{tilt}", motions, tilt=tilt)
+        return float(torch.cat([trainer._draw(step).batch.timestep for step in range(100)]).float().mean())
+
+    assert mean_time(3.0) == pytest.approx(750, abs=50)  # N (1 - 1 / (1 + tilt))
+    assert mean_time(1.0) == pytest.approx(500, abs=50)
 
 
 def test_a_finished_run_goes_on_with_more_epochs_as_if_asked_for_them_at_once(tmp_path, motions):
