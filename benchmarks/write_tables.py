@@ -193,6 +193,7 @@ READERS: dict[str, Reader] = {
     "claims-rows": _tables_of(ClaimsResult, claims_table),
     "claims-recovery": _tables_of(ClaimsResult, claims_table),
     "claims-tilt": _tables_of(ClaimsResult, claims_table),
+    "claims-tilt-long": _tables_of(ClaimsResult, claims_table),
     "claims-single": _tables_of(ClaimsResult, claims_table),
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _tables_of(SeedStudy, seeds_table),
