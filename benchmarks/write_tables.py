@@ -169,6 +169,9 @@ _INFERENCE = _tables_of(ComparisonResult, comparison_table)
 _THROUGHPUT = _tables_of(ThroughputResult, throughput_tables)
 _DRIFT = _tables_of(ThroughputResult, drift_table)
 _TRAINING_COST = _tables_of(TrainingCost, step_table)
+_SCALING = _tables_of(ScalingResult, scaling_table)
+_CLAIMS = _tables_of(ClaimsResult, claims_table)
+_SEEDS = _tables_of(SeedStudy, seeds_table)
 READERS: dict[str, Reader] = {
     "cmu-base": _INFERENCE,
     "cmu-one-step": _INFERENCE,
@@ -187,24 +190,24 @@ READERS: dict[str, Reader] = {
     "throughput-gpu-compiled": _THROUGHPUT,
     "throughput-gpu-bf16-graph": _THROUGHPUT,
     "throughput-gpu-ten-steps": _THROUGHPUT,
-    "claims-gpu": _tables_of(ClaimsResult, claims_table),
-    "claims-small-gpu": _tables_of(ClaimsResult, claims_table),
-    "claims-equal-time": _tables_of(ClaimsResult, claims_table),
-    "claims-rows": _tables_of(ClaimsResult, claims_table),
-    "claims-recovery": _tables_of(ClaimsResult, claims_table),
-    "claims-tilt": _tables_of(ClaimsResult, claims_table),
-    "claims-tilt-long": _tables_of(ClaimsResult, claims_table),
-    "claims-single": _tables_of(ClaimsResult, claims_table),
+    "claims-gpu": _CLAIMS,
+    "claims-small-gpu": _CLAIMS,
+    "claims-equal-time": _CLAIMS,
+    "claims-rows": _CLAIMS,
+    "claims-recovery": _CLAIMS,
+    "claims-tilt": _CLAIMS,
+    "claims-tilt-long": _CLAIMS,
+    "claims-single": _CLAIMS,
     "ablation": _tables_of(AblationResult, ablation_tables),
-    "seeds": _tables_of(SeedStudy, seeds_table),
-    "shipped": _tables_of(SeedStudy, seeds_table),
-    "shipped-video": _tables_of(SeedStudy, seeds_table),
+    "seeds": _SEEDS,
+    "shipped": _SEEDS,
+    "shipped-video": _SEEDS,
     "training-cost": _TRAINING_COST,
     "training-cost-small": _TRAINING_COST,
     "training-cost-gpu": _TRAINING_COST,
     "training-cost-gpu-32": _TRAINING_COST,
-    "scaling": _tables_of(ScalingResult, scaling_table),
-    "scaling-gpu": _tables_of(ScalingResult, scaling_table),
+    "scaling": _SCALING,
+    "scaling-gpu": _SCALING,
     "study-adapters": _tables_of(PatchedStudy, patched_table),
     "system-times": _tables_of(SystemTimes, system_times_table),
     "hosts": _hosts,

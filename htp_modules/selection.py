@@ -6,10 +6,11 @@ of its last pick is unambiguous: all above that threshold are in, and ties at it
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from torch import Tensor
 
 from htp_modules.checks import check_finite
@@ -43,30 +44,42 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
 
 
 def highest_by_counting(scores: Float[Tensor, "*rows items"], count: int) -> Float[Tensor, "*rows items"]:
-    """The same marks for float32 scores by counts alone, which a compiler for GPUs fuses into one kernel.
+    """The same marks for float32 scores by counts alone, which a compiler for GPUs fuses into three kernels.
 
     Two searches, bit by bit: for the highest value that at least ``count`` scores reach, and for the place up
     to which those that equal it are taken. Elsewhere this is slow.
     """
-    bits = scores.view(torch.int32)
-    order = bits ^ ((bits >> 31) & _MAGNITUDE)  # integers that rank as the floats do
 
     def number(marks: Tensor) -> Tensor:
         return marks.sum(dim=-1, keepdim=True, dtype=torch.int32)
 
-    reached = torch.where(number(order >= 0) >= count, 0, _SIGN).to(torch.int32)
-    for bit in reversed(range(31)):
-        higher = reached + 2**bit
-        reached = torch.where(number(order >= higher) >= count, higher, reached)
-    threshold = (reached ^ ((reached >> 31) & _MAGNITUDE)).view(torch.float32)
+    order = _ranked_bits(scores.view(torch.int32))
+    least = torch.where(number(order >= 0) >= count, 0, _SIGN).to(torch.int32)
+    reached = _highest_that_holds(lambda value: number(order >= value) >= count, least, 31)
+    threshold = _ranked_bits(reached).view(torch.float32)
     above, tied = scores > threshold, scores == threshold
     room = count - number(above)
     place = torch.arange(scores.shape[-1], device=scores.device, dtype=torch.int32)
-    end = torch.zeros_like(room)
-    for bit in reversed(range(scores.shape[-1].bit_length())):
-        later = end + 2**bit
-        end = torch.where(number(tied & (place < later)) <= room, later, end)
+    first = torch.zeros_like(room)
+    end = _highest_that_holds(
+        lambda end: number(tied & (place < end)) <= room, first, scores.shape[-1].bit_length()
+    )
     return (above | (tied & (place < end))).to(scores.dtype)
+
+
+def _ranked_bits(bits: Int32[Tensor, "*axes"]) -> Int32[Tensor, "*axes"]:
+    """A float32's bits as an integer that ranks as the float does, and back."""
+    return bits ^ ((bits >> 31) & _MAGNITUDE)
+
+
+def _highest_that_holds(
+    holds: Callable[[Tensor], Tensor], least: Int32[Tensor, "*rows 1"], bits: int
+) -> Int32[Tensor, "*rows 1"]:
+    """The highest of 2^bits integers from ``least`` on for which ``holds``, as it does for all below it."""
+    for bit in reversed(range(bits)):
+        higher = least + 2**bit
+        least = torch.where(holds(higher), higher, least)
+    return least
 
 
 class ScaledTokens(NamedTuple):
