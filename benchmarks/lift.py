@@ -30,7 +30,14 @@ from htp_diffusion.lifting.animation import draw_gif, draw_mp4
 from htp_diffusion.lifting.height import scaled_to, space_of_files
 from htp_diffusion.lifting.lifted import Lifted, lift
 from htp_diffusion.lifting.page import write_page
-from htp_diffusion.lifting.reference import read_reference, score, score_table
+from htp_diffusion.lifting.reference import (
+    Reference,
+    read_cameras,
+    read_reference,
+    score,
+    score_table,
+    triangulated_reference,
+)
 from htp_diffusion.lifting.saving import saved_by_pruning
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
@@ -80,6 +87,8 @@ class Options:
         draw: all (sheet.png, page.html, motion.gif and, with ffmpeg, motion.mp4), the sheet alone, or none.
         reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with.
         camera: Number of the video's camera in REFERENCE, from 1.
+        views: Detections of REFERENCE's cameras 1, 2 and so on: the joints to compare with are triangulated
+            from them, sides changed back, in place of its points.
     """
 
     detections: tyro.conf.Positional[Path]
@@ -105,6 +114,7 @@ class Options:
     draw: Drawing = "all"
     reference: Annotated[Path | None, by_default("none", "FILE")] = None
     camera: Annotated[int | None, by_default("none", "INT")] = None
+    views: Annotated[tuple[Path, ...], by_default("none", "DETECTIONS...")] = ()
 
 
 def main(options: Options) -> None:
@@ -116,16 +126,10 @@ def main(options: Options) -> None:
         image_size=None if options.size is None else _size(options.size),
         video=options.video,
     )
-    watched = watch(
-        found,
-        person=options.person,
-        rule=options.rule,
-        least_confidence=options.confidence,
-        repair_sides=options.repair_sides,
-    )
+    watched = _watch(found, options, options.person)
     fps = options.fps or found.fps
     _tell_input(found, watched, fps, options)
-    reference = None if options.reference is None else read_reference(options.reference, options.rule)
+    reference = _reference(options)
     contenders = _contenders(options)
     out = make_folder(options.out)
     scores = []
@@ -138,6 +142,32 @@ def main(options: Options) -> None:
             scores.append(score(contender.name, lifted.poses, watched.frames, reference, options.camera))
     if scores:
         show(score_table(scores))
+
+
+def _watch(found: Detections, options: Options, person: int | None = None) -> Watched:
+    return watch(
+        found,
+        person=person,
+        rule=options.rule,
+        least_confidence=options.confidence,
+        repair_sides=options.repair_sides,
+    )
+
+
+def _reference(options: Options) -> Reference | None:
+    path = options.reference
+    if path is None:
+        if options.views:
+            raise BenchmarkError("--views needs --reference, whose cameras they are")
+        return None
+    if not options.views:
+        return read_reference(path, options.rule)
+    cameras = read_cameras(path)
+    seen = [
+        read_detections(view, format=None, layout=None, image_size=camera.image_size, video=None)
+        for view, camera in zip(options.views, cameras, strict=False)  # their number is checked afterwards
+    ]
+    return triangulated_reference(path, options.rule, [_watch(found, options) for found in seen])
 
 
 def _contenders(options: Options) -> list[Contender]:

@@ -124,6 +124,7 @@ def test_models_beside_each_other_against_a_reference(tmp_path, folder, quick, c
         (["--fps", "-3"], "frame rates expect frames a second above 0"),
         (["--hypotheses", "0"], "at least 1"),
         (["--reference", "none.npz"], "none.npz: no such file"),
+        (["--views", "a.json", "b.json"], "--views needs --reference"),
         (["--checkpoints", "none.json"], "cannot read none.json"),
     ],
 )
@@ -211,3 +212,15 @@ def test_the_default_model_lifts_real_detections_within_75_mm(video_path, file, 
     found = score("htp", poses, seen.frames, read_reference(video_path / "reference.npz", "cmu"))
     assert found.sound_p_mpjpe is not None
     assert found.sound_p_mpjpe < 75
+
+
+def test_a_reference_is_triangulated_anew_from_its_cameras(video_path, quick, capsys):
+    quick[quick.index("1000x800")] = "1080x1920"
+    files = [video_path / name for name in ("cam01-alphapose.json", "cam02-openpose", "cam03-mmpose.json")]
+    compared = ["--draw", "none", "--fps", 60, "--reference", video_path / "reference.npz", "--camera", 2]
+    sound = []
+    for views in ([], ["--views", *files]):
+        run(files[1], *quick, *compared, *views)
+        [row] = [line for line in capsys.readouterr().out.splitlines() if "htp-tiny" in line and "│" in line]
+        sound.append(int(row.split("│")[6]))
+    assert sound == [67, 85]

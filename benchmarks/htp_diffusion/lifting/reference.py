@@ -12,9 +12,13 @@ from torch import Tensor
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.data.formats.npz import read_member
+from htp_diffusion.lifting.triangulation import triangulate
+from htp_diffusion.lifting.watched import Watched
+from htp_diffusion.pose.cameras import denormalise_screen
 from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.pose.layouts import MEDIAPIPE_33
+from htp_diffusion.pose.lens import LensCamera
 from htp_diffusion.scoring.metrics import mpjpe, p_mpjpe
 
 LIMB_JOINTS = tuple(
@@ -27,6 +31,7 @@ LIMB_JOINTS = tuple(
 SOUND_WITHIN = 0.25
 """A bone that is a quarter longer or shorter than its median was triangulated from wrong points."""
 
+_FILLED = 0.1  # weight of a joint that was not seen but filled in
 _SIZE_LIMIT = 2**28
 _BONES = (
     *(("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")),
@@ -95,6 +100,64 @@ def read_reference(path: Path, rule: str) -> Reference:
     return Reference(positions=positions, sound=sound_frames(positions), rotations=rotations)
 
 
+def read_cameras(path: Path) -> list[LensCamera]:
+    """The calibrated cameras of a reference.
+
+    Args:
+        path: npz with ``rotation`` (cameras, 3, 3), ``translation`` (cameras, 3; after the rotation, metres),
+            ``intrinsics`` (cameras, 3, 3), ``distortion`` (cameras, 5) and ``sizes`` (cameras, 2).
+
+    Raises:
+        BenchmarkError: A part is missing or has another shape.
+    """
+    shapes = {"rotation": (3, 3), "translation": (3,), "intrinsics": (3, 3), "distortion": (5,)}
+    parts = {key: _numbers(path, key, shape).double() for key, shape in shapes.items()}
+    sizes = _numbers(path, "sizes", (2,)).int().tolist()
+    if {len(part) for part in parts.values()} != {len(sizes)}:
+        raise BenchmarkError(f"{path}: {', '.join(parts)} and sizes tell of different numbers of cameras")
+    return [
+        LensCamera(**{key: part[index] for key, part in parts.items()}, image_size=(width, height))
+        for index, (width, height) in enumerate(sizes)
+    ]
+
+
+def triangulated_reference(path: Path, rule: str, views: Sequence[Watched]) -> Reference:
+    """A reference's frames and cameras, its joints triangulated anew.
+
+    Args:
+        path: As :func:`read_reference` and :func:`read_cameras` read it.
+        rule: As of :func:`read_reference`.
+        views: What the first cameras saw, in their order.
+
+    Raises:
+        BenchmarkError: As those; fewer than two views, more views than cameras, or a frame that fewer than
+            two saw.
+    """
+    given, cameras = read_reference(path, rule), read_cameras(path)[: len(views)]
+    if not 2 <= len(views) == len(cameras):
+        raise BenchmarkError(f"views expects detections of 2 cameras or more of {path}, got {len(views)}")
+    count = len(given.positions)
+    pixels = torch.zeros(len(views), count, H36M_17.num_joints, 2)
+    weight = torch.zeros(pixels.shape[:-1])
+    for index, (view, camera) in enumerate(zip(views, cameras, strict=True)):
+        rows = _rows(view.frames, count)
+        inside = (rows >= 0) & (rows < count)
+        pixels[index, rows[inside]] = denormalise_screen(view.pose_2d[inside], camera.image_size)
+        weight[index, rows[inside]] = torch.where(view.filled[inside], _FILLED, 1.0)
+    unseen = ((weight > 0).sum(dim=0) < 2).any(dim=1)
+    if unseen.any():
+        raise BenchmarkError(
+            f"frame {int(unseen.nonzero()[0])} of {path} is seen by fewer than two of the views"
+        )
+    positions = triangulate(pixels, weight, cameras)
+    return Reference(positions=positions, sound=sound_frames(positions), rotations=given.rotations)
+
+
+def _rows(frames: Int64[Tensor, " frames"], count: int) -> Int64[Tensor, " frames"]:
+    """Frame numbers to rows of ``count``; where the last number is the count, they begin at 1, else at 0."""
+    return frames - (1 if int(frames[-1]) == count else 0)
+
+
 def sound_frames(positions: Float[Tensor, "frames joints 3"]) -> Bool[Tensor, " frames"]:
     """Frames in which no bone's length differs from its median by more than ``SOUND_WITHIN``."""
     ends = [[H36M_17.index(joint) for joint in bone] for bone in _BONES]
@@ -124,7 +187,7 @@ def score(
         BenchmarkError: No frame in common, or no such camera.
     """
     count = len(reference.positions)
-    rows = frames - (1 if int(frames[-1]) == count else 0)
+    rows = _rows(frames, count)
     both = (rows >= 0) & (rows < count)
     if not both.any():
         raise BenchmarkError(f"the reference has frames 0 to {count - 1}, the poses {int(frames[0])} and on")

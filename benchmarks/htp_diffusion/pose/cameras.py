@@ -36,6 +36,14 @@ def normalise_screen(
     return pixels * (2.0 / width) - pixels.new_tensor([1.0, height / width])
 
 
+def denormalise_screen(
+    screen: Float[Tensor, "*batch 2"], image_size: tuple[int, int]
+) -> Float[Tensor, "*batch 2"]:
+    """Screen coordinates back to pixels, the inverse of ``normalise_screen``."""
+    width, height = image_size
+    return (screen + screen.new_tensor([1.0, height / width])) * (width / 2.0)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Camera:
     """A pinhole camera without lens distortion.
@@ -82,9 +90,8 @@ class Camera:
         return self.normalise_screen(self.project(points))
 
     def denormalise_screen(self, screen: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        """Screen coordinates back to pixels, the inverse of ``normalise_screen``."""
-        width, height = self.image_size
-        return (screen + screen.new_tensor([1.0, height / width])) * (width / 2.0)
+        """Screen coordinates back to pixels, by the function of this name."""
+        return denormalise_screen(screen, self.image_size)
 
 
 @dataclass(frozen=True)

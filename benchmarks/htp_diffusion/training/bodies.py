@@ -19,10 +19,12 @@ from htp_diffusion.training.draws import Draws
 from htp_diffusion.training.variety import Variety
 
 _HIPS, _SHOULDERS = (4, 1), (11, 14)  # left, right
-_LIMBS = ((5, 6), (2, 3), (12, 13), (15, 16))  # the bones of a limb, by the joints where they end
+_LEGS, _ARMS = ((5, 6), (2, 3)), ((12, 13), (15, 16))  # the bones of a limb, by the joints where they end
+_LIMBS = (*_LEGS, *_ARMS)
 _WRISTS = (13, 16)
 _NECK_AND_HEAD = (9, 10)
 _LEAN = 50.0  # degrees: how far forward the ears lie of the line up from the shoulders, at most
+_NOD = 12.0  # degrees: how much further the head leans than the neck, at most
 _NECK_LENGTH = (0.9, 1.35)
 
 
@@ -71,7 +73,8 @@ def another_body(
     if variety.joints == "recorded":
         return root + ancestors @ bones
     bones[:, :, _WRISTS] *= draws.ratio(variety.forearm)[:, None, None, None]
-    bones = _bent(bones, body_axes(positions), math.radians(variety.bend), draws)
+    axes = body_axes(positions)
+    bones = _bent(_arms_of_others(bones, axes, variety.other_arms, draws), axes, variety, draws)
     return _as_detected(root + ancestors @ bones, draws)
 
 
@@ -101,13 +104,31 @@ def _turned(
     return (turns[:, None] @ (vectors @ axes)[..., None])[..., 0] @ axes.mT
 
 
+def _arms_of_others(
+    bones: Float[Tensor, "batch frames joints 3"],
+    axes: Float[Tensor, "batch frames 3 3"],
+    share: float,
+    draws: Draws,
+) -> Float[Tensor, "batch frames joints 3"]:
+    """A share of the arms moves about its trunk as that of the window before; its bones stay as long."""
+    arms = [joint for arm in _ARMS for joint in arm]
+    own = bones[:, :, arms]
+    direction = torch.nn.functional.normalize(own @ axes, dim=-1).roll(1, dims=0) @ axes.mT
+    another = (draws.uniform(len(_ARMS)) < share).repeat_interleave(2, dim=1)[:, None, :, None]
+    mixed = bones.clone()
+    mixed[:, :, arms] = torch.where(another, own.norm(dim=-1, keepdim=True) * direction, own)
+    return mixed
+
+
 def _bent(
     bones: Float[Tensor, "batch frames joints 3"],
     axes: Float[Tensor, "batch frames 3 3"],
-    spread: float,
+    variety: Variety,
     draws: Draws,
 ) -> Float[Tensor, "batch frames joints 3"]:
     """Arms and legs turned by rotations that stay as they are in the trunk's axes over a window."""
+    spread = bones.new_full((len(_LIMBS), 2, 1), math.radians(variety.bend))
+    spread[len(_LEGS) :, 0] = math.radians(variety.shoulder_bend)
     upper, lower = _rotations(spread * draws.normal(len(_LIMBS), 2, 3).clamp(-3, 3)).unbind(dim=2)
     # The lower bone turns with the upper one, and on its own.
     turns = torch.stack((upper, upper @ lower), dim=2).flatten(1, 2)
@@ -123,12 +144,13 @@ def _as_detected(
     """Trunk, neck and head where the rule ``cmu`` places them from a detector's hips, shoulders and ears."""
     hips = positions[:, :, _HIPS].mean(dim=2)
     shoulders = positions[:, :, _SHOULDERS].mean(dim=2)
-    angle = math.radians(_LEAN) * draws.uniform()
+    neck = math.radians(_LEAN) * draws.uniform()
+    angle = torch.stack((neck, neck + math.radians(_NOD) * draws.uniform()), dim=-1)
     lean = _rotations(torch.stack((angle, torch.zeros_like(angle), torch.zeros_like(angle)), dim=-1))
-    lean = lean * draws.ratio(_NECK_LENGTH)[:, None, None]
+    lean = lean * draws.ratio(_NECK_LENGTH)[:, None, None, None]
     up = positions[:, :, _NECK_AND_HEAD] - shoulders[:, :, None]
     moved = positions.clone()
     for joint, way in CMU_TRUNK.items():
         moved[:, :, H36M_17.index(joint)] = hips.lerp(shoulders, way)
-    moved[:, :, _NECK_AND_HEAD] = shoulders[:, :, None] + _turned(up, body_axes(positions), lean[:, None])
+    moved[:, :, _NECK_AND_HEAD] = shoulders[:, :, None] + _turned(up, body_axes(positions), lean)
     return moved

@@ -22,7 +22,9 @@ class Variety:
         joints: "recorded", or "detected": where a detector and the rule ``cmu`` have them
             (:mod:`~htp_diffusion.training.bodies`), with forearms and bends as said next.
         forearm: Factor on the forearms, evenly in its logarithm.
+        other_arms: Share of the arms that move as another window's do.
         bend: Standard deviation of rotations of the arms' and legs' bones, degrees, cut at three of them.
+        shoulder_bend: Likewise of the upper arms: people carry them in more ways than the recordings show.
         follows: The camera is placed around the window's own motion; otherwise around the whole recording's,
             as the cameras that score are.
         distance: Horizontal distance of the camera from the person, metres, evenly in its logarithm.
@@ -40,7 +42,9 @@ class Variety:
     body: float
     joints: Literal["recorded", "detected"]
     forearm: Range
+    other_arms: float
     bend: float
+    shoulder_bend: float
     follows: bool
     distance: Range
     height: Range
@@ -60,7 +64,9 @@ VARIETIES: dict[VarietyName, Variety] = {
         body=0.03,
         joints="recorded",
         forearm=(1.0, 1.0),
+        other_arms=0.0,
         bend=0.0,
+        shoulder_bend=0.0,
         follows=False,
         distance=(0.85 * VIRTUAL_DISTANCE, 1.15 * VIRTUAL_DISTANCE),
         height=(VIRTUAL_HEIGHT - 0.3, VIRTUAL_HEIGHT + 0.3),
@@ -78,7 +84,9 @@ VARIETIES: dict[VarietyName, Variety] = {
         body=0.12,
         joints="detected",
         forearm=(1.0, 1.5),
+        other_arms=0.5,
         bend=15.0,
+        shoulder_bend=25.0,
         follows=True,
         distance=(2.5, 8.0),
         height=(0.5, 2.5),
