@@ -226,7 +226,7 @@ class Fleet:
             whole = len(history) // every
             checkpoint = Checkpoint(
                 denoiser=member.denoiser,
-                preset=replace(self.preset, tilt=member.tilt),
+                preset=member.preset(self.preset),
                 motions=self.motions,
                 seed=member.seed,
                 step=step,
@@ -283,7 +283,7 @@ class Fleet:
             checkpoint, tensors = found[member.name]
             asked = replace(
                 checkpoint, denoiser=member.denoiser, variant=member.variant, seed=member.seed,
-                preset=replace(self.preset, tilt=member.tilt), motions=self.motions,
+                preset=member.preset(self.preset), motions=self.motions,
             )  # fmt: skip
             if asked != checkpoint:
                 raise BenchmarkError(

@@ -1,6 +1,6 @@
 """Member: one model of a fleet, and what sets it apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -8,6 +8,7 @@ import torch
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.checkpoint import load_denoiser
 from htp_diffusion.models.config import DenoiserConfig
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.stretch import stretched
 from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.training.variety import VarietyName
@@ -43,6 +44,10 @@ class Member:
     def frames(self) -> int:
         """Frames of its windows."""
         return self.denoiser.num_frames if self.window is None else self.window
+
+    def preset(self, shared: Preset) -> Preset:
+        """How it is trained: as the others of its fleet, with its own tilt."""
+        return replace(shared, tilt=self.tilt)
 
     def build(self) -> torch.nn.Module:
         """The model, its weights those it begins with or a function of the seed.

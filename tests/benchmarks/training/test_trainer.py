@@ -234,7 +234,7 @@ def test_training_learns(tmp_path, motions):
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
 
 
-def test_the_gradient_is_clipped_to_the_presets_norm(tmp_path, motions):
+def test_weights_decay_by_the_rate_whatever_the_gradient(tmp_path, motions):
     """At a norm of 0 nothing is left of the gradient, and AdamW does nothing but decay the weights."""
     trainer = trainer_in(tmp_path, motions, "d3dp", clip_norm=0.0)
     before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
