@@ -197,6 +197,7 @@ READERS: dict[str, Reader] = {
     "claims-recovery": _CLAIMS,
     "claims-tilt": _CLAIMS,
     "claims-tilt-long": _CLAIMS,
+    "claims-mixste-tiny": _CLAIMS,
     "claims-single": _CLAIMS,
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _SEEDS,
