@@ -160,14 +160,20 @@ def _reference(options: Options) -> Reference | None:
         if options.views:
             raise BenchmarkError("--views needs --reference, whose cameras they are")
         return None
+    given = read_reference(path, options.rule)
     if not options.views:
-        return read_reference(path, options.rule)
-    cameras = read_cameras(path)
-    seen = [
-        read_detections(view, format=None, layout=None, image_size=camera.image_size, video=None)
-        for view, camera in zip(options.views, cameras, strict=False)  # their number is checked afterwards
+        return given
+    known, count = read_cameras(path), len(options.views)
+    if not 2 <= count <= len(known):
+        raise BenchmarkError(
+            f"--views expects detections of 2 to {len(known)} cameras of {path}, got {count}"
+        )
+    cameras = known[:count]
+    views = [
+        _watch(read_detections(view, image_size=camera.image_size), options)
+        for view, camera in zip(options.views, cameras, strict=True)
     ]
-    return triangulated_reference(path, options.rule, [_watch(found, options) for found in seen])
+    return triangulated_reference(given, cameras, views)
 
 
 def _contenders(options: Options) -> list[Contender]:

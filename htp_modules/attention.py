@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from htp_modules.config import check_heads
+from htp_modules.precision import sixteen_bits_on_cuda
 
 Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
@@ -33,7 +34,7 @@ def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Te
 def _mostly_padded(query: Tensor, key: Tensor) -> bool:
     """Whether CUDA's first choice of a kernel in 16 bits, which takes keys by the 128, is the slower one."""
     short = max(query.shape[-2], key.shape[-2]) <= _SHORT and key.shape[-1] % _ALIGNED == 0
-    return short and key.is_cuda and key.dtype.itemsize == 2
+    return short and sixteen_bits_on_cuda(key)
 
 
 def fused_attention(query: Heads, key: Keys, value: Keys, additive: Additive | None = None) -> Heads:
@@ -49,14 +50,11 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
     """The same product written out, for counting operations and as the fused path's oracle."""
     batch_heads = query.shape[:2]
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    if additive is None:
-        additive, share = query.new_zeros(1, 1, 1), 0.0
-    else:
-        additive = additive.expand(*batch_heads, *additive.shape[-2:]).flatten(0, 1)
-        share = 1.0
-    # The matmul scales its product and adds it to M⁺: no pass over scores or queries of its own.
-    scale = query.shape[-1] ** -0.5
-    scores = torch.baddbmm(additive, query, key.transpose(-2, -1), beta=share, alpha=scale)
+    # The matmul scales its product: no pass over scores or queries of its own.
+    nothing, scale = query.new_zeros(1, 1, 1), query.shape[-1] ** -0.5
+    scores = torch.baddbmm(nothing, query, key.transpose(-2, -1), beta=0.0, alpha=scale)
+    if additive is not None:  # added to the heads of a sample at once: M⁺ is not copied for each
+        scores = (scores.unflatten(0, batch_heads) + additive).flatten(0, 1)
     return (scores.softmax(dim=-1) @ value).unflatten(0, batch_heads)
 
 

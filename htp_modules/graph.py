@@ -5,6 +5,7 @@ Notation (paper, Section III-B; the convolution is that of KTPFormer and Modulat
     adjacency    A_G                            (N, N), learned
     topology     Â = (A + Aᵀ) / 2, A = fixed + adjacency
     coupling     P, what each node takes from the others: Â, times the masked correlation in TCEP
+    kernel       the whole convolution as one matrix   (N in, N out), where P is the same for all samples
     weight       W_self, W_nbr                  (2, in, out)
     modulation   m                              (N, out)
 """
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from htp_modules.checks import check_tokens
 from htp_modules.errors import ShapeError
+from htp_modules.precision import autocast_is_on, own_precision, sixteen_bits_on_cuda
 
 # Bones of the 17-joint Human3.6M skeleton, child to parent.
 _H36M_BONES = (
@@ -64,7 +66,7 @@ def symmetric_topology(
 
 def _nodes_to_add(nodes: int, like: Tensor) -> int:
     """Of zeros, for a fast product over nodes; only in a compiled graph do they cost less than they save."""
-    slow = like.is_cuda and like.dtype.itemsize == 2 and torch.compiler.is_compiling()
+    slow = sixteen_bits_on_cuda(like) and torch.compiler.is_compiling()
     return -nodes % _ALIGNED if slow else 0
 
 
@@ -77,8 +79,14 @@ def graph_convolution(
 ) -> Float[Tensor, "*axes nodes out"]:
     """(P ⊙ I)(m ⊙ x W_self) + (P ⊙ (1 - I))(m ⊙ x W_nbr) + b.
 
-    As P (m ⊙ x W_nbr) + diag(P) (m ⊙ x (W_self - W_nbr)) + b, which holds the fewest tensors at once.
+    As P (m ⊙ x W_nbr) + diag(P) (m ⊙ x (W_self - W_nbr)) + b, which holds the fewest tensors at once; of a
+    few coordinates over one graph for all samples, as one product of a whole frame.
     """
+    nodes, channels = x.shape[-2:]
+    if coupling.ndim == 2 and nodes * channels <= weight.shape[-1]:
+        kernel = _graph_kernel(coupling, weight, modulation).reshape(nodes * channels, -1)
+        frames = x.reshape(-1, nodes * channels)
+        return torch.addmm(bias.repeat(nodes), frames, kernel).view(*x.shape[:-1], -1)
     own, neighbor = weight.unbind()
     own = x @ (own - neighbor)
     # Autocast multiplies in fewer bits; what follows stays there, in half the memory.
@@ -93,6 +101,18 @@ def graph_convolution(
     # The matmul adds its product to the node's own share: no pass over the tokens of its own.
     parts = (itself, coupling, others)
     return torch.baddbmm(*(part.reshape(-1, *part.shape[-2:]) for part in parts)).view_as(itself)
+
+
+def _graph_kernel(
+    coupling: Float[Tensor, "nodes nodes"],
+    weight: Float[Tensor, "2 channels out"],
+    modulation: Float[Tensor, "nodes out"],
+) -> Float[Tensor, "nodes channels nodes out"]:
+    """What each channel of each node adds to each channel of every node."""
+    own, neighbor = weight.unbind()
+    itself = torch.eye(coupling.shape[0], dtype=coupling.dtype, device=coupling.device)[:, None, :, None]
+    share = coupling.T[:, None, :, None] * modulation[:, None, None, :]
+    return share * (itself * (own - neighbor)[:, None] + neighbor[:, None])
 
 
 class GraphConvolution(nn.Module):
@@ -134,6 +154,9 @@ class SpatialGCN(nn.Module):
     map of its own, added after the rectifier: a rectifier over sums of coordinates and noise, before anything
     knows the diffusion time, loses the coordinates in the noise (docs/reproduction.md).
 
+    Under autocast it stays in the parameters' precision: coordinates of a few bits would move poses and, with
+    them, which frames are kept.
+
     Args:
         in_channels: Coordinates of a joint that the graph convolution reads, such as 2 of a 2D pose.
         dim: D, channels of the tokens.
@@ -166,5 +189,10 @@ class SpatialGCN(nn.Module):
         check_tokens(x, name="SpatialGCN", dim=coordinates + noisy)
         if x.shape[2] != self.skeleton.shape[0]:
             raise ShapeError(f"SpatialGCN was built for {self.skeleton.shape[0]} joints, got {x.shape[2]}")
-        embedded = self.convolution(x[..., :coordinates], self.skeleton).relu()
-        return embedded if self.noisy_weight is None else embedded + x[..., coordinates:] @ self.noisy_weight
+        if autocast_is_on(x):
+            x = x.to(self.convolution.weight.dtype)
+        with own_precision(x):
+            embedded = self.convolution(x[..., :coordinates], self.skeleton).relu()
+            if self.noisy_weight is None:
+                return embedded
+            return embedded + x[..., coordinates:] @ self.noisy_weight

@@ -8,7 +8,6 @@ Notation:
     x'_j = x_j + G_2(G_1(x_j; P_j); P_j),  P_j = softmax(S_j under M_j) ⊙ Â
 """
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,18 +20,13 @@ from htp_modules.checks import check_tokens
 from htp_modules.config import check_count, check_frames, resolve_frames
 from htp_modules.graph import GraphConvolution, chain_graph
 from htp_modules.mask import TemporalMask
+from htp_modules.precision import own_precision, product_dtype
 from htp_modules.selection import scale_tokens, select_highest
 
 DEFAULT_NEIGHBORS = 2 / 3  # 162 of 243 frames
 _MOST_WIDE = 2**24  # numbers in float64 at a time, twice the memory of the tokens that they stand for
 _COMPILED_PARTS = 4  # of the joints: half the memory of the tokens in float64 at a time
 _ALIGNED = 16  # numbers: CUDA's fused attention copies a mask whose rows do not begin at a multiple
-
-
-def _product_dtype(tokens: Tensor) -> torch.dtype:
-    """In which layers multiply ``tokens``: under autocast its own, else theirs."""
-    device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
 
 
 def _aligned(additive: Float[Tensor, "*rows frames"]) -> Float[Tensor, "*rows frames"]:
@@ -69,10 +63,7 @@ def temporal_correlation(
         # matrix units are as fast as float32's; a split into high and low parts would take two products and
         # still depend on the order.
         return products_rounded_once(tokens) * tokens.shape[-1] ** -0.5
-    device = "cpu" if tokens.is_meta else tokens.device.type  # autocast knows no meta device
-    # Where there is none to switch off, an exported graph stays free of it.
-    widest = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
-    with widest:
+    with own_precision(tokens):
         return tokens @ tokens.transpose(-2, -1) * tokens.shape[-1] ** -0.5
 
 
@@ -160,7 +151,7 @@ class TCEP(nn.Module):
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
         refined = x.transpose(1, 2).contiguous()  # one copy, and faster matmuls ever after
         mask, weights = self._correlate(refined)
-        refined = refined.to(_product_dtype(refined))  # once for all products
+        refined = refined.to(product_dtype(refined))  # once for all products
         chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
@@ -181,7 +172,7 @@ class TCEP(nn.Module):
         keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
         additive = additive_mask(keep, correlation.dtype)
         # M⁺ goes along: it is made here once for every layer that attends under it, in its dtype.
-        bias = additive.to(_product_dtype(tokens))
+        bias = additive.to(product_dtype(tokens))
         if tokens.is_cuda and not torch.compiler.is_compiling():
             bias = _aligned(bias)
         mask = TemporalMask(additive == 0, bias)

@@ -13,7 +13,7 @@ from htp_diffusion.data.mocap.bvh import forward_kinematics, read_bvh
 from htp_diffusion.data.mocap.bvh_writing import BVH_JOINTS
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.lifting.lifted import lift as lift_poses
-from htp_diffusion.lifting.reference import read_reference, score, triangulated_reference
+from htp_diffusion.lifting.reference import read_cameras, read_reference, score, triangulated_reference
 from htp_diffusion.lifting.watched import watch
 from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.pose.layout import H36M_17
@@ -206,11 +206,22 @@ def test_the_default_model_lifts_real_detections_within_75_mm(video_path):
         "cam03-mmpose.json": (1088, 1920),
     }
     views = [watch(read_detections(video_path / file, image_size=size)) for file, size in sizes.items()]
-    reference = triangulated_reference(video_path / "reference.npz", "cmu", views)
+    path = video_path / "reference.npz"
+    reference = triangulated_reference(read_reference(path, "cmu"), read_cameras(path)[:3], views)
     for seen in views:
         found = score("htp", lift_poses(contender, seen.pose_2d, sampling).poses, seen.frames, reference)
         assert found.frames == 100
         assert found.p_mpjpe < 75
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_views_of_too_few_or_too_many_cameras(video_path, quick, capsys, count):
+    quick[quick.index("1000x800")] = "1080x1920"
+    file, reference = video_path / "cam02-openpose", video_path / "reference.npz"
+    with pytest.raises(SystemExit):
+        run(file, *quick, "--reference", reference, "--views", *[file] * count)
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"--views expects detections of 2 to 4 cameras of {reference}, got {count}" in told
 
 
 def test_a_reference_is_triangulated_anew_from_its_cameras(video_path, quick, capsys):

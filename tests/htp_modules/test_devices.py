@@ -11,8 +11,9 @@ from torch.testing import assert_close
 from htp_modules import TCEP, TemporalMask, graph, selection
 from htp_modules.attention import fused_attention
 from htp_modules.mgptp import pairwise_distance
+from htp_modules.precision import product_dtype
 from htp_modules.selection import select_highest
-from htp_modules.tcep import _product_dtype, products_rounded_once, temporal_correlation
+from htp_modules.tcep import products_rounded_once, temporal_correlation
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,10 +68,10 @@ def autocast_on():
 @pytest.mark.parametrize("device", [OnCuda, OnXpu])
 def test_attention_has_the_precision_of_its_own_device(device, autocast_on):
     x = torch.randn(1, 2, 4, 3).as_subclass(device)
-    assert _product_dtype(x) == torch.float32
+    assert product_dtype(x) == torch.float32
     autocast_on(x.device.type)
-    assert _product_dtype(x) == torch.get_autocast_dtype(x.device.type) != torch.float32
-    assert _product_dtype(x.as_subclass(Tensor)) == torch.float32
+    assert product_dtype(x) == torch.get_autocast_dtype(x.device.type) != torch.float32
+    assert product_dtype(x.as_subclass(Tensor)) == torch.float32
 
 
 def test_correlation_on_cuda_is_rounded_once():

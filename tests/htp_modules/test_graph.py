@@ -57,26 +57,50 @@ def convolution_inputs(nodes=4, channels=3, out=2):
     return [torch.randn(shape, dtype=torch.float64) for shape in shapes]
 
 
-@pytest.mark.parametrize(("nodes", "channels", "out"), [(1, 1, 1), (4, 3, 2), (6, 2, 5)])
+@pytest.mark.parametrize(
+    ("nodes", "channels", "out"), [(1, 1, 1), (4, 3, 2), (6, 2, 5), (3, 2, 6), (2, 1, 7)]
+)
 def test_convolution(nodes, channels, out):
     inputs = convolution_inputs(nodes, channels, out)
     expected = oracles.convolution(*(i.tolist() for i in inputs))
     assert_close(graph_convolution(*inputs), torch.tensor(expected, dtype=torch.float64))
 
 
-def test_convolution_gradients():
-    inputs = [i.requires_grad_() for i in convolution_inputs()]
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 100))
+def test_as_one_product_of_a_frame_and_node_by_node(nodes, channels, seed):
+    torch.manual_seed(seed)
+    x, coupling, *rest = convolution_inputs(nodes, channels, nodes * channels)
+    x = torch.stack((x, torch.randn_like(x)))
+    each = graph_convolution(x, coupling.expand(2, -1, -1), *rest)
+    assert_close(graph_convolution(x, coupling, *rest), each)
+
+
+@pytest.mark.parametrize("out", [2, 12])
+def test_convolution_gradients(out):
+    inputs = [i.requires_grad_() for i in convolution_inputs(out=out)]
     assert torch.autograd.gradcheck(graph_convolution, inputs)
     assert torch.autograd.gradcheck(symmetric_topology, [torch.randn(3, 3).double().requires_grad_()] * 2)
 
 
+@pytest.mark.parametrize("dim", [4, 40])
 @pytest.mark.parametrize("noisy_channels", [0, 3])
 @pytest.mark.parametrize("training", [True, False])
-def test_spatial_gcn(training, noisy_channels):
-    gcn = shake(SpatialGCN(5 - noisy_channels, 4, noisy_channels=noisy_channels).double()).train(training)
+def test_spatial_gcn(training, noisy_channels, dim):
+    gcn = shake(SpatialGCN(5 - noisy_channels, dim, noisy_channels=noisy_channels).double()).train(training)
     x = torch.randn(2, 2, 17, 5, dtype=torch.float64)
     expected = oracles.spatial_gcn(x.tolist(), lists(gcn), training=training)
     assert_close(gcn(x), torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dim", [4, 40])
+def test_autocast_leaves_the_coordinates_their_precision(dtype, dim):
+    gcn = shake(SpatialGCN(2, dim, noisy_channels=3)).eval()
+    x = torch.randn(1, 2, 17, 5)
+    expected, rounded = gcn(x), gcn(x.to(dtype).float())
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(gcn(x), expected)
+        assert torch.equal(gcn(x.to(dtype)), rounded)
 
 
 def test_noise_passes_no_rectifier():

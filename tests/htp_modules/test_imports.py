@@ -11,7 +11,7 @@ MAY_IMPORT = {"torch", "jaxtyping"}
 # Inside htp_modules a file imports from the rows above its own only.
 LAYERS = (
     {"errors", "pytree"},
-    {"config", "checks", "conflict"},
+    {"config", "checks", "conflict", "precision"},
     {"selection", "kept", "graph", "attention"},
     {"mask", "block"},
     {"tcep", "sft_mhsa", "mgptp", "recovery"},

@@ -121,21 +121,19 @@ def read_cameras(path: Path) -> list[LensCamera]:
     ]
 
 
-def triangulated_reference(path: Path, rule: str, views: Sequence[Watched]) -> Reference:
-    """A reference's frames and cameras, its joints triangulated anew.
+def triangulated_reference(
+    given: Reference, cameras: Sequence[LensCamera], views: Sequence[Watched]
+) -> Reference:
+    """A reference whose joints are triangulated anew.
 
     Args:
-        path: As :func:`read_reference` and :func:`read_cameras` read it.
-        rule: As of :func:`read_reference`.
-        views: What the first cameras saw, in their order.
+        given: The reference as it was.
+        cameras: Cameras of it.
+        views: What each of them saw.
 
     Raises:
-        BenchmarkError: As those; fewer than two views, more views than cameras, or a frame that fewer than
-            two saw.
+        BenchmarkError: A frame that fewer than two of them saw.
     """
-    given, cameras = read_reference(path, rule), read_cameras(path)[: len(views)]
-    if not 2 <= len(views) == len(cameras):
-        raise BenchmarkError(f"views expects detections of 2 cameras or more of {path}, got {len(views)}")
     count = len(given.positions)
     pixels = torch.zeros(len(views), count, H36M_17.num_joints, 2)
     weight = torch.zeros(pixels.shape[:-1])
@@ -147,7 +145,7 @@ def triangulated_reference(path: Path, rule: str, views: Sequence[Watched]) -> R
     unseen = ((weight > 0).sum(dim=0) < 2).any(dim=1)
     if unseen.any():
         raise BenchmarkError(
-            f"frame {int(unseen.nonzero()[0])} of {path} is seen by fewer than two of the views"
+            f"frame {int(unseen.nonzero()[0])} of the reference is seen by fewer than two of the views"
         )
     positions = triangulate(pixels, weight, cameras)
     return Reference(positions=positions, sound=sound_frames(positions), rotations=given.rotations)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from htp_diffusion.models.mixste import COORDINATES, AlternatingTrunk, Tokens, check_clip
 from htp_modules.errors import ConfigError, ShapeError
+from htp_modules.precision import own_precision
 
 LONGEST_PERIOD = 10_000  # over 2 pi, of the slowest wave of the timestep embedding
 
@@ -115,7 +116,9 @@ class D3DPDenoiser(AlternatingTrunk):
             max_frames=self.num_frames,
         )
         check_noisy(noisy, pose_2d, name=type(self).__name__)
-        return self.Spatial_patch_to_embedding(torch.cat((pose_2d, noisy), dim=-1)) + self.Spatial_pos_embed
+        poses = torch.cat((pose_2d, noisy), dim=-1)
+        with own_precision(poses):  # coordinates of a few bits would move the poses
+            return self.Spatial_patch_to_embedding(poses) + self.Spatial_pos_embed
 
     def forward(
         self,

@@ -130,6 +130,7 @@ def drift_table(result: ThroughputResult) -> Table:
             Column("MPJPE, mm", ".3f"),
             Column("MPJPE drift, mm", ".3f"),
             Column("mean joint distance, mm", ".3f"),
+            Column("median, mm", ".3f"),
         ),
         rows=tuple(
             (
@@ -140,6 +141,7 @@ def drift_table(result: ThroughputResult) -> Table:
                 drift.mpjpe,
                 drift.mpjpe_drift,
                 drift.distance,
+                drift.median,
             )
             for drift in result.drift
         ),

@@ -122,6 +122,17 @@ def test_bfloat16_tells_neighbouring_timesteps_apart():
     assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_coordinates_in_float32(dtype):
+    model = small().float()
+    pose_2d, noisy, _ = (part.float() for part in clips())
+    tokens = torch.randn(2, FRAMES, JOINTS, DIM)
+    embedded, poses = model.embed(pose_2d, noisy), model.head(tokens)
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(model.embed(pose_2d, noisy), embedded)
+        assert torch.equal(model.head(tokens), poses)
+
+
 def test_gradients_reach_every_parameter_and_a_copy_agrees():
     model = small()
     inputs = clips()

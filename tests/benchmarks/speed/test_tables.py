@@ -119,11 +119,12 @@ def test_the_drift_names_its_checkpoints(tmp_path):
         mpjpe=60.5,
         mpjpe_fp32=60.75,
         distance=1.5,
+        median=0.5,
     )
     made = result(group("fp32", [1.0] * 3), drift=[moved])
     write_json(tmp_path / "made.json", made)
     assert read_json(tmp_path / "made.json", ThroughputResult) == made
     table = throughput_tables(made)[2]
     assert table.title == "Drift from fp32, eager: H=5, K=3, eta 1, flip, cpu"
-    assert table.rows == (("HTP", "bf16", "compiled", 60.75, 60.5, 0.25, 1.5),)
+    assert table.rows == (("HTP", "bf16", "compiled", 60.75, 60.5, 0.25, 1.5, 0.5),)
     assert "htp-small.json" in table.notes[0]
