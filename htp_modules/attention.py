@@ -51,10 +51,15 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
     batch_heads = query.shape[:2]
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
     # The matmul scales its product: no pass over scores or queries of its own.
-    nothing, scale = query.new_zeros(1, 1, 1), query.shape[-1] ** -0.5
-    scores = torch.baddbmm(nothing, query, key.transpose(-2, -1), beta=0.0, alpha=scale)
-    if additive is not None:  # added to the heads of a sample at once: M⁺ is not copied for each
-        scores = (scores.unflatten(0, batch_heads) + additive).flatten(0, 1)
+    key, scale = key.transpose(-2, -1), query.shape[-1] ** -0.5
+    if additive is not None and torch.compiler.is_compiling():
+        # A compiler's softmax of a sum takes longer than M⁺ copied for each head, onto which the matmul adds.
+        copies = additive.expand(*batch_heads, *additive.shape[-2:]).flatten(0, 1)
+        scores = torch.baddbmm(copies, query, key, alpha=scale)
+    else:
+        scores = torch.baddbmm(query.new_zeros(1, 1, 1), query, key, beta=0.0, alpha=scale)
+        if additive is not None:  # to all heads of a sample at once
+            scores = (scores.unflatten(0, batch_heads) + additive).flatten(0, 1)
     return (scores.softmax(dim=-1) @ value).unflatten(0, batch_heads)
 
 
