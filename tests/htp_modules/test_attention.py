@@ -42,6 +42,9 @@ def test_both_paths_equal_the_slow_formula(batch, heads, queries, keys, width, s
     expected = torch.tensor(expected, dtype=torch.float64).unflatten(-1, (heads, width)).transpose(1, 2)
     for attend in (fused_attention, explicit_attention):
         assert_close(attend(*qkv, additive(keep)), expected)
+    with pytest.MonkeyPatch.context() as patched:  # the path of compiled graphs
+        patched.setattr(torch.compiler, "is_compiling", lambda: True)
+        assert_close(explicit_attention(*qkv, additive(keep)), expected)
 
 
 @pytest.mark.parametrize("attend", [fused_attention, explicit_attention])

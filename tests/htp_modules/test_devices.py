@@ -175,10 +175,11 @@ def test_short_sequences_in_16_bits_on_cuda_take_the_kernel_for_them(changed, sh
         asked.append(given[3:])
         return F.scaled_dot_product_attention(*given[:3]), "what a gradient needs"
 
-    monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_efficient_attention", kernel)
-    found = fused_attention(query, key, value, mask)
-    with torch.no_grad():
-        fused_attention(query, key, value, mask)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.ops.aten, "_scaled_dot_product_efficient_attention", kernel)
+        found = fused_attention(query, key, value, mask)
+        with torch.no_grad():
+            fused_attention(query, key, value, mask)
     assert asked == ([(None, True), (None, False)] if short else [])
     assert_close(
         found.as_subclass(Tensor), F.scaled_dot_product_attention(query, key, value).as_subclass(Tensor)

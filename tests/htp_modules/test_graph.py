@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import lists, shake
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from htp_modules import SpatialGCN, graph
 from htp_modules.graph import (
@@ -75,6 +76,32 @@ def test_as_one_product_of_a_frame_and_node_by_node(nodes, channels, seed):
     assert_close(graph_convolution(x, coupling, *rest), each)
 
 
+@pytest.mark.parametrize(("nodes", "channels", "out", "whole"), [(3, 2, 6, True), (3, 2, 5, False)])
+def test_a_frame_of_few_coordinates_is_taken_whole(nodes, channels, out, whole, monkeypatch):
+    made, kernel = [], graph._graph_kernel
+    monkeypatch.setattr(graph, "_graph_kernel", lambda *given: made.append(given) or kernel(*given))
+    graph_convolution(*convolution_inputs(nodes, channels, out))
+    assert bool(made) == whole
+
+
+def test_autocast_halves_what_a_convolution_makes():
+    class Made(TorchDispatchMode):
+        wide = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.dtype == torch.float32:
+                self.wide = max(self.wide, out.numel())
+            return out
+
+    _, _, weight, modulation, bias = (part.float() for part in convolution_inputs(5, 4, 8))
+    x, coupling = torch.randn(2, 3, 5, 4).bfloat16(), torch.rand(2, 3, 5, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16), Made() as made:
+        out = graph_convolution(x, coupling, weight, modulation, bias)
+    assert out.dtype == torch.bfloat16
+    assert made.wide < out.numel()
+
+
 @pytest.mark.parametrize("out", [2, 12])
 def test_convolution_gradients(out):
     inputs = [i.requires_grad_() for i in convolution_inputs(out=out)]
@@ -139,10 +166,12 @@ def test_a_layer_over_fewer_nodes(axes, weighted):
     assert_close(out.flatten(0, -3), torch.tensor(expected, dtype=torch.float64))
 
 
-def test_skeleton_is_not_saved_and_follows_the_module():
-    gcn = SpatialGCN(3, 4).to(torch.bfloat16).eval()
+@pytest.mark.parametrize("dim", [4, 60])
+def test_skeleton_is_not_saved_and_follows_the_module(dim):
+    gcn = SpatialGCN(3, dim).to(torch.bfloat16).eval()
     assert "skeleton" not in gcn.state_dict()
     assert gcn(torch.randn(1, 2, 17, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert gcn.to("meta")(torch.empty(1, 2, 17, 3, dtype=torch.bfloat16, device="meta")).is_meta
 
 
 def test_nodes_added_for_a_fast_product_change_nothing(monkeypatch):
