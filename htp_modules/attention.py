@@ -66,14 +66,15 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
 def _written_out_is_faster(key: Keys) -> bool:
     """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
 
-    In bfloat16; and in float32 over few keys on several threads, as it opens a team of threads for every
-    head's product.
+    In bfloat16; and in float32 over few and short sequences of keys on several threads, as it opens a team of
+    threads for every head's product.
     """
     if key.device.type != "cpu":
         return False
     # A graph does not depend on the number of threads it was made with.
     if key.dtype == torch.float32 and not torch.compiler.is_compiling():
-        return key.numel() <= _FEW and torch.get_num_threads() > 1
+        few = key.numel() <= _FEW and key.shape[-2] <= _SHORT
+        return few and torch.get_num_threads() > 1
     return key.dtype == torch.bfloat16
 
 

@@ -37,10 +37,11 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
         return highest_by_counting(scores, count)
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     above, tied = scores.clone().gt_(threshold), scores.clone().eq_(threshold)
+    del scores  # a row of marks takes as much memory as a row of scores
     room = count - above.sum(dim=-1, keepdim=True)
     # In integers on CUDA, where a running sum of floats is not deterministic; a CPU is slower at it.
     turn = tied.cumsum(dim=-1, dtype=torch.int32 if tied.is_cuda else tied.dtype).to(tied.dtype)
-    return torch.addcmul(above, tied, turn.le_(room))
+    return above.addcmul_(tied, turn.le_(room))
 
 
 def highest_by_counting(scores: Float[Tensor, "*rows items"], count: int) -> Float[Tensor, "*rows items"]:

@@ -77,11 +77,14 @@ def correlated_frames(
     """
     frames = correlation.shape[-1]
     least = torch.finfo(correlation.dtype).min
-    correlation = correlation.detach().nan_to_num(nan=least, posinf=least, neginf=least)
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
-    # Lifted above all others, a frame is always among its own neighbors.
-    lifted = correlation - additive_mask(1.0 - itself, correlation.dtype)
-    neighbors = select_highest(lifted, min(num_neighbors, frames - 1) + 1)
+    # Lifted above all others, a frame is always among its own neighbors. Nobody holds the scores but who
+    # selects, and gives them back on the way.
+    neighbors = select_highest(
+        correlation.detach().nan_to_num(nan=least, posinf=least, neginf=least)
+        - additive_mask(1.0 - itself, correlation.dtype),
+        min(num_neighbors, frames - 1) + 1,
+    )
     return (neighbors + neighbors.transpose(-2, -1)).clamp(max=1.0)
 
 
@@ -91,10 +94,13 @@ def correlation_weights(
     scale: Float[Tensor, "batch joints 1 1"],
 ) -> Float[Tensor, "batch joints frames frames"]:
     """The row softmax of S_j under M_j, S_j being ``correlation`` times ``scale``², M_j given as M⁺."""
-    masked = correlation + additive
+    # Each result replaces the one before, so that two of them are alive at most.
+    weights = correlation + additive
     # Below each row's highest, so that scaling back can overflow to -inf alone, which weighs nothing.
-    below = masked - masked.detach().amax(dim=-1, keepdim=True)
-    return (below * scale * scale).softmax(dim=-1)
+    weights = weights - weights.detach().amax(dim=-1, keepdim=True)
+    for _ in range(2):
+        weights = weights * scale
+    return weights.softmax(dim=-1)
 
 
 class TCEP(nn.Module):
@@ -169,8 +175,8 @@ class TCEP(nn.Module):
         scaled, scale = scale_tokens(tokens, (-2, -1), name="TCEP")
         correlation = temporal_correlation(scaled)
         del scaled
-        keep = correlated_frames(correlation, resolve_frames(self.num_neighbors, tokens.shape[-2]))
-        additive = additive_mask(keep, correlation.dtype)
+        num_neighbors = resolve_frames(self.num_neighbors, tokens.shape[-2])
+        additive = additive_mask(correlated_frames(correlation, num_neighbors), correlation.dtype)
         # M⁺ goes along: it is made here once for every layer that attends under it, in its dtype.
         bias = additive.to(product_dtype(tokens))
         if tokens.is_cuda and not torch.compiler.is_compiling():

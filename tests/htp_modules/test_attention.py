@@ -124,6 +124,13 @@ def test_the_written_out_path_is_taken_for_few_numbers_on_several_threads(taken,
     assert taken == [few_path, few_path, FUSED, WRITTEN_OUT, FUSED]
 
 
+def test_the_written_out_path_is_taken_for_short_sequences_on_several_threads(taken, threads):
+    attention = MultiHeadAttention(8, 2)
+    attention(torch.randn(1, 64, 8))
+    attention(torch.randn(1, 65, 8))
+    assert taken == [FUSED if threads == 1 else WRITTEN_OUT, FUSED]
+
+
 def test_many_queries_of_few_keys_take_the_path_of_the_keys(taken, threads):
     query, key = torch.randn(1, 1, 2**17, 9), torch.randn(1, 1, 2, 9)
     attention_module.attend(query, key, key)
