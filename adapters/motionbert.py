@@ -97,17 +97,20 @@ def _identity(x: Tensor) -> Tensor:
 
 
 def _spatial_part(block: Any, x: Tensor) -> Tensor:
-    poses = x.flatten(0, 1)
+    poses, clips = x.flatten(0, 1), x.shape[:2]
+    del x  # of a temporal part before this one nobody else holds it
     poses = poses + call_part(block, "drop_path", block.attn_s(block.norm1_s(poses)))
     poses = poses + call_part(block, "drop_path", block.mlp_s(block.norm2_s(poses)))
-    return poses.unflatten(0, x.shape[:2])
+    return poses.unflatten(0, clips)
 
 
 def _temporal_part(block: Any, x: Tensor, mask: TemporalMask, *, fused: bool) -> Tensor:
-    tracks = to_tracks(block.norm1_t(x))
-    attended = masked_attention(block.attn_t, tracks, mask.folded(), fused=fused)
+    # Of one clip the tracks are a view, to whose projection the bias would be added in a pass of its own.
+    tracks = to_tracks(block.norm1_t(x)).contiguous()
+    tracks = masked_attention(block.attn_t, tracks, mask.folded(), fused=fused)
     # Stochastic depth drops a frame of a clip, as in the host: frames are folded into the batch there.
-    poses = from_tracks(attended, x.shape[2]).flatten(0, 1)
+    poses = from_tracks(tracks, x.shape[2]).flatten(0, 1)
+    del tracks  # the MLP needs the room
     poses = x.flatten(0, 1) + call_part(block, "drop_path", poses)
     poses = poses + call_part(block, "drop_path", block.mlp_t(block.norm2_t(poses)))
     return poses.unflatten(0, x.shape[:2])
