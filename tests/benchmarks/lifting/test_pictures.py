@@ -4,17 +4,19 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 import torch
 from detector_files import lifted_video
+from matplotlib.figure import Figure
 from PIL import Image
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.lifting import animation
 from htp_diffusion.lifting.animation import animation_step, draw_gif, draw_mp4
 from htp_diffusion.lifting.page import page_data, write_page
-from htp_diffusion.lifting.sheet import draw_sheet
+from htp_diffusion.lifting.sheet import _draw_time, draw_sheet
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -26,6 +28,15 @@ def test_the_sheet_is_drawn(tmp_path, frames, kept, fps):
         assert picture.format == "PNG"
         assert picture.width > 200
         assert len(picture.convert("RGB").getcolors(1_000_000) or ()) > 10
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+def test_a_spread_is_drawn_where_there_is_one(spread):
+    video = lifted_video(40, 30.0)
+    lifted = replace(video.lifted, spread=torch.full_like(video.lifted.spread, spread))
+    axes = Figure().subplots()
+    _draw_time(axes, replace(video, lifted=lifted), [0, 39])
+    assert len(axes.figure.axes) == (2 if spread else 1)
 
 
 @pytest.mark.parametrize(("fps", "step"), [(24.0, 1), (25.0, 1), (30.0, 2), (60.0, 3), (240.0, 10)])
