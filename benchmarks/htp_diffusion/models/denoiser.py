@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from htp_diffusion.models.mixste import COORDINATES, AlternatingTrunk, Tokens, check_clip
 from htp_modules.errors import ConfigError, ShapeError
-from htp_modules.precision import own_precision
 
 LONGEST_PERIOD = 10_000  # over 2 pi, of the slowest wave of the timestep embedding
 
@@ -91,7 +90,7 @@ class D3DPDenoiser(AlternatingTrunk):
     ) -> None:
         super().__init__(num_frames, num_joints, dim, depth, num_heads, mlp_ratio, drop_path)
         self.in_channels = in_channels
-        self.Spatial_patch_to_embedding: nn.Module = nn.Linear(in_channels + COORDINATES, dim)
+        self.Spatial_patch_to_embedding = nn.Linear(in_channels + COORDINATES, dim)
         self.time_mlp = TimestepMLP(dim)
 
     def compiled_parts(self) -> list[tuple[nn.Module, str]]:
@@ -116,9 +115,7 @@ class D3DPDenoiser(AlternatingTrunk):
             max_frames=self.num_frames,
         )
         check_noisy(noisy, pose_2d, name=type(self).__name__)
-        poses = torch.cat((pose_2d, noisy), dim=-1)
-        with own_precision(poses):  # coordinates of a few bits would move the poses
-            return self.Spatial_patch_to_embedding(poses) + self.Spatial_pos_embed
+        return self.embed_joints(torch.cat((pose_2d, noisy), dim=-1))
 
     def forward(
         self,

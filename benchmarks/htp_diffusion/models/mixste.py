@@ -69,7 +69,8 @@ class AlternatingTrunk(nn.Module):
     """Position tables, ``depth`` pairs of a spatial and a temporal block, and the head.
 
     Both norms are shared: ``Spatial_norm`` follows every spatial block, ``Temporal_norm`` every temporal one.
-    A subclass embeds its input as tokens and calls :meth:`mix` and ``head``, or walks :meth:`pairs` itself.
+    A subclass sets ``Spatial_patch_to_embedding`` for :meth:`embed_joints`, and calls :meth:`mix` and
+    ``head``, or walks :meth:`pairs` itself.
 
     Args:
         num_frames: Length of the temporal position table; shorter clips use its beginning.
@@ -80,6 +81,8 @@ class AlternatingTrunk(nn.Module):
         mlp_ratio: Hidden width of the blocks' MLPs over ``dim``.
         drop_path: Stochastic depth rate of the last pair; it grows linearly from 0 at the first.
     """
+
+    Spatial_patch_to_embedding: nn.Module
 
     def __init__(
         self,
@@ -107,6 +110,14 @@ class AlternatingTrunk(nn.Module):
         self.Spatial_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.Temporal_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.head = PoseHead(dim)
+
+    def embed_joints(self, coordinates: Float[Tensor, "batch frames joints channels"]) -> Tokens:
+        """Tokens of joints, the spatial positions added.
+
+        In the coordinates' own precision whatever the autocast: a few bits of them would move the poses.
+        """
+        with own_precision(coordinates):
+            return self.Spatial_patch_to_embedding(coordinates) + self.Spatial_pos_embed
 
     def temporal_position(self, frames: int) -> Float[Tensor, "1 frames 1 dim"]:
         """The first ``frames`` rows of the position table, to be added before the first temporal block."""
@@ -165,7 +176,7 @@ class MixSTE(AlternatingTrunk):
     ) -> None:
         super().__init__(num_frames, num_joints, dim, depth, num_heads, mlp_ratio, drop_path)
         self.in_channels = in_channels
-        self.Spatial_patch_to_embedding: nn.Module = nn.Linear(in_channels, dim)
+        self.Spatial_patch_to_embedding = nn.Linear(in_channels, dim)
 
     def embed(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> Tokens:
         """Tokens of a clip, the spatial positions added.
@@ -180,8 +191,7 @@ class MixSTE(AlternatingTrunk):
             num_joints=self.num_joints,
             max_frames=self.num_frames,
         )
-        with own_precision(pose_2d):
-            return self.Spatial_patch_to_embedding(pose_2d) + self.Spatial_pos_embed
+        return self.embed_joints(pose_2d)
 
     def forward(
         self, pose_2d: Float[Tensor, "batch frames joints channels"]

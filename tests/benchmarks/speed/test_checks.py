@@ -144,12 +144,18 @@ def test_a_cuda_graph_computes_what_the_model_does():
 
 def test_poses_drift_from_themselves_by_nothing():
     found = drift.measure_drift(
-        [("fp32", "eager"), ("fp16", "eager")], device=CPU, hypotheses=1, steps=1, max_windows=1
+        [("fp32", "eager"), ("bf16", "eager"), ("fp16", "eager")],
+        device=CPU,
+        hypotheses=1,
+        steps=1,
+        max_windows=1,
     )
     assert [(one.model, one.precision) for one in found] == [
         ("D3DP", "fp32"),
+        ("D3DP", "bf16"),
         ("D3DP", "fp16"),
         ("HTP", "fp32"),
+        ("HTP", "bf16"),
         ("HTP", "fp16"),
     ]
     for one in found:
@@ -159,6 +165,6 @@ def test_poses_drift_from_themselves_by_nothing():
         else:
             # The triangle inequality: with one hypothesis, errors differ by no more than poses do.
             assert 0 < one.mpjpe_drift <= one.distance < 50
-            # Coordinates and the head are in float32; rounded to float16 they alone would pass this.
-            assert one.median < 0.1
             assert one.mpjpe_drift == abs(one.mpjpe - one.mpjpe_fp32)
+        if one.precision == "fp16":  # the coordinates and the head rounded, too, would move poses further
+            assert one.median < 0.1
