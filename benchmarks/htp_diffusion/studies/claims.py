@@ -98,6 +98,10 @@ MODELS: dict[str, str] = {
     "htp-mask_pruner": "TCEP + MGPTP (mask in the pruner alone)",
     "htp-mask_attention": "mask in attention alone",
     "htp-mask_neither": "mask in neither",
+    "htp-n1-tcep_sft": "baseline + TCEP + SFT MHSA n=1",
+    "htp-n1-mask_pruner": "TCEP + MGPTP n=1 (mask in the pruner alone)",
+    "htp-n1-mask_attention": "n=1, mask in attention alone",
+    "htp-n1-mask_neither": "n=1, mask in neither",
 }
 """What can be trained, by name, and how a table calls it."""
 
