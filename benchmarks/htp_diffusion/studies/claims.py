@@ -102,6 +102,11 @@ MODELS: dict[str, str] = {
     "htp-n1-mask_pruner": "TCEP + MGPTP n=1 (mask in the pruner alone)",
     "htp-n1-mask_attention": "n=1, mask in attention alone",
     "htp-n1-mask_neither": "n=1, mask in neither",
+    "htp-n1-f3": "HTP n=1, f=3",
+    "htp-n1-f9": "HTP n=1, f=9",
+    "htp-n1-f18": "HTP n=1, f=18",
+    "htp-n1-t9-f3": "HTP n=1, windows of 9 frames, f=3",
+    "htp-n1-t18-f6": "HTP n=1, windows of 18 frames, f=6",
 }
 """What can be trained, by name, and how a table calls it."""
 
