@@ -11,7 +11,7 @@ import htp_diffusion.base.extras  # noqa: F401
 
 # isort: split
 from htp_diffusion.base.command import run_subcommands
-from htp_diffusion.studies.commands import ablations, adapters, claims, recovery, seeds
+from htp_diffusion.studies.commands import ablations, adapters, claims, recovery, seeds, sensitivity
 
 COMMANDS = {
     "ablations": (ablations.main, ablations.Options),
@@ -19,6 +19,7 @@ COMMANDS = {
     "claims": (claims.main, claims.Options),
     "recovery": (recovery.main, recovery.Options),
     "seeds": (seeds.main, seeds.Options),
+    "sensitivity": (sensitivity.main, sensitivity.Options),
 }
 
 if __name__ == "__main__":

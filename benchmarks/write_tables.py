@@ -36,6 +36,7 @@ from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
 from htp_diffusion.studies.commands.recovery import Study, study_table
 from htp_diffusion.studies.patched_table import PatchedStudy, patched_table
 from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
+from htp_diffusion.studies.sensitivity_table import SensitivityStudy, study_tables
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RESULTS = _ROOT / "benchmarks" / "results"
@@ -203,6 +204,7 @@ READERS: dict[str, Reader] = {
     "claims-single": _CLAIMS,
     "ablation": _tables_of(AblationResult, ablation_tables),
     "seeds": _SEEDS,
+    "sensitivity": _tables_of(SensitivityStudy, study_tables),
     "shipped": _SEEDS,
     "shipped-video": _SEEDS,
     "training-cost": _TRAINING_COST,

@@ -1,4 +1,4 @@
-"""Pictures of the run: errors against cost, and sensitivity to k and k'."""
+"""Picture of the run: errors against cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.speed.paper_tables import printed
 
-_TRUTH, _FIRST, _SECOND = "#9aa0a8", "#4c6a92", "#d1495b"
+_FIRST, _SECOND = "#4c6a92", "#d1495b"
 _PAPER = {
     name: (
         printed("Table V", name, "GMACs a frame, H=20, K=10"),
@@ -45,28 +45,4 @@ def draw_error_cost(path: Path, points: Sequence[tuple[str, float, float]], cond
         axes.set_title(title, fontsize=8)
         axes.margins(0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    save_png(figure, path)
-
-
-def draw_sensitivity(
-    path: Path, panels: Sequence[tuple[str, Sequence[tuple[float, float]], float]], condition: str
-) -> None:
-    """Draw the error over k and over k'.
-
-    Args:
-        path: The PNG to write.
-        panels: Name of the number, its values with the MPJPE of each in mm, and the value trained with.
-        condition: How it was measured.
-
-    Raises:
-        BenchmarkError: The file cannot be written.
-    """
-    figure = Figure(figsize=(9.6, 3.6), dpi=130, layout="constrained")
-    for axes, (name, points, trained) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        axes.plot([value for value, _ in points], [error for _, error in points], "o-", color=_SECOND)
-        axes.axvline(trained, color=_TRUTH, linewidth=0.9, linestyle=(0, (4, 3)), label="as trained")
-        axes.set(xlabel=name, ylabel="MPJPE, mm")
-        axes.legend(frameon=False, fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(condition, fontsize=9)
     save_png(figure, path)

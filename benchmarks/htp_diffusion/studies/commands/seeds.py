@@ -24,7 +24,6 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.mocap.cmu import trained_among
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.virtual_views import embedded_set, file_set
@@ -39,6 +38,7 @@ from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.studies.options import AVERAGED, StudyMotion
 from htp_diffusion.studies.seeds_table import Run, SeedErrors, SeedStudy, seeds_table
 from htp_diffusion.studies.sweep import Scoring
+from htp_diffusion.studies.unseen import check_unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def main(options: Options) -> None:
     device = options.where.start()
     scored = embedded_set(num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     if options.data is not None:
-        _check_unseen(found, scored.motions)
+        check_unseen(found, scored.motions)
     clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
 
     console = Console(stderr=True)
@@ -190,12 +190,3 @@ def _comparable(found: Mapping[Path, Checkpoint]) -> int:
         if config != run.denoiser:
             raise BenchmarkError(f"{other} and {path} are both {run.model} but of different sizes or pruning")
     return lengths.pop()
-
-
-def _check_unseen(found: Mapping[Path, Checkpoint], motions: Sequence[str]) -> None:
-    for path, checkpoint in found.items():
-        trained = trained_among(motions, checkpoint.motions)
-        if trained:
-            raise BenchmarkError(
-                f"{path} was trained on motion that is to be scored: {', '.join(trained[:3])}"
-            )
