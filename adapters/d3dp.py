@@ -72,11 +72,7 @@ def run_denoiser(
         time = time.repeat_interleave(hyps, dim=0)
         noisy = noisy.flatten(0, 1)
     poses = torch.cat((pose_2d, noisy), dim=-1)
-    clean = run_trunk(
-        host,  # no name here for the tokens: they would stay in memory to the end
-        host.htp.embed(poses, host.Spatial_patch_to_embedding) + host.Spatial_pos_embed + time,
-        lambda host, x: inject(host, time, x),
-    )
+    clean = run_trunk(host, poses, time, lambda host, x: inject(host, time, x))
     return clean if hyps is None else clean.unflatten(0, (-1, hyps))
 
 

@@ -67,6 +67,13 @@ def trajectory_convolution(
     return y if layer.bias is None else y + layer.bias
 
 
+def _embed(host: Any, pose: Tensor) -> Tensor:
+    """The kinematic prior's tokens, with the spatial position."""
+    attention = host.kpattention.attn
+    x = host.htp.embed(pose, lambda x: attention.kpa(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+    return call_part(attention, "pos_drop", x + attention.Spatial_pos_embed)
+
+
 def _inject(host: Any, x: Tensor) -> Tensor:
     """The trajectory prior, and the temporal position."""
     attention = host.tpattention.attn
@@ -105,11 +112,8 @@ def run_ktpformer(
     host: Any, pose: Float[Tensor, "batch frames joints channels"]
 ) -> Float[Tensor, "batch frames joints 3"]:
     """KTPFormer's forward pass, pruned."""
-    attention = host.kpattention.attn
-    x = host.htp.embed(pose, lambda x: attention.kpa(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
-    x = call_part(attention, "pos_drop", x + attention.Spatial_pos_embed)
-    pairs = [Pair(partial(_spatial, host), partial(_temporal, host)), *trunk_pairs(host)]
-    return host.head(host.htp(x, pairs, partial(_inject, host)))
+    first = Pair(partial(_spatial, host), partial(_temporal, host)).after(partial(_embed, host))
+    return host.head(host.htp(pose, [first, *trunk_pairs(host)], partial(_inject, host)))
 
 
 def ktpformer_pairs(facts: Facts) -> int:

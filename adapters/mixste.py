@@ -100,25 +100,32 @@ def trunk_pairs(host: Any) -> list[Pair]:
 
 def run_trunk(
     host: Any,
-    x: Float[Tensor, "batch frames joints dim"],
+    poses: Float[Tensor, "batch frames joints channels"],
+    told: Float[Tensor, "batch 1 1 dim"] | None = None,
     inject: Callable[[Any, Tensor], Tensor] = add_position,
 ) -> Float[Tensor, "batch frames joints 3"]:
-    """Embedded tokens through HTP and the host's blocks and head.
+    """Poses through the host's embedding, HTP, and the host's blocks and head.
 
     Args:
         host: The model.
-        x: The tokens, with the spatial position.
+        poses: What the host embeds.
+        told: What joins every token before the first block.
         inject: What joins them once TCEP has read them.
     """
-    x = call_part(host, "pos_drop", x)
-    return host.head(host.htp(x, trunk_pairs(host), partial(inject, host)))
+
+    def embed(poses: Tensor) -> Tensor:
+        x = host.htp.embed(poses, host.Spatial_patch_to_embedding) + host.Spatial_pos_embed
+        return call_part(host, "pos_drop", x if told is None else x + told)
+
+    first, *rest = trunk_pairs(host)
+    return host.head(host.htp(poses, [first.after(embed), *rest], partial(inject, host)))
 
 
 def run_mixste(
     host: Any, pose: Float[Tensor, "batch frames joints channels"]
 ) -> Float[Tensor, "batch frames joints 3"]:
     """MixSTE's forward pass, pruned."""
-    return run_trunk(host, host.htp.embed(pose, host.Spatial_patch_to_embedding) + host.Spatial_pos_embed)
+    return run_trunk(host, pose)
 
 
 MIXSTE = Adapter(

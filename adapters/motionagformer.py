@@ -187,11 +187,11 @@ def run_motionagformer(
     host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool
 ) -> Float[Tensor, "batch frames joints features"]:
     """MotionAGFormer's forward pass, pruned."""
-    x = host.htp.embed(clip, host.joints_embed) + host.pos_embed
-    pairs = [
+    first, *rest = (
         Pair(_identity, partial(_whole, host, layer), partial(_pruned, host, layer)) for layer in host.layers
-    ]
-    x = host.rep_logit(host.norm(host.htp(x, pairs)))
+    )
+    first = first.after(lambda clip: host.htp.embed(clip, host.joints_embed) + host.pos_embed)
+    x = host.rep_logit(host.norm(host.htp(clip, [first, *rest])))
     return x if return_rep else host.head(x)
 
 

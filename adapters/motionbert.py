@@ -92,6 +92,11 @@ def initial_block(facts: Facts) -> dict[str, nn.Module]:
     return {"initial": block}
 
 
+def _embed(host: Any, clip: Tensor) -> Tensor:
+    x = host.htp.embed(clip, host.joints_embed) + host.pos_embed + host.temp_embed[:, : clip.shape[1]]
+    return call_part(host, "pos_drop", x)
+
+
 def _identity(x: Tensor) -> Tensor:
     return x
 
@@ -141,10 +146,8 @@ def run_motionbert(
     host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool
 ) -> Float[Tensor, "batch frames joints features"]:
     """DSTformer's forward pass, pruned."""
-    frames = clip.shape[1]
-    x = host.htp.embed(clip, host.joints_embed) + host.pos_embed + host.temp_embed[:, :frames]
     layers = [Pair(_identity, partial(_dual, host, layer)) for layer in range(len(host.blocks_st))]
-    x = host.htp(call_part(host, "pos_drop", x), [Pair(_identity, host.htp.initial), *layers])
+    x = host.htp(clip, [Pair(partial(_embed, host), host.htp.initial), *layers])
     x = host.pre_logits(host.norm(x))
     return x if return_rep else host.head(x)
 

@@ -114,9 +114,9 @@ def run_stcformer(
     host: Any, pose: Float[Tensor, "batch frames joints channels"]
 ) -> Float[Tensor, "batch frames joints 3"]:
     """STCFormer's forward pass, pruned."""
-    x = host.gelu(host.htp.embed(pose, host.pose_emb))
-    pairs = [Pair(_identity, partial(_block, host, block)) for block in host.stcformer.stc_block]
-    return host.regress_head(host.htp(x, pairs))
+    first, *rest = (Pair(_identity, partial(_block, host, block)) for block in host.stcformer.stc_block)
+    first = first.after(lambda pose: host.gelu(host.htp.embed(pose, host.pose_emb)))
+    return host.regress_head(host.htp(pose, [first, *rest]))
 
 
 def stcformer_places(config: HTPConfig, injected: str) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class Options:
     """Factor of the learning rate per epoch."""
     tilt: Annotated[float | None, by_default("1: all times alike", "TILT")] = None
     """Above 1, diffusion times near pure noise are drawn more often, which helps short runs
-    (docs/reproduction.md)."""
+    (docs/ablations.md)."""
     synthetic_clips: Annotated[
         int | None, by_default(f"{SYNTHETIC_CLIPS}; none beside h36m, 3dhp and motionbert", "N")
     ] = None

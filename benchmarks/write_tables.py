@@ -45,6 +45,8 @@ _PAGES = (
     "docs/adapters.md",
     "docs/benchmarks.md",
     "docs/reproduction.md",
+    "docs/errors.md",
+    "docs/ablations.md",
     "benchmarks/checkpoints/README.md",
 )
 _WRITTEN = re.compile(r" --(?:json|picture) \S+")

@@ -87,20 +87,27 @@ def graph_convolution(
         kernel = _graph_kernel(coupling, weight, modulation).reshape(nodes * channels, -1)
         frames = x.reshape(-1, nodes * channels)
         return torch.addmm(bias.repeat(nodes), frames, kernel).view(*x.shape[:-1], -1)
+    axes = x.shape[:-2]
+    x, coupling = (part.reshape(-1, *part.shape[-2:]) for part in (x, coupling.expand(*axes, -1, -1)))
     own, neighbor = weight.unbind()
     own = x @ (own - neighbor)
     # Autocast multiplies in fewer bits; what follows stays there, in half the memory.
-    modulation, bias = modulation.to(own.dtype), bias.to(own.dtype)
-    diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1).to(own.dtype)
-    itself = torch.addcmul(bias, diagonal, modulation * own)
+    modulation, bias, coupling = (part.to(own.dtype) for part in (modulation, bias, coupling))
+    diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+    mixed = torch.addcmul(bias, diagonal, _modulated(own, modulation))
     del own
-    others = modulation * (x @ neighbor)
-    if added := _nodes_to_add(coupling.shape[-1], others):
+    others = _modulated(x @ neighbor, modulation)
+    if added := _nodes_to_add(nodes, others):
         coupling, others = F.pad(coupling, (0, added)), F.pad(others, (0, 0, 0, added))
-    coupling = coupling.expand(*x.shape[:-2], -1, -1)
     # The matmul adds its product to the node's own share: no pass over the tokens of its own.
-    parts = (itself, coupling, others)
-    return torch.baddbmm(*(part.reshape(-1, *part.shape[-2:]) for part in parts)).view_as(itself)
+    return torch.baddbmm(mixed, coupling, others).view(*axes, nodes, -1)
+
+
+def _modulated(
+    product: Float[Tensor, "*axes nodes out"], modulation: Float[Tensor, "nodes out"]
+) -> Float[Tensor, "*axes nodes out"]:
+    """The product under m; nobody else holds it, so in its place, unless gradients need it."""
+    return modulation * product if torch.is_grad_enabled() else product.mul_(modulation)
 
 
 def _graph_kernel(
@@ -152,7 +159,7 @@ class SpatialGCN(nn.Module):
 
     In a diffusion model the graph convolution reads the 2D pose alone. The noisy 3D pose enters by a linear
     map of its own, added after the rectifier: a rectifier over sums of coordinates and noise, before anything
-    knows the diffusion time, loses the coordinates in the noise (docs/reproduction.md).
+    knows the diffusion time, loses the coordinates in the noise (docs/errors.md).
 
     Under autocast it stays in the parameters' precision: coordinates of a few bits would move poses and, with
     them, which frames are kept.

@@ -32,6 +32,13 @@ class Pair(NamedTuple):
     temporal: Callable[[Tensor, TemporalMask | None], Tensor]
     pruned: Callable[[Tensor, KeptFrames], Tensor] | None = None
 
+    def after(self, embed: Callable[[Tensor], Tensor]) -> "Pair":
+        """The pair whose spatial block gets what ``embed`` makes of its input.
+
+        The first pair may so take poses: nobody then holds their tokens while the flow runs.
+        """
+        return self._replace(spatial=lambda x: self.spatial(embed(x)))
+
 
 class HTP(nn.Module):
     """Hierarchical temporal pruning around blocks that somebody else owns.
@@ -94,14 +101,14 @@ class HTP(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "batch frames joints dim"],
+        x: Float[Tensor, "batch frames joints channels"],
         pairs: Sequence[Pair],
         inject: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "batch frames joints dim"]:
         """Run the hourglass: narrow in time after n pairs, widen again at the end.
 
         Args:
-            x: Embedded tokens with the spatial position added.
+            x: Embedded tokens with the spatial position added; poses, if the first pair embeds them.
             pairs: The blocks. The first pair surrounds TCEP, the next n see every frame under the mask, the
                 rest see the kept frames alone.
             inject: Adds the temporal position (and diffusion time) to the tokens once TCEP has read them.

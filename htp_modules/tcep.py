@@ -156,13 +156,14 @@ class TCEP(nn.Module):
         """
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
         refined = x.transpose(1, 2).contiguous()  # one copy, and faster matmuls ever after
-        mask, weights = self._correlate(refined)
+        bias, weights = self._correlate(refined)
         refined = refined.to(product_dtype(refined))  # once for all products
         chain = chain_graph(x.shape[1], weights)
         for layer in self.layers:
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement may have another dtype than the tokens; they keep theirs.
-        return x + refined.transpose(1, 2).to(x.dtype), mask
+        refined = x + refined.transpose(1, 2).to(x.dtype)
+        return refined, TemporalMask(bias == 0, bias)  # here, and not beside what the layers need
 
     if TYPE_CHECKING:  # else a call of a module has no type
 
@@ -170,8 +171,8 @@ class TCEP(nn.Module):
 
     def _correlate(
         self, tokens: Float[Tensor, "batch joints frames dim"]
-    ) -> tuple[TemporalMask, Float[Tensor, "batch joints frames frames"]]:
-        """M_j, and the softmax of S_j under it; what leads to them is given back before the layers run."""
+    ) -> tuple[Float[Tensor, "batch joints frames frames"], Float[Tensor, "batch joints frames frames"]]:
+        """M⁺, and the softmax of S_j under it; what leads to them is given back before the layers run."""
         scaled, scale = scale_tokens(tokens, (-2, -1), name="TCEP")
         correlation = temporal_correlation(scaled)
         del scaled
@@ -181,8 +182,7 @@ class TCEP(nn.Module):
         bias = additive.to(product_dtype(tokens))
         if tokens.is_cuda and not torch.compiler.is_compiling():
             bias = _aligned(bias)
-        mask = TemporalMask(additive == 0, bias)
-        return mask, correlation_weights(correlation, additive, scale)
+        return bias, correlation_weights(correlation, additive, scale)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, num_frames={self.num_frames}, num_neighbors={self.num_neighbors}"

@@ -62,5 +62,6 @@ class HTPDenoiser(D3DPDenoiser):
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.
         """
         moment = self.temporal_position(pose_2d.shape[1]) + self.time_mlp(timestep)[:, None, None]
-        x = self.htp(self.embed(pose_2d, noisy), self.pairs(), inject=lambda x: x + moment)
-        return self.head(x)
+        first, *rest = self.pairs()
+        first = first.after(lambda pose_2d: self.embed(pose_2d, noisy))
+        return self.head(self.htp(pose_2d, [first, *rest], inject=lambda x: x + moment))

@@ -58,4 +58,5 @@ class HTPLifter(Lifter):
     ) -> Float[Tensor, "batch frames joints 3"]:
         """The 3D poses."""
         position = self.temporal_position(pose_2d.shape[1])
-        return self.head(self.htp(self.embed(pose_2d), self.pairs(), inject=lambda x: x + position))
+        first, *rest = self.pairs()
+        return self.head(self.htp(pose_2d, [first.after(self.embed), *rest], inject=lambda x: x + position))

@@ -76,7 +76,7 @@ PRESETS: dict[PresetName, Preset] = {
         warmup_steps=10,
     ),
     # The shipped checkpoints: an hour on one core. Short windows, since the steps of a short run count for
-    # more the more windows, cameras and diffusion times they see (docs/reproduction.md).
+    # more the more windows, cameras and diffusion times they see (docs/errors.md).
     "small": Preset(
         num_frames=27,
         dim=64,
@@ -91,7 +91,7 @@ PRESETS: dict[PresetName, Preset] = {
         num_keep=1 / 3,  # the paper's share at T = 81 (Table XIII)
     ),
     # Three hours on one core. In windows of 81 frames pruning with n=1 halves the time of a pass. At twice
-    # this rate the loss falls only once the rate does (docs/reproduction.md).
+    # this rate the loss falls only once the rate does (docs/errors.md).
     "base": Preset(
         num_frames=81,
         dim=64,

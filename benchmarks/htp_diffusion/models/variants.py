@@ -33,8 +33,9 @@ Variant = Literal[
 
 - ``d3dp``: D3DP as it is.
 - ``spatial-gcn``: D3DP with the Spatial GCN.
-- ``noisy-gcn``: HTP whose graph convolution reads the noisy 3D pose too (docs/reproduction.md).
-- ``baseline``: D3DP with the Spatial GCN, and the recovery on every frame (Table XI, first row).
+- ``noisy-gcn``: HTP whose graph convolution reads the noisy 3D pose too (docs/errors.md).
+- ``baseline``: D3DP with the Spatial GCN, if the config has it, and the recovery on every frame (Table XI,
+  first row).
 - ``tcep``: the baseline with TCEP; every frame attends to every frame (Table XI, + TCEP).
 - ``tcep-sft``: the same, the first 1 + n temporal blocks attending under TCEP's mask (Table XI, + SFT MHSA).
 - ``mask-pruner``: HTP whose attention sees no mask (Table XI, TCEP + MGPTP; Table XII, pruner alone).
@@ -119,7 +120,8 @@ def _noisy_gcn(config: DenoiserConfig) -> D3DPDenoiser:
 
 
 def _baseline(config: DenoiserConfig) -> D3DPDenoiser:
-    return _recovered(_spatial_gcn(config), config)
+    embedded = _spatial_gcn if (config.htp or HTPConfig()).spatial_gcn else _d3dp
+    return _recovered(embedded(config), config)
 
 
 def _full_length(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoiser:

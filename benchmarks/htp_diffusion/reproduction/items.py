@@ -82,7 +82,7 @@ _ROWS = Need(
     kind="training",
     name="a trained model a row",
     file="a model trained for each row",
-    where="benchmarks/study.py ablations, hours at the small preset; docs/reproduction.md has rows of it",
+    where="benchmarks/study.py ablations, hours at the small preset; docs/ablations.md has rows of it",
 )
 _UNKNOWN = Need(
     kind="not known",

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 from rich.console import Console
 from training_runs import MICRO, small_motions
@@ -10,7 +11,7 @@ from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.scoring.clip_scores import Errors
-from htp_diffusion.studies.claims import Prediction, members
+from htp_diffusion.studies.claims import MODELS, Prediction, members
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
 from htp_diffusion.studies.commands import claims
 from htp_diffusion.training.fleet import Fleet
@@ -34,6 +35,16 @@ def row(mpjpe, **changes):
             "prediction": Prediction(mpjpe=[3.0, 4.0], shuffled=5.0),
             **changes,
         }
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_member_has_the_embedding_that_its_name_says(name):
+    [member] = members([name], [0], MICRO)
+    special = name.split("-")
+    plain = special[0] in ("d3dp", "mixste") and "htp" not in special[1:]
+    assert isinstance(member.build().Spatial_patch_to_embedding, torch.nn.Linear) == (
+        plain or "linear" in special
     )
 
 
