@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from adapters.errors import PatchError
 from htp_modules import HTPConfig
 
 
@@ -108,3 +109,17 @@ class Adapter:
     modules: Callable[[Facts], dict[str, nn.Module]] = no_modules
     num_pairs: Callable[[Facts], int] = host_pairs
     defaults: HTPConfig = field(default_factory=HTPConfig)
+
+    def embedded_like(self, host: nn.Module) -> Tensor:
+        """A parameter of the host's embedding, whose device and dtype are those of its tokens.
+
+        Raises:
+            PatchError: It has none, as a quantised host.
+        """
+        like = next(host.get_submodule(self.embedding).parameters(), None)
+        if like is None:
+            raise PatchError(
+                f"{self.embedding} has no parameters, as after quantisation; patch the host first, and "
+                "quantise it afterwards"
+            )
+        return like

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from adapters.clock import SpeedUp, Timing, interleaved, peak_memory, speed_up
+from adapters.clock import SpeedUp, Timing, check_whole, interleaved, peak_memory, speed_up
 from adapters.counting import Counter
 from adapters.errors import MeasurementError
 from adapters.trial import Trial, device_in_words, random_clips, trial
@@ -125,8 +125,9 @@ def benchmark(
         ConfigError: The config does not fit the model.
         MeasurementError: A number out of range, or a length that the host does not take.
     """
-    if batch_size < 1 or (frames is not None and frames < 1):
-        raise MeasurementError(f"expected batch_size and frames of at least 1, got {batch_size} and {frames}")
+    check_whole(batch_size, "batch_size")
+    if frames is not None:
+        check_whole(frames, "frames")
     with trial(model, config) as tried:
         frames = frames or tried.htp.facts.num_frames
         inputs = random_clips(tried, batch_size, frames)

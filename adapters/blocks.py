@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from htp_modules import SFTMHSA, TemporalMask
 
+_DROPS = (nn.Dropout, nn.Identity, type(None))  # of attention, as the fused kernel knows it
+
 
 def call_part(owner: nn.Module, name: str, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """``owner``'s optional layer ``name`` (dropout, stochastic depth), the identity where it has none."""
@@ -58,9 +60,9 @@ def masked_attention(
     query, key, value = heads.permute(2, 0, 3, 1, 4).unbind()
     scale = getattr(attention, "scale", None) or query.shape[-1] ** -0.5
     keep = None if keep is None else keep.unsqueeze(1)
-    if fused:
-        drop = getattr(attention, "attn_drop", None)
-        rate = drop.p if drop is not None and drop.training else 0.0
+    drop = getattr(attention, "attn_drop", None)
+    if fused and isinstance(drop, _DROPS):
+        rate = drop.p if isinstance(drop, nn.Dropout) and drop.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=rate, scale=scale)
     else:
         scores = query @ key.transpose(-2, -1) * scale

@@ -136,6 +136,16 @@ def laps(
             yield Lap(name=name, item=item, result=result, seconds=time.perf_counter() - start)
 
 
+def check_whole(value: object, name: str, least: int = 1) -> None:
+    """Check a count.
+
+    Raises:
+        MeasurementError: It is no int, or below ``least``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise MeasurementError(f"{name} expects a whole number of at least {least}, got {value!r}")
+
+
 def interleaved(
     cases: Mapping[str, Callable[[], Any]],
     *,
@@ -159,10 +169,10 @@ def interleaved(
     Raises:
         MeasurementError: There is no case, repeats is below 1 or warmup below 0.
     """
-    if not cases or repeats < 1 or warmup < 0:
-        raise MeasurementError(
-            f"expected a case, repeats >= 1 and warmup >= 0, got {len(cases)} cases, {repeats} and {warmup}"
-        )
+    if not cases:
+        raise MeasurementError("expected at least one case to time, got none")
+    check_whole(repeats, "repeats")
+    check_whole(warmup, "warmup", least=0)
 
     def without_item(case: Callable[[], Any]) -> Callable[[int], Any]:
         return lambda _: case()

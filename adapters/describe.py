@@ -90,11 +90,11 @@ def describe(model: nn.Module) -> Description:
         tokens_kept=kept * facts.num_joints,
         macs_before=counter.plain(),
         macs_after=counter.pruned(config),
-        fine_tuning=_fine_tuning(htp, prunes=kept < frames),
+        fine_tuning=_fine_tuning(htp, prunes=kept < frames, masks=config.neighbors(frames) < frames - 1),
     )
 
 
-def _fine_tuning(htp: HostHTP, *, prunes: bool) -> tuple[str, ...]:
+def _fine_tuning(htp: HostHTP, *, prunes: bool, masks: bool) -> tuple[str, ...]:
     replaced = htp.from_scratch and htp.config.spatial_gcn
     learned = htp.config.recovery == "cross_attention"
     passive = {"mgptp", "recovery"} | ({"spatial_gcn"} if replaced else set())
@@ -105,6 +105,8 @@ def _fine_tuning(htp: HostHTP, *, prunes: bool) -> tuple[str, ...]:
         verdict = "fine-tuning is needed: the recovery only blends kept tokens until it has learned"
     elif prunes:
         verdict = "no fine-tuning is needed to run, interpolation has no parameters; it wins back accuracy"
+    elif masks:
+        verdict = "nothing is pruned, but the mask, which needs no fine-tuning to run, changes the output"
     else:
-        verdict = "nothing is pruned: freshly patched, the output is the host's"
+        verdict = "nothing is pruned or masked: freshly patched, the output is the host's"
     return (verdict, f"{', '.join(added)}: the identity at first; fine-tuning teaches them")

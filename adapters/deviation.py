@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adapters.errors import MeasurementError
 from adapters.trial import Trial, repeatable
+from adapters.verify import is_out_of_memory
 from htp_modules import HTPConfig
 
 Metric = Literal["mean", "p95"]
@@ -129,7 +130,7 @@ class Judge:
         self._model, self._tried, self._batches = model, tried, batches
         self._distance = distance
         self._metric: Metric = metric
-        outputs = [self._tried.plain(self._run, batch) for batch in batches.inputs]
+        outputs = [self._unpruned(batch) for batch in batches.inputs]
         self._references = outputs if batches.truth is None else list(batches.truth)
         own = [self._measure(*pair) for pair in zip(outputs, self._references, strict=True)]
         self._total = sum(map(len, own))
@@ -138,7 +139,7 @@ class Judge:
     def of(self, config: HTPConfig, bound: float) -> Deviation | None:
         """How far off a setting is; None once its figure is certain to reach the bound."""
         self._tried.htp.config = config
-        seen = torch.empty(0)
+        seen = torch.empty(0, dtype=torch.double, device="cpu")
         for distances in self._distances():
             seen = torch.cat((seen, distances))
             if len(seen) < self._total and least_figure(seen, self._total, self._metric) >= bound:
@@ -148,6 +149,15 @@ class Judge:
     def _distances(self) -> Iterator[Tensor]:
         for batch, reference in zip(self._batches.inputs, self._references, strict=True):
             yield self._measure(self._run(batch), reference)
+
+    def _unpruned(self, batch: tuple[Tensor, ...]) -> Any:
+        try:
+            return self._tried.unpruned(self._run, batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise MeasurementError(f"{self._tried.name} does not take these clips: {reason}") from error
 
     def _run(self, batch: tuple[Tensor, ...]) -> Any:
         repeatable(self._tried.device)

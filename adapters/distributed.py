@@ -38,7 +38,7 @@ def check_distributed(model: nn.Module, host: nn.Module) -> None:
         host: The host in it.
 
     Raises:
-        PatchError: One has a communication hook, mixed precision or ignored parameters, which would be lost.
+        PatchError: One has a communication hook, mixed precision or delayed parameters, which would be lost.
     """
     for wrapper in _around(model, host):
         if (

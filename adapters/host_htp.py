@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapters.adapter import Facts
+from adapters.errors import PatchError
 from adapters.installed import installed
 from htp_modules import HTP, HTPConfig, ShapeError, SpatialGCN
 
@@ -77,6 +78,9 @@ class HostHTP(HTP):
     def config(self, config: HTPConfig) -> None:
         host = None if self._host is None else self._host()
         if host is not None:
+            added = host._modules.get("htp")
+            if added is None or all(module is not self for module in added.modules()):
+                raise PatchError("this htp was taken out of its model: assign htp_of(model).config")
             installed(host)
         HTP.config.__set__(self, config)
 

@@ -28,6 +28,7 @@ from adapters.recognition import check_module, recognise
 from adapters.stcformer import STCFORMER
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
+from htp_modules.config import check_config
 
 ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER, STCFORMER, MOTIONAGFORMER)
 
@@ -96,7 +97,11 @@ def adapter_of(model: nn.Module) -> Adapter:
 
 
 def is_patched(model: nn.Module) -> bool:
-    """Whether ``model``, or the host that it holds, is patched."""
+    """Whether ``model``, or the host that it holds, is patched.
+
+    Raises:
+        PatchError: It holds several patched hosts.
+    """
     return find_patched(model) is not None
 
 
@@ -161,7 +166,7 @@ def patch_with(
         "required": required,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    config = replace(adapter.defaults if config is None else config, **given)  # pyright: ignore[reportArgumentType]
+    config = replace(adapter.defaults if config is None else check_config(config), **given)  # pyright: ignore[reportArgumentType]
     if config.num_sft_layers >= adapter.num_pairs(facts):
         raise ConfigError(
             f"num_sft_layers={config.num_sft_layers} leaves no pair of blocks for the first: this "
@@ -184,7 +189,7 @@ def build(
     host: nn.Module, adapter: Adapter, facts: Facts, config: HTPConfig, *, from_scratch: bool
 ) -> HostHTP:
     """The module ``htp`` for a host, on its device, in its dtype and its training mode."""
-    like = next(host.get_submodule(adapter.embedding).parameters())
+    like = adapter.embedded_like(host)
     with torch.device("cpu"):
         htp = HostHTP(facts, config, adapter.modules(facts), from_scratch=from_scratch)
     if from_scratch and config.spatial_gcn:
@@ -245,8 +250,9 @@ def unpatch(model: Model) -> Model:
 def unpruned(model: Model) -> Iterator[Model]:
     """Run the host's own forward inside the block: every frame, every block, nothing added.
 
-    The weights are those of the patched model. Not for training under DistributedDataParallel, whose added
-    parameters would get no gradient.
+    The weights are those of the patched model; of a patch from scratch, the host's embedding is as it was
+    before. A copy made inside the block stays unpruned. Not for training under DistributedDataParallel, whose
+    added parameters would get no gradient.
 
     Raises:
         PatchError: The model is not patched, or the patch is not in force any more.

@@ -52,6 +52,21 @@ class Trial:
         finally:
             self.htp.enabled = True
 
+    def unpruned(self, call: Callable[..., Any], *inputs: Any) -> Any:
+        """Call something that runs what the model would be without pruning.
+
+        That is the host; of a patch from scratch, which has replaced the host's embedding, HTP where every frame
+        is kept and attends to every frame.
+        """
+        before = self.htp.config
+        if not (self.htp.from_scratch and before.spatial_gcn):
+            return self.plain(call, *inputs)
+        self.htp.config = replace(before, num_keep=1.0, num_neighbors=1.0)
+        try:
+            return call(*inputs)
+        finally:
+            self.htp.config = before
+
 
 @contextmanager
 def trial(model: nn.Module, config: HTPConfig | None = None) -> Iterator[Trial]:
@@ -80,7 +95,7 @@ def trial(model: nn.Module, config: HTPConfig | None = None) -> Iterator[Trial]:
         before, enabled = htp.config, htp.enabled
         try:
             adapter = installed(host).adapter
-            device = next(host.get_submodule(adapter.embedding).parameters()).device
+            device = adapter.embedded_like(host).device
             if device.type == "meta":
                 raise MeasurementError("the model is on the meta device: load its weights first")
             if config is not None:
@@ -126,7 +141,7 @@ def random_clips(tried: Trial, batch_size: int, frames: int) -> tuple[Tensor, ..
     torch.default_generator.manual_seed(_SEED)
     with torch.device("cpu"):
         clips = [tried.adapter.inputs(tried.host, tried.htp.facts, frames) for _ in range(batch_size)]
-    dtype = next(tried.host.get_submodule(tried.adapter.embedding).parameters()).dtype
+    dtype = tried.adapter.embedded_like(tried.host).dtype
     parts = (torch.cat(part).to(tried.device) for part in zip(*clips, strict=True))
     return tuple(part.to(dtype) if part.is_floating_point() else part for part in parts)
 

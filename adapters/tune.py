@@ -1,7 +1,7 @@
 """tune(model, clips): which setting to take, found on a user's own clips and machine."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -9,7 +9,7 @@ from itertools import product
 from torch import Tensor, nn
 
 from adapters.benchmark import Cost
-from adapters.clock import Timing, interleaved, peak_memory, speed_up
+from adapters.clock import Timing, check_whole, interleaved, peak_memory, speed_up
 from adapters.counting import Counter
 from adapters.deviation import Batches, Distance, Judge, Metric, joint_distance
 from adapters.errors import MeasurementError
@@ -40,7 +40,8 @@ def tune(
     """Run a grid of settings on clips, and leave the model with the fastest within a tolerance.
 
     Without ground truth, a setting is judged by how far its output is from the model's own unpruned output;
-    with it, by how much larger its error is. Settings that another of no more operations beats are given up
+    with it, by how much larger its error is. Of a patch from scratch, the unpruned model is HTP with every
+    frame kept and unmasked. Settings that another of no more operations beats are given up
     as soon as that is certain; the rest is timed in turn with the unpruned model. Settings whose times lie
     within the spread of the rounds are ranked by their operations.
 
@@ -73,13 +74,11 @@ def tune(
     """
     if metric not in _METRICS:
         raise MeasurementError(f"metric expects one of {', '.join(_METRICS)}, got {metric!r}")
-    if not 0 <= tolerance < math.inf:
-        raise MeasurementError(f"tolerance expects a finite number of at least 0, got {tolerance}")
-    if batch_size < 1 or repeats < 1 or warmup < 0:
-        raise MeasurementError(
-            f"expected batch_size and repeats of at least 1 and warmup of at least 0, got {batch_size}, "
-            f"{repeats} and {warmup}"
-        )
+    if not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
+        raise MeasurementError(f"tolerance expects a finite number of at least 0, got {tolerance!r}")
+    check_whole(batch_size, "batch_size")
+    check_whole(repeats, "repeats")
+    check_whole(warmup, "warmup", least=0)
     with trial(model) as tried:
         batches = Batches.of(clips, truth, batch_size, tried.device)
         judge = Judge(model, tried, batches, distance, metric)
@@ -122,7 +121,16 @@ def _grid(
     if num_keep is None:
         num_keep = [f for f in _KEEP if replace(base, num_keep=f).frames_kept(frames) >= required]
     settings: dict[tuple[int, int, int], HTPConfig] = {}
-    for n, f, k in product(num_sft_layers, num_keep, num_neighbors or _NEIGHBORS):
+    if num_neighbors is None:
+        num_neighbors = _NEIGHBORS
+    for name, values in (
+        ("num_sft_layers", num_sft_layers),
+        ("num_keep", num_keep),
+        ("num_neighbors", num_neighbors),
+    ):
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise MeasurementError(f"{name} expects several settings, such as ({values!r},), got {values!r}")
+    for n, f, k in product(num_sft_layers, num_keep, num_neighbors):
         one = replace(base, num_sft_layers=n, num_keep=f, num_neighbors=k)
         settings.setdefault((n, one.frames_kept(frames), one.neighbors(frames)), one)
     if not settings:
@@ -177,7 +185,7 @@ def _timed(
         tried.htp.config = config or base
         arguments = [x.clone() for x in inputs]
         if config is None:
-            tried.plain(model, *arguments)
+            tried.unpruned(model, *arguments)
         else:
             model(*arguments)
 

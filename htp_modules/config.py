@@ -32,7 +32,7 @@ def check_frames(value: int | float, name: str) -> int | float:
                 f"{name} as a float is a share of the frames and expects 0 < share <= 1, got {value}; "
                 "give an int for a number of frames"
             )
-        return value
+        return float(value)
     if isinstance(value, bool):
         raise ConfigError(f"{name} expects an int (frames) or a float (share), got {value}")
     try:
@@ -173,15 +173,19 @@ class HTPConfig:
     required: tuple[FrameName | int, ...] = field(default=(), metadata={"added later": True})
 
     def __post_init__(self) -> None:
-        check_frames(self.num_neighbors, "num_neighbors")
-        check_frames(self.num_keep, "num_keep")
-        check_count(self.num_sft_layers, "num_sft_layers", least=0)
-        check_count(self.density_neighbors, "density_neighbors")
+        plain = {  # not NumPy's numbers, at which a compiler stops
+            "num_neighbors": check_frames(self.num_neighbors, "num_neighbors"),
+            "num_keep": check_frames(self.num_keep, "num_keep"),
+            "num_sft_layers": check_count(self.num_sft_layers, "num_sft_layers", least=0),
+            "density_neighbors": check_count(self.density_neighbors, "density_neighbors"),
+            "required": check_required(self.required),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if self.recovery not in _RECOVERIES:
             raise ConfigError(f"recovery expects one of {', '.join(_RECOVERIES)}, got {self.recovery!r}")
         if not isinstance(self.spatial_gcn, bool):
             raise ConfigError(f"spatial_gcn expects True or False, got {self.spatial_gcn!r}")
-        check_required(self.required)
 
     def frames_kept(self, num_frames: int) -> int:
         """Frames kept, f, of a sequence of ``num_frames``: all of it if it is no longer."""
@@ -198,3 +202,14 @@ class HTPConfig:
     def neighbors(self, num_frames: int) -> int:
         """Neighbours of a frame, k, in a sequence of ``num_frames``: at most all the others."""
         return min(resolve_frames(self.num_neighbors, num_frames), num_frames - 1)
+
+
+def check_config(value: object) -> HTPConfig:
+    """The value, if it is an HTPConfig.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(value, HTPConfig):
+        raise ConfigError(f"config expects an HTPConfig, got {type(value).__name__}")
+    return value

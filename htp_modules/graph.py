@@ -92,7 +92,7 @@ def graph_convolution(
     own, neighbor = weight.unbind()
     own = x @ (own - neighbor)
     # Autocast multiplies in fewer bits; what follows stays there, in half the memory.
-    modulation, bias, coupling = (part.to(own.dtype) for part in (modulation, bias, coupling))
+    modulation, bias, coupling = modulation.to(own.dtype), bias.to(own.dtype), coupling.to(own.dtype)
     diagonal = coupling.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
     mixed = torch.addcmul(bias, diagonal, _modulated(own, modulation))
     del own

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htp_modules.config import HTPConfig
+from htp_modules.config import HTPConfig, check_config
 from htp_modules.errors import ConfigError
 from htp_modules.kept import KeptFrames
 from htp_modules.mask import TemporalMask
@@ -60,7 +60,7 @@ class HTP(nn.Module):
         self, dim: int, num_frames: int, num_heads: int = 8, config: HTPConfig | None = None
     ) -> None:
         super().__init__()
-        config = HTPConfig() if config is None else config
+        config = HTPConfig() if config is None else check_config(config)
         config.frames_required(num_frames)
         self._config = config
         self.tcep = TCEP(dim, num_frames, config.num_neighbors)
@@ -81,13 +81,14 @@ class HTP(nn.Module):
         """The options in force. Assign another config to change k, f, n or k' without touching weights.
 
         Raises:
-            ConfigError: The new config asks for other modules than were built, or requires frames that the
-                longest sequence does not have or keep.
+            ConfigError: It is no HTPConfig, asks for other modules than were built, or requires frames that
+                the longest sequence does not have or keep.
         """
         return self._config
 
     @config.setter
     def config(self, config: HTPConfig) -> None:
+        check_config(config)
         for name in ("recovery", "spatial_gcn"):
             built, asked = getattr(self._config, name), getattr(config, name)
             if built != asked:

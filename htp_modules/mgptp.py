@@ -142,13 +142,13 @@ class MGPTP(nn.Module):
         super().__init__()
         self.num_keep = num_keep
         self.required = required
-        self.num_neighbors = check_count(num_neighbors, "num_neighbors")
+        self.num_neighbors = num_neighbors
         # A module for THOP's sake, by which the paper counts: it charges this mean and sees no bare one.
         self.joint_pool = nn.AdaptiveAvgPool1d(1)
 
     @property
     def num_keep(self) -> int | float:
-        """f, which may be changed at any time; there are no weights."""
+        """f, which may be changed at any time (of an HTP by its ``config``); there are no weights."""
         return self._num_keep
 
     @num_keep.setter
@@ -156,8 +156,17 @@ class MGPTP(nn.Module):
         self._num_keep = check_frames(value, "num_keep")
 
     @property
+    def num_neighbors(self) -> int:
+        """k', which may be changed likewise."""
+        return self._num_neighbors
+
+    @num_neighbors.setter
+    def num_neighbors(self, value: int) -> None:
+        self._num_neighbors = check_count(value, "num_neighbors")
+
+    @property
     def required(self) -> tuple[FrameName | int, ...]:
-        """Frames that must stay, which may be changed at any time; they count towards ``num_keep``."""
+        """Frames that must stay, which may be changed likewise; they count towards ``num_keep``."""
         return self._required
 
     @required.setter

@@ -11,8 +11,8 @@ def _device(tokens: Tensor) -> str:
 
 
 def autocast_is_on(tokens: Tensor) -> bool:
-    """Whether layers multiply ``tokens`` in fewer bits than they have."""
-    return torch.is_autocast_enabled(_device(tokens))
+    """Whether layers multiply ``tokens`` in fewer bits than they have; autocast leaves float64 alone."""
+    return tokens.dtype != torch.float64 and torch.is_autocast_enabled(_device(tokens))
 
 
 def sixteen_bits_on_cuda(tokens: Tensor) -> bool:

@@ -1,9 +1,11 @@
 """record(model): see which frames a model masked and kept, without the model keeping any state."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from htp_modules.kept import KeptFrames
@@ -29,7 +31,7 @@ class Record:
 def record(model: nn.Module) -> Iterator[Record]:
     """Collect the masks and kept frames of every forward call of ``model`` inside the block.
 
-    The hooks are gone when the block is left, also by an exception.
+    A compiled model runs eagerly inside the block. The hooks are gone when it is left, also by an exception.
 
     Example:
         >>> with record(model) as seen:
@@ -44,7 +46,15 @@ def record(model: nn.Module) -> Iterator[Record]:
         elif isinstance(module, MGPTP):
             handles.append(module.register_forward_hook(lambda _m, _x, result: seen.kept.append(result[1])))
     try:
-        yield seen
+        with _eager():
+            yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _eager() -> AbstractContextManager[object]:
+    """A block in which compiled graphs, which know of no hook set later, are not run."""
+    if "torch._dynamo" not in sys.modules:  # nobody has compiled anything, and its import takes long
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")

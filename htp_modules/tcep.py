@@ -36,6 +36,11 @@ def _aligned(additive: Float[Tensor, "*rows frames"]) -> Float[Tensor, "*rows fr
     return room[..., :frames].copy_(additive)
 
 
+def _cpu_rounds_factors() -> bool:
+    """Whether a CPU may multiply float32 in bfloat16; a compiler cannot ask."""
+    return not torch.compiler.is_compiling() and torch.get_float32_matmul_precision() == "medium"
+
+
 def products_rounded_once(
     tokens: Float[Tensor, "batch joints frames dim"],
 ) -> Float[Tensor, "batch joints frames frames"]:
@@ -57,7 +62,7 @@ def temporal_correlation(
     tokens: Float[Tensor, "batch joints frames dim"],
 ) -> Float[Tensor, "batch joints frames frames"]:
     """S_j = X_j X_jᵀ / sqrt(D), in the tokens' own precision whatever the autocast and TensorFloat-32."""
-    if tokens.is_cuda:
+    if tokens.is_cuda or _cpu_rounds_factors():
         # TensorFloat-32 would round tokens to 11 bits and mask other pairs, and float32 kernels differ from
         # batch to batch. Float64 knows neither: rounded once, a sum is the same in any order. On an H100 its
         # matrix units are as fast as float32's; a split into high and low parts would take two products and
@@ -130,7 +135,7 @@ class TCEP(nn.Module):
 
     @property
     def num_neighbors(self) -> int | float:
-        """k, which may be changed at any time; no weight depends on it."""
+        """k, which may be changed at any time (of an HTP by its ``config``); no weight depends on it."""
         return self._num_neighbors
 
     @num_neighbors.setter

@@ -136,9 +136,10 @@ def test_shorter_clips():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "expected batch_size and frames of at least 1, got 0 and None"),
-        ({"frames": 0}, "got 1 and 0"),
-        ({"repeats": 0}, "repeats >= 1"),
+        ({"batch_size": 0}, "batch_size expects a whole number of at least 1, got 0"),
+        ({"frames": 0}, "frames expects a whole number of at least 1, got 0"),
+        ({"repeats": 0}, "repeats expects a whole number of at least 1, got 0"),
+        ({"warmup": True}, "warmup expects a whole number of at least 0, got True"),
     ],
 )
 def test_numbers_out_of_range(options, message):

@@ -75,11 +75,18 @@ def test_interleaved_waits_for_the_others_before_each_clock_starts(monkeypatch):
     assert fake.log == ["wait", "case", "wait", "case"]
 
 
+@pytest.mark.unhooked
 @pytest.mark.parametrize(
-    ("cases", "repeats", "warmup"), [({}, 1, 0), ({"a": list}, 0, 0), ({"a": list}, 1, -1)]
+    ("cases", "repeats", "warmup", "message"),
+    [
+        ({}, 1, 0, "at least one case"),
+        ({"a": list}, 0, 0, "repeats expects a whole number of at least 1, got 0"),
+        ({"a": list}, 1.5, 0, "repeats expects a whole number of at least 1, got 1.5"),
+        ({"a": list}, 1, -1, "warmup expects a whole number of at least 0, got -1"),
+    ],
 )
-def test_interleaved_refuses_nothing_to_time(cases, repeats, warmup):
-    with pytest.raises(MeasurementError, match="expected a case, repeats >= 1"):
+def test_interleaved_refuses_nothing_to_time(cases, repeats, warmup, message):
+    with pytest.raises(MeasurementError, match=message):
         clock.interleaved(cases, repeats=repeats, warmup=warmup)
 
 

@@ -60,7 +60,7 @@ def test_what_it_says(host):
     assert len(str(found).splitlines()) == 1 + len(found.places) + 1 + len(found.fine_tuning)
 
     model.htp.config = replace(model.htp.config, num_keep=1.0, num_sft_layers=0)
-    assert adapters.describe(model).fine_tuning[0].startswith("nothing is pruned")
+    assert adapters.describe(model).fine_tuning[0].startswith("nothing is pruned, but the mask")
     with adapters.unpruned(model), pytest.raises(adapters.PatchError, match="switched off"):
         adapters.describe(model)
 
@@ -140,8 +140,12 @@ VERDICTS = {
         {"recovery": "interpolate", **FEW},
         "tcep, spatial_gcn",
     ),
-    "nothing is pruned: freshly patched, the output is the host's": (
-        {"num_keep": 1.0, "num_sft_layers": 1},
+    "nothing is pruned, but the mask, which needs no fine-tuning to run, changes the output": (
+        {"num_keep": 1.0, "num_sft_layers": 1, "num_neighbors": 7},
+        "tcep, spatial_gcn",
+    ),
+    "nothing is pruned or masked: freshly patched, the output is the host's": (
+        {"num_keep": 1.0, "num_sft_layers": 1, "num_neighbors": 8},  # of 9 frames
         "tcep, spatial_gcn",
     ),
 }

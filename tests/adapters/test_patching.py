@@ -189,3 +189,54 @@ def test_clips_and_their_embedding():
     with pytest.raises(ShapeError, match="built for up to 9 frames, got 10; cut the sequence"):
         plain.htp.embed(torch.zeros(1, 10, 5, 2), embedding)
     assert plain.htp.embed(clip[:, :1], embedding) is not None
+
+
+@pytest.mark.unhooked
+def test_a_config_is_an_htpconfig():
+    model = HOST.make()
+    with pytest.raises(ConfigError, match="config expects an HTPConfig, got dict"):
+        adapters.patch(model, {"num_keep": 3})
+    with pytest.raises(ConfigError, match="config expects an HTPConfig, got dict"):
+        adapters.benchmark(model, config={"num_keep": 3})
+    assert not adapters.is_patched(model)
+    HOST.patch(model, **PRUNED)
+    with pytest.raises(ConfigError, match="config expects an HTPConfig, got dict"):
+        model.htp.config = {"num_keep": 3}
+
+
+def test_an_htp_that_was_taken_out_takes_no_config():
+    model = HOST.patch(HOST.make(), **PRUNED)
+    stale = adapters.htp_of(model)
+    adapters.unpatch(model)
+    with pytest.raises(PatchError, match=r"taken out of its model: assign htp_of\(model\).config"):
+        stale.config = HTPConfig(num_keep=2, num_sft_layers=1)
+    HOST.patch(model, **PRUNED)
+    with pytest.raises(PatchError, match="taken out of its model"):
+        stale.config = HTPConfig(num_keep=2, num_sft_layers=1)
+    adapters.htp_of(model).config = replace(model.htp.config, num_keep=2)
+
+
+def test_a_host_whose_embedding_holds_no_parameters():
+    model = HOST.make()
+    weight = model.Spatial_patch_to_embedding.weight.detach()
+    del model.Spatial_patch_to_embedding.weight, model.Spatial_patch_to_embedding.bias
+    model.Spatial_patch_to_embedding.weight = weight  # as a quantised layer: no parameter
+    with pytest.raises(PatchError, match="Spatial_patch_to_embedding has no parameters, as"):
+        HOST.patch(model, **PRUNED)
+    assert not adapters.is_patched(model)
+
+
+@pytest.mark.parametrize("drop", [nn.Identity(), nn.Dropout(0.5), nn.AlphaDropout(0.5)])
+def test_attention_has_the_hosts_own_dropout(drop):
+    model = HOST.make()
+    for block in model.TTEblocks:
+        block.attn.attn_drop = drop
+    HOST.patch(model, num_sft_layers=1, num_keep=4, recovery="interpolate")
+    clip = torch.randn(1, hosts.FRAMES, hosts.JOINTS, 2)
+    model.train()
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(len(draws))
+        draws.append(model(clip))
+    same = torch.equal(*draws)
+    assert same == isinstance(drop, nn.Identity)

@@ -1,5 +1,7 @@
 """What a tuning refuses."""
 
+from dataclasses import replace
+
 import hosts
 import pytest
 import torch
@@ -21,7 +23,15 @@ CLIPS = torch.randn(2, 9, 5, 2)
         (CLIPS, {"metric": "median"}, "metric expects one of mean, p95, got 'median'"),
         (CLIPS, {"tolerance": -1.0}, "tolerance expects a finite number of at least 0, got -1.0"),
         (CLIPS, {"tolerance": float("nan")}, "got nan"),
-        (CLIPS, {"batch_size": 0}, "batch_size and repeats of at least 1"),
+        (CLIPS, {"tolerance": "1"}, "tolerance expects a finite number of at least 0, got '1'"),
+        (CLIPS, {"batch_size": 0}, "batch_size expects a whole number of at least 1, got 0"),
+        (CLIPS, {"batch_size": 2.5}, "batch_size expects a whole number of at least 1, got 2.5"),
+        (CLIPS, {"repeats": 2.5}, "repeats expects a whole number"),
+        (CLIPS, {"warmup": -1}, "warmup expects a whole number of at least 0, got -1"),
+        (CLIPS, {"num_keep": 1 / 3}, "num_keep expects several settings, such as"),
+        (CLIPS, {"num_neighbors": ()}, "the grid has no setting"),
+        (CLIPS.double(), {}, "a MixSTE does not take these clips: "),
+        (CLIPS[:, :, :4], {}, "a MixSTE does not take these clips: "),
         (CLIPS[:0], {}, r"tensors with clips on the first axis, got shape \(0, 9, 5, 2\)"),
         ([CLIPS], {}, "got list"),
         ((), {}, "got no tensor"),
@@ -49,3 +59,24 @@ def test_settings_that_do_not_fit_the_model():
     with pytest.raises(ConfigError, match="num_sft_layers=3 needs at least 4 pairs"):
         adapters.tune(model, CLIPS, tolerance=1.0, num_sft_layers=(1, 3))
     assert model.htp.config == before
+
+
+def test_of_a_patch_from_scratch_the_unpruned_model_is_htp_that_keeps_everything():
+    # The host itself has lost its embedding: its output would mean nothing.
+    model = MIXSTE.patch(MIXSTE.make(), from_scratch=True, num_sft_layers=1, num_keep=4)
+    before = model.htp.config
+    model.htp.config = replace(before, num_keep=1.0, num_neighbors=1.0)
+    with torch.no_grad():
+        truth = model.eval()(CLIPS) + 1.0
+    model.htp.config = before
+    found = adapters.tune(model, CLIPS, tolerance=0.0, truth=truth, repeats=1, **GRID)
+    assert found.unpruned.deviation is not None
+    assert found.unpruned.deviation.mean == pytest.approx(3**0.5, rel=1e-5)
+
+
+def test_a_default_device_is_not_asked():
+    # On "meta" a tensor made there could not be joined with distances.
+    model = MIXSTE.make().eval()
+    with torch.device("meta"):
+        found = adapters.tune(model, CLIPS, tolerance=1.0, repeats=1, **GRID)
+    assert found.settings

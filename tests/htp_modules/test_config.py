@@ -1,6 +1,8 @@
+import json
 import pickle
 from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,20 @@ def test_a_config_pickled_before_it_could_require_frames():
     old = HTPConfig(num_keep=4)
     del vars(old)["required"]
     assert pickle.loads(pickle.dumps(old)) == HTPConfig(num_keep=4)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    config = HTPConfig(
+        num_neighbors=np.float64(0.5),
+        num_keep=np.int64(3),
+        num_sft_layers=np.int32(1),
+        density_neighbors=np.int64(2),
+    )
+    assert [type(value) for value in vars(config).values()] == [float, int, int, int, str, bool, tuple]
+    assert json.loads(json.dumps(vars(config)))["num_keep"] == 3
+
+
+@pytest.mark.unhooked
+def test_an_htp_takes_an_htpconfig_alone():
+    with pytest.raises(ConfigError, match="config expects an HTPConfig, got dict"):
+        HTP(8, 9, 2, {"num_keep": 3})  # pyright: ignore[reportArgumentType]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from networks import DTYPES, EXTREMES, random_mask, tokens
 from torch.testing import assert_close
 
-from htp_modules import MGPTP, TCEP, TemporalMask
+from htp_modules import MGPTP, TCEP, ConfigError, TemporalMask
 from htp_modules.mgptp import (
     guided_distance,
     log_density,
@@ -239,3 +239,13 @@ def test_a_counter_of_modules_sees_both_means_over_joints():
     prune.joint_pool.register_forward_hook(lambda _module, inputs, _out: pooled.append(inputs[0].shape))
     prune(torch.randn(2, 5, 3, 4), random_mask(2, 3, 5))
     assert pooled == [(2, 25, 3), (10, 4, 3)]  # of the mask and of the tokens
+
+
+@pytest.mark.unhooked
+def test_k_prime_is_checked_whenever_it_is_set():
+    prune = MGPTP(3)
+    prune.num_neighbors = 4
+    assert prune.num_neighbors == 4
+    for wrong in (0, -2, 1.5, True):
+        with pytest.raises(ConfigError, match="num_neighbors expects an int of at least 1"):
+            prune.num_neighbors = wrong

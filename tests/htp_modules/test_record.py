@@ -58,3 +58,15 @@ def test_nothing_to_record():
     with record(torch.nn.Linear(2, 2)) as seen:
         pass
     assert seen.masks == seen.kept == []
+
+
+@pytest.mark.unhooked
+def test_a_model_that_was_compiled_before_is_recorded_too():
+    network = Network().eval()
+    x = torch.randn(1, 9, 3, 8)
+    compiled = torch.compile(network, backend="eager")
+    expected = compiled(x)
+    with record(compiled) as seen:
+        assert torch.equal(compiled(x), expected)
+    assert [len(seen.masks), len(seen.kept)] == [1, 1]
+    assert hooks(network) == 0
