@@ -55,8 +55,8 @@ class Trial:
     def unpruned(self, call: Callable[..., Any], *inputs: Any) -> Any:
         """Call something that runs what the model would be without pruning.
 
-        That is the host; of a patch from scratch, which has replaced the host's embedding, HTP where every frame
-        is kept and attends to every frame.
+        That is the host; of a patch from scratch, which has replaced the host's embedding, HTP where every
+        frame is kept and attends to every frame.
         """
         before = self.htp.config
         if not (self.htp.from_scratch and before.spatial_gcn):
