@@ -28,6 +28,7 @@ from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
 from htp_diffusion.diffusion.options import SweepOptions
+from htp_diffusion.models.checkpoint import json_of
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.models.public_weights import PublicWeights
 
@@ -108,17 +109,19 @@ def _contenders(options: Options) -> list[Contender]:
             "by --weights and --model"
         )
     contenders = [
-        *(trained_contender(path, options.pruning) for path in options.checkpoints),
+        *(trained_contender(json_of(path), options.pruning) for path in options.checkpoints),
         *contenders,
     ]
-    if len({contender.name for contender in contenders}) == len(contenders):
-        return contenders
-    folders = [path.resolve().parent.name for path in options.checkpoints]  # every run has a last.json
-    named = [
-        replace(contender, name=f"{folder}/{contender.name}")
-        for contender, folder in zip(contenders, folders, strict=False)
-    ]
-    return [*named, *contenders[len(named) :]]
+    # Every run has a last.json: as much of the path as tells them apart.
+    for above in range(max((len(path.resolve().parts) for path in options.checkpoints), default=1)):
+        named = [
+            replace(contender, name="/".join((*path.resolve().parts[-above - 1 : -1], contender.name)))
+            for path, contender in zip(options.checkpoints, contenders, strict=False)
+        ]
+        found = [*named, *contenders[len(named) :]]
+        if len({contender.name for contender in found}) == len(found):
+            return found
+    raise BenchmarkError("the same checkpoint was named twice")
 
 
 @contextmanager

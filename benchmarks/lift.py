@@ -49,6 +49,7 @@ from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
 _DEFAULT = "htp-video.json"
+_SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
 _SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 
 Drawing = Literal["all", "sheet", "none"]
@@ -76,7 +77,8 @@ class Options:
         repair_sides: Change left and right back where the detector took one for the other.
         height: Of the person, metres: for models that predict in the image, as MotionBERT, whose poses are
             scaled by it.
-        fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's.
+        fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's. Where
+            nobody tells it, frames are taken as MODEL_FPS apart, and pictures play at 30.
         model_fps: Frames a second of the motion that the model was trained on.
         checkpoints: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
         public: A checkpoint that others published, in place of the shipped one; patched by HTP unless pruning
@@ -102,7 +104,7 @@ class Options:
     rule: str = DEFAULT_RULE
     repair_sides: bool = True
     height: Annotated[float | None, by_default("none", "METRES")] = None
-    fps: Annotated[float | None, by_default("as the file tells, else MODEL_FPS", "FLOAT")] = None
+    fps: Annotated[float | None, by_default("as the file tells", "FLOAT")] = None
     model_fps: float = 60.0
     checkpoints: Annotated[tuple[Path, ...], by_default(f"the shipped {_DEFAULT}", "FILE...")] = ()
     public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
@@ -119,6 +121,8 @@ class Options:
 
 def main(options: Options) -> None:
     """Read, lift, save, draw, and say what came out."""
+    if options.camera is not None and options.reference is None:
+        raise BenchmarkError("--camera needs --reference, whose camera it is")
     found = read_detections(
         options.detections,
         format=options.format,
@@ -127,7 +131,10 @@ def main(options: Options) -> None:
         video=options.video,
     )
     watched = _watch(found, options, options.person)
-    fps = options.fps or found.fps
+    fps = found.fps if options.fps is None else options.fps
+    for name, rate in (("fps", fps), ("model-fps", options.model_fps)):
+        if rate is not None and not _SLOWEST <= rate <= _FASTEST:
+            raise BenchmarkError(f"{name} expects {_SLOWEST:g} to {_FASTEST:g} frames a second, got {rate:g}")
     _tell_input(found, watched, fps, options)
     reference = _reference(options)
     contenders = _contenders(options)

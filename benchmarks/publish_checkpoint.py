@@ -9,7 +9,8 @@ from pathlib import Path
 import tyro
 
 from htp_diffusion.base.command import run_command
-from htp_diffusion.models.checkpoint import load_checkpoint, save_checkpoint
+from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.models.checkpoint import json_of, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,15 @@ class Options:
 
 def main(options: Options) -> None:
     """Read the run, write its averaged weights."""
-    source = options.run / "last.json" if options.run.is_dir() else options.run
+    source = json_of(options.run)
+    target = options.target
+    if target.suffix != ".json" or target.is_dir():
+        raise BenchmarkError(f"target expects the name of a JSON file, got {target}")
+    if target.resolve() == source.resolve():
+        raise BenchmarkError(f"{target} is what is to be cut down: name another file")
     checkpoint, averaged = load_checkpoint(source, "averaged")
-    written = save_checkpoint(options.target, checkpoint, averaged)
-    print(f"written: {options.target}, {options.target.with_name(written.tensors)} (sha256 {written.sha256})")
+    written = save_checkpoint(target, checkpoint, averaged)
+    print(f"written: {target}, {target.with_name(written.tensors)} (sha256 {written.sha256})")
 
 
 if __name__ == "__main__":

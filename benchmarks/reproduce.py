@@ -9,6 +9,7 @@ A run that was stopped goes on where it was when the same command is given again
 import htp_diffusion.base.extras  # noqa: F401
 
 # isort: split
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,7 @@ def main(options: Options) -> None:
     """Plan, make part after part, and say what was made and what was not."""
     device = options.where.start()
     minutes = _MINUTES[device.type] if options.minutes is None else options.minutes
-    if not minutes > 0:
+    if not 0 < minutes < math.inf:
         raise BenchmarkError(f"minutes expects a number above 0, got {minutes:g}")
     if options.every is not None and options.every < 1:
         raise BenchmarkError(f"every expects at least 1, got {options.every}")

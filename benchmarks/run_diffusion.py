@@ -139,7 +139,8 @@ def _exact_contenders(options: Options) -> list[Contender]:
 
 def _draw_poses(out: Path, cut: CutSet, means: dict[str, Tensor]) -> None:
     """Chosen frames and the worst ones of the last model, the truth beside."""
-    frames, last = scored_frames(cut.windows, means), list(means)[-1]
+    frames = scored_frames(cut.windows, means, cut.protocol.root, cut.found.space.layout)
+    last = list(means)[-1]
     pictures = {
         "poses.png": (
             frames.spread_out(),

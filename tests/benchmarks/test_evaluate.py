@@ -85,6 +85,16 @@ def test_checkpoints_of_one_name_are_called_after_their_folders(folder, tmp_path
     names = [one.name for one in evaluate._contenders(evaluate.Options(checkpoints=paths))]
     assert names == [f"{folder.name}/htp-tiny", "second/htp-tiny"]
 
+    for name in ("A", "B"):
+        (tmp_path / name / "x").mkdir(parents=True)
+        for file in folder.glob("htp-tiny*"):
+            (tmp_path / name / "x" / file.name).write_bytes(file.read_bytes())
+    paths = tuple(tmp_path / name / "x" / "htp-tiny.json" for name in ("A", "B"))
+    names = [one.name for one in evaluate._contenders(evaluate.Options(checkpoints=paths))]
+    assert names == ["A/x/htp-tiny", "B/x/htp-tiny"]
+    with pytest.raises(BenchmarkError, match="the same checkpoint was named twice"):
+        evaluate._contenders(evaluate.Options(checkpoints=(paths[0], paths[0])))
+
 
 def test_the_default_protocol_scores_as_the_main_job(small, folder, tmp_path):
     write_npz(tmp_path / "own.npz", ["A/one"], frames=FRAMES + 5)

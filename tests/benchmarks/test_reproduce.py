@@ -178,6 +178,7 @@ def test_a_killed_run_goes_on_where_it_was(command, tmp_path):
         (["--parts", "all"], "parts expects some of counts, sampled"),
         (["--data", "missing.npz", "--parts", "counts"], "cannot read missing.npz"),
         (["--minutes", "0"], "minutes expects a number above 0"),
+        (["--minutes", "inf"], "minutes expects a number above 0, got inf"),
         (["--every", "0"], "every expects at least 1"),
         (["--checkpoint-folder", "nowhere"], "nowhere expects d3dp-PRESET.json"),
     ],

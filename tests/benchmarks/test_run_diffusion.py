@@ -222,6 +222,7 @@ def test_what_can_be_checked_is_checked_before_any_motion_is_read(small, monkeyp
         (["--eta", "2"], "expected eta from 0"),
         (["--max-windows", "0"], "max windows expects at least 1, got 0"),
         (["--memory-budget", "0"], "memory budget expects GiB above 0"),
+        (["--memory-budget", "inf"], "memory budget expects GiB above 0, got inf"),
         (["--num-keep", "0"], "num_keep"),
         (["--num-keep", "1.5"], "num_keep"),
         (["--early-keep", "1", "--steps", "1"], "early keep needs at least 2 denoising steps, got 1"),

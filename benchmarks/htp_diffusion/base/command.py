@@ -13,6 +13,7 @@ import torch
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from adapters.verify import is_out_of_memory
 from htp_diffusion.base.errors import BenchmarkError
 from htp_modules.errors import HTPError
 
@@ -125,6 +126,10 @@ def _one_line_for_errors() -> Iterator[None]:
         _leave(_USAGE, f"error: {error}")
     except torch.cuda.OutOfMemoryError:
         _leave(_USAGE, "error: out of GPU memory: lower the batch size or the memory budget")
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        _leave(_USAGE, "error: out of memory: lower the batch size or the number of hypotheses")
     except BrokenPipeError:
         # Python writes what is left at its exit; into the closed pipe, it would tell of that, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

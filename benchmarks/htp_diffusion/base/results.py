@@ -56,7 +56,7 @@ def read_json(path: str | os.PathLike[str], cls: type[Result]) -> Result:
         plain = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{path} is not JSON: {error}") from error
     try:
         return _decode(plain, cls, "result")
@@ -103,7 +103,10 @@ def _decode(plain: Any, kind: Any, where: str) -> Any:
             return _decode_sequence(plain, origin, arguments, where)
     elif kind is float:
         if type(plain) in (int, float):  # JSON has one kind of number
-            return _finite(float(plain), where)
+            try:
+                return _finite(float(plain), where)
+            except OverflowError:
+                raise BenchmarkError(f"{where}: expected a finite number, got one too large") from None
     elif kind in (bool, int, str, NoneType):
         if type(plain) is kind:
             return plain

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.data.motion import Windows
+from htp_diffusion.data.protocol import Root, place_root
+from htp_diffusion.pose.layout import H36M_17, Layout
 from htp_diffusion.pose.view import draw_bones, seen_from
 from htp_diffusion.scoring.metrics import mpjpe
 
@@ -28,15 +30,17 @@ class ScoredFrames:
 
     Attributes:
         names: Of each frame: its clip and its number there.
-        truth: The true poses, camera frame, relative to the root.
-        predicted: By model: the mean of the hypotheses.
+        truth: The true poses in metres, camera frame, relative to the root.
+        predicted: By model: the mean of the hypotheses, as it is scored.
         errors: By model: MPJPE of each frame, mm.
+        layout: Which joints they are.
     """
 
     names: tuple[str, ...]
     truth: Float[Tensor, "frames joints 3"]
     predicted: dict[str, Float[Tensor, "frames joints 3"]]
     errors: dict[str, Float[Tensor, " frames"]]
+    layout: Layout = H36M_17
 
     def spread_out(self, count: int = SHOWN) -> list[int]:
         """Frames at even distances."""
@@ -61,17 +65,30 @@ class ScoredFrames:
 
 
 def scored_frames(
-    clips: Sequence[Windows], means: dict[str, Float[Tensor, "windows frames joints 3"]]
+    clips: Sequence[Windows],
+    means: dict[str, Float[Tensor, "windows frames joints 3"]],
+    root: Root = "as predicted",
+    layout: Layout = H36M_17,
 ) -> ScoredFrames:
     """Put the scored frames of clips together.
 
     Args:
         clips: What was sampled, cut into windows.
         means: By model: the mean of the hypotheses of every window, in the clips' order.
+        root: How the protocol has the predicted root.
+        layout: Which joints they are.
     """
-    scored = torch.cat([clip.scored for clip in clips])
-    truth = torch.cat([clip.pose_3d for clip in clips])[scored]
-    predicted = {name: poses[: len(scored)].cpu()[scored] for name, poses in means.items()}
+
+    def scored(windows: Sequence[Tensor]) -> Tensor:
+        pairs = zip(clips, windows, strict=True)
+        return torch.cat([clip.to_metres(poses)[clip.scored] for clip, poses in pairs])
+
+    sizes = [len(clip.start) for clip in clips]
+    truth = scored([clip.pose_3d for clip in clips])
+    predicted = {
+        name: scored(place_root(poses[: sum(sizes)].cpu(), root, layout).split(sizes))
+        for name, poses in means.items()
+    }
     names = [
         f"{clip.name}, {int(start) + frame}"
         for clip in clips
@@ -79,7 +96,7 @@ def scored_frames(
         for frame in marks.nonzero().flatten().tolist()
     ]
     errors = {name: mpjpe(poses, truth) for name, poses in predicted.items()}
-    return ScoredFrames(names=tuple(names), truth=truth, predicted=predicted, errors=errors)
+    return ScoredFrames(names=tuple(names), truth=truth, predicted=predicted, errors=errors, layout=layout)
 
 
 def draw_poses(
@@ -115,10 +132,11 @@ def draw_poses(
         for frame, axes in zip(chosen, cells, strict=True):
             azimuth = _AZIMUTHS[view]
             if name != "truth":
-                draw_bones(axes, seen_from(frames.truth[frame], azimuth), width=3.0, colour=_TRUTH)
+                behind = seen_from(frames.truth[frame], azimuth)
+                draw_bones(axes, behind, layout=frames.layout, width=3.0, colour=_TRUTH)
                 text = f"{frames.errors[name][frame]:.0f} mm"
                 axes.text(0.97, 0.03, text, transform=axes.transAxes, ha="right", fontsize=8)
-            draw_bones(axes, seen_from(poses[frame], azimuth))
+            draw_bones(axes, seen_from(poses[frame], azimuth), layout=frames.layout)
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
             axes.spines[:].set_color("#cdd1d8")
         cells[0].set_ylabel(name if len(views) == 1 else f"{name}, {view}", fontsize=9)

@@ -1,5 +1,6 @@
 """Sampling: how hypotheses are drawn for the windows of clips, batch by batch."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from functools import partial
@@ -133,9 +134,9 @@ def check_budget(memory_budget: float | None) -> None:
     """Check a budget of memory, GiB.
 
     Raises:
-        BenchmarkError: It is not positive.
+        BenchmarkError: It is not positive, or not finite.
     """
-    if memory_budget is not None and not memory_budget > 0:
+    if memory_budget is not None and not 0 < memory_budget < math.inf:
         raise BenchmarkError(f"memory budget expects GiB above 0, got {memory_budget:g}")
 
 

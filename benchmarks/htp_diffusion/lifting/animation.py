@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import whole_file
 from htp_diffusion.lifting.video import LiftedVideo
-from htp_diffusion.pose.view import BONES, bone_colour, seen_from
+from htp_diffusion.pose.layout import H36M_17
+from htp_diffusion.pose.view import bone_colour, seen_from
 
 _PANEL, _BAR = 320, 28  # pixels
 _MOST_FPS = 25.0
@@ -64,6 +65,14 @@ def draw_mp4(path: Path, video: LiftedVideo) -> bool:
     program = shutil.which("ffmpeg")
     if program is None:
         return False
+    try:
+        _encode_mp4(path, video, program)
+    except OSError as error:
+        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
+    return True
+
+
+def _encode_mp4(path: Path, video: LiftedVideo, program: str) -> None:
     fps = video.fps or _DEFAULT_FPS
     step = animation_step(fps)
     size = f"{2 * _PANEL}x{_PANEL + _BAR}"
@@ -84,7 +93,6 @@ def draw_mp4(path: Path, video: LiftedVideo) -> bool:
                 log.seek(0)
                 lines = log.read().decode(errors="replace").strip().splitlines() or ["no message"]
                 raise BenchmarkError(f"cannot write {path}: ffmpeg: {lines[-1]}")
-    return True
 
 
 def _palette() -> Image.Image:
@@ -96,7 +104,7 @@ def _palette() -> Image.Image:
         "#ffffff",
         "#6d7480",
         *_GAPS.values(),
-        *{bone_colour(child) for _, child in BONES},
+        *{bone_colour(child) for _, child in H36M_17.bones},
     ]
     picture = Image.new("P", (1, 1))
     picture.putpalette([part for colour in colours for part in bytes.fromhex(colour[1:])])
@@ -131,7 +139,7 @@ def _pictures(video: LiftedVideo, step: int) -> Iterator[Image.Image]:
 
 
 def _bones(pen: ImageDraw.ImageDraw, places: list[list[float]]) -> None:
-    for parent, child in BONES:
+    for parent, child in H36M_17.bones:
         pen.line([tuple(places[parent]), tuple(places[child])], fill=bone_colour(child), width=4)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
@@ -16,7 +16,7 @@ from htp_diffusion.models.contender import Contender
 from htp_diffusion.models.lifter import Lifter
 from htp_diffusion.models.public_config import NetworkLifter
 from htp_diffusion.pose.layout import H36M_17
-from htp_modules import record
+from htp_modules import MGPTP, record
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,8 +120,9 @@ def _draw(
     denoiser = contender.denoiser.to(device).eval()
     parts = windows.split(sampling.batch_size)
     poses, kept = [], []
+    pruners = nn.ModuleList(module for module in denoiser.modules() if isinstance(module, MGPTP))
     for number, part in enumerate(parts):
-        with record(denoiser) as seen:
+        with record(pruners) as seen:  # not TCEP's masks, which take much room
             poses.append(sampling.draw(denoiser, part.to(device), number, H36M_17).cpu())
         if seen.kept:
             sequences = len(part) * sampling.hypotheses * (2 if sampling.flip else 1)

@@ -6,6 +6,7 @@ save; it is replaced in one step once that file is complete, and only then is th
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count
@@ -123,11 +124,11 @@ def save_checkpoint(
     digest = write_tensors(target, tensors)
     written = dataclasses.replace(checkpoint, tensors=target.name, sha256=digest)
     write_json(path, written)
-    for stale in path.parent.glob(f"{path.stem}-*.safetensors"):
-        if stale != target:
+    # Its own tensors of before or of a kill, not those of a checkpoint whose name begins alike.
+    own = re.compile(rf"\.?{re.escape(path.stem)}-\d{{6,}}(-[1-9]\d{{0,4}})?\.safetensors(\.\d+\.partial)?")
+    for stale in path.parent.iterdir():
+        if own.fullmatch(stale.name) and stale != target:
             stale.unlink(missing_ok=True)
-    for cut_short in path.parent.glob(f".{path.stem}-*.partial"):  # by a kill while it was written
-        cut_short.unlink(missing_ok=True)
     return written
 
 
@@ -137,6 +138,11 @@ def _new_tensors(path: Path, step: int) -> Path:
         f"{path.stem}-{step:06d}{again}.safetensors" for again in chain([""], map("-{}".format, count(1)))
     )
     return next(target for target in map(path.with_name, names) if not target.exists())
+
+
+def json_of(path: Path) -> Path:
+    """The JSON file of a checkpoint: a run's folder stands for its last one."""
+    return path / "last.json" if path.is_dir() else path
 
 
 def read_record(path: str | os.PathLike[str]) -> Checkpoint:

@@ -21,6 +21,7 @@ from htp_diffusion.speed.paper_tables import printed_or_none
 from htp_diffusion.studies.claims import MODELS, members
 from htp_diffusion.studies.claims_table import ClaimsResult, claims_table
 from htp_diffusion.studies.commands.claims import Options, studied, training_set
+from htp_diffusion.studies.unseen import check_split
 from htp_diffusion.training.fleet import Fleet
 
 FOLDER = "trained"
@@ -108,6 +109,7 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
     )
     motions = training_set(options, preset.num_frames)
     found = embedded_set(preset.num_frames) if data is None else file_set(data)
+    check_split(data, motions, found)
     fleet = Fleet(
         folder,
         members(options.models, options.seeds, preset),

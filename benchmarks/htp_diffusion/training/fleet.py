@@ -23,14 +23,11 @@ from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint, save_ch
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.training.fit import cosine_rate
-from htp_diffusion.training.lane import Lane
+from htp_diffusion.training.lane import shared_lanes
 from htp_diffusion.training.learner import Learner
 from htp_diffusion.training.member import Member
-from htp_diffusion.training.noising import NoisyBatch
 from htp_diffusion.training.side_by_side import SideBySide
 from htp_diffusion.training.stack import STACKED, Stack
-from htp_diffusion.training.variety import VARIETIES, VarietyName
-from htp_diffusion.training.virtual import VirtualBatches
 
 _TIMED_STEPS = 10
 _DEPTH_SEEDS = 2**48  # far from those of batches: the first seed of stochastic depth
@@ -70,8 +67,7 @@ class Fleet:
         self.folder, self.members, self.preset, self.device = folder, list(members), preset, device
         self.motions = [motion.name for motion in motions]
         self._rate = torch.zeros((), device=device)
-        self._lanes: dict[tuple[VarietyName, int, int, float], Lane] = {}
-        rooms = self._shared_batches(motions)
+        self._lanes, rooms = shared_lanes(self.members, motions, preset, device)
         self.step = 0
         self._planned: int | None = None  # steps of the run in which some got further than others
         self.losses: Tensor = torch.zeros(len(members), 0)
@@ -103,22 +99,6 @@ class Fleet:
         if device.type == "cuda":
             for stack in self._stacks:
                 stack.capture()
-
-    def _shared_batches(self, motions: Sequence[Motion]) -> list[NoisyBatch]:
-        """Where each member's batch of every step lies, the same place for all that see the same."""
-        sources: dict[tuple[VarietyName, int], VirtualBatches] = {}
-        rooms = []
-        for member in self.members:
-            kind = (member.variety, member.frames)
-            if kind not in sources:
-                sources[kind] = VirtualBatches(
-                    motions, member.frames, self.preset.batch_size, VARIETIES[member.variety], self.device
-                )
-            key = (*kind, member.seed, member.tilt)
-            if key not in self._lanes:
-                self._lanes[key] = Lane(sources[kind], member.seed, member.tilt)
-            rooms.append(self._lanes[key].room)
-        return rooms
 
     def _alike(self) -> list[list[int]]:
         """Numbers of members of one architecture that are at the same step."""
@@ -166,8 +146,13 @@ class Fleet:
         if self._planned not in (None, steps):
             raise BenchmarkError(
                 f"{self.folder} holds members at different steps of a run of {self._planned}, as a kill "
-                "while they were saved leaves them: finish that run first (in a study, --steps "
+                "while they were saved leaves them: finish that run first (in a study, --training-steps "
                 f"{self._planned})"
+            )
+        if steps < max(self.steps_done):
+            raise BenchmarkError(
+                f"{self.folder} holds members of {max(self.steps_done)} steps, asked for {steps}: name "
+                "another folder"
             )
         with held_interrupts() as interrupted:
             self._run(steps, save_every, deadline, progress, interrupted)
@@ -209,6 +194,11 @@ class Fleet:
                 saved = time.monotonic()
         self.save(steps)
 
+    @property
+    def steps_done(self) -> list[int]:
+        """Of each member; after a kill, some are ahead of the others."""
+        return [max(done, self.step) for done in self._done]
+
     def save(self, steps: int) -> None:
         """Write every member's checkpoint.
 
@@ -218,8 +208,9 @@ class Fleet:
         self._wait()
         losses = self.losses.cpu() * MILLIMETRES
         every = max(1, steps // _STRETCHES)
-        for member, learner, done, line in zip(self.members, self.learners, self._done, losses, strict=True):
-            step = max(done, self.step)
+        for member, learner, step, line in zip(
+            self.members, self.learners, self.steps_done, losses, strict=True
+        ):
             history = line[:step]
             if not bool(torch.isfinite(history).all()):
                 raise BenchmarkError(f"the loss of {member.name} is not finite; try a lower learning rate")
@@ -258,7 +249,7 @@ class Fleet:
         stack.step()
 
     def _advance(self, step: int) -> None:
-        for lane in self._lanes.values():
+        for lane in self._lanes:
             lane.advance(step)
 
     def _wait(self) -> None:

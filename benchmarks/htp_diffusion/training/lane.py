@@ -1,11 +1,17 @@
 """Lane: the batches that some models share, one after the other at one place on the device."""
 
+from collections.abc import Sequence
+
 import torch
 
+from htp_diffusion.data.motion import Motion
 from htp_diffusion.diffusion.schedule import cosine_schedule
+from htp_diffusion.models.preset import Preset
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.training.batches import Batch, step_generator
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.noising import NoisyBatch, add_noise
+from htp_diffusion.training.variety import VARIETIES, VarietyName
 from htp_diffusion.training.virtual import VirtualBatches
 
 _DRAWN_AT_ONCE = 8  # steps whose batches are drawn together
@@ -46,3 +52,30 @@ def _fill(room: NoisyBatch, batch: NoisyBatch) -> None:
     """Put a batch where models look for it."""
     for place, part in zip(room.tensors(), batch.tensors(), strict=True):
         place.copy_(part)
+
+
+def shared_lanes(
+    members: Sequence[Member], motions: Sequence[Motion], preset: Preset, device: torch.device
+) -> tuple[list[Lane], list[NoisyBatch]]:
+    """The lanes of members, one for all that see the same, and where each member's batches lie.
+
+    Args:
+        members: Who sees them.
+        motions: What they are drawn from.
+        preset: Of how many windows.
+        device: Where.
+    """
+    sources: dict[tuple[VarietyName, int], VirtualBatches] = {}
+    lanes: dict[tuple[VarietyName, int, int, float], Lane] = {}
+    rooms = []
+    for member in members:
+        kind = (member.variety, member.frames)
+        if kind not in sources:
+            sources[kind] = VirtualBatches(
+                motions, member.frames, preset.batch_size, VARIETIES[member.variety], device
+            )
+        key = (*kind, member.seed, member.tilt)
+        if key not in lanes:
+            lanes[key] = Lane(sources[kind], member.seed, member.tilt)
+        rooms.append(lanes[key].room)
+    return list(lanes.values()), rooms

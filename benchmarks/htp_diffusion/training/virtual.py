@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Motion
 from htp_diffusion.pose.cameras import MIN_DEPTH
 from htp_diffusion.pose.flip import flip_pose
@@ -40,7 +41,7 @@ class VirtualBatches:
         device: Where batches are drawn; a generator must be there too.
 
     Raises:
-        BenchmarkError: No motion, or one that is shorter than a window.
+        BenchmarkError: No motion, two of one name, or one that is shorter than a window.
     """
 
     def __init__(
@@ -52,6 +53,10 @@ class VirtualBatches:
         device: torch.device | str = "cpu",
     ) -> None:
         lengths = {motion.name: len(motion.positions) for motion in motions}
+        if len(lengths) != len(motions):
+            names = [motion.name for motion in motions]
+            twice = next(name for name in lengths if names.count(name) > 1)
+            raise BenchmarkError(f"training motions need names of their own, got two called {twice}")
         check_windows("motions", lengths, num_frames, batch_size)
         self.names = list(lengths)
         self.num_frames, self.batch_size = num_frames, batch_size

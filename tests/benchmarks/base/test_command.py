@@ -134,6 +134,7 @@ def test_every_subcommand_of_the_scripts_has_help(commands, capsys):
     [
         (KeyboardInterrupt(), 130, "interrupted"),
         (torch.cuda.OutOfMemoryError("long"), 2, "error: out of GPU memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "error: out of memory"),
         (BenchmarkError("two\nlines"), 2, "error: two lines"),
     ],
 )

@@ -174,7 +174,7 @@ def test_reading_refuses_what_is_no_json(tmp_path):
     path = tmp_path / "result.json"
     with pytest.raises(BenchmarkError, match=r"cannot read .*result\.json: No such file"):
         read_json(path, Outer)
-    for content in (b"{", b"\xff\xfe{}", b""):
+    for content in (b"{", b"\xff\xfe{}", b"", b"[" * 100_000):
         path.write_bytes(content)
         with pytest.raises(BenchmarkError, match="is not JSON"):
             read_json(path, Outer)
@@ -296,3 +296,10 @@ def test_a_table_without_figures_has_no_legend():
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(BenchmarkError, match="table 'Settings': expected 1 cells in row 1, got 2"):
         Table(title="Settings", columns=(Column("steps"),), rows=((5,), (5, 6)))
+
+
+def test_a_number_that_is_too_large_is_told(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(f'{{"count": 1, "share": 1{"0" * 400}}}')
+    with pytest.raises(BenchmarkError, match=r"result\.share: expected a finite number, got one too large"):
+        read_json(path, Inner)

@@ -1,15 +1,19 @@
 """Models' poses beside the truth."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from htp_diffusion.comparison import poses_picture
 from htp_diffusion.comparison.poses_picture import ScoredFrames, draw_poses, scored_frames
 from htp_diffusion.data.motion import cut, view
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.pose.cameras import virtual_cameras
+from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +69,25 @@ def test_the_picture_has_a_cell_a_frame_and_model(tmp_path, clips):
         with Image.open(tmp_path / "both.png") as both:
             assert both.width == narrow.width
             assert both.height > 1.8 * narrow.height
+
+
+def test_poses_are_shown_as_they_are_scored(clips):
+    # In a unit of half a metre, the root subtracted.
+    scaled = [replace(clip, scale=torch.full(clip.scored.shape, 0.5)) for clip in clips]
+    moved = {"m": torch.cat([clip.pose_3d for clip in scaled]) + 0.2}
+    frames = scored_frames(scaled, moved, root="subtracted")
+    torch.testing.assert_close(frames.truth, scored_frames(clips, {}).truth / 2)
+    assert frames.errors["m"].max() < 1e-3
+    plain = scored_frames(scaled, moved).errors["m"]
+    torch.testing.assert_close(plain, torch.full((40,), 100.0 * 3**0.5))
+
+
+def test_bones_are_those_of_the_layout(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(poses_picture, "draw_bones", lambda *_, layout, **__: drawn.append(layout))
+    poses = torch.rand(1, MPI_INF_3DHP_17.num_joints, 3)
+    frames = ScoredFrames(
+        names=("a",), truth=poses, predicted={"m": poses}, errors={"m": torch.ones(1)}, layout=MPI_INF_3DHP_17
+    )
+    draw_poses(tmp_path / "one.png", frames, [0], "one")
+    assert drawn == [MPI_INF_3DHP_17] * 3

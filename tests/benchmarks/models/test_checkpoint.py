@@ -134,3 +134,29 @@ def test_a_config_written_before_frames_could_be_required(tmp_path):
     del written["required"]
     path.write_text(json.dumps(written))
     assert read_json(path, HTPConfig) == HTPConfig(num_keep=9)
+
+
+def test_saving_leaves_the_tensors_of_a_checkpoint_whose_name_begins_alike(run, tmp_path):
+    others = [published(run, tmp_path / f"{name}.json") for name in ("htp-small", "htp-000001")]
+    first = published(run, tmp_path / "htp.json")
+    cut_short = tmp_path / f".{first.name}.123.partial"
+    cut_short.touch()
+    second = published(run, tmp_path / "htp.json")
+    assert all(path.exists() for path in (*others, second))
+    assert not first.exists()
+    assert not cut_short.exists()
+
+
+def test_a_run_is_not_published_onto_itself(run, tmp_path, capsys):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    (tmp_path / "folder.json").mkdir()
+    for target, message in (
+        (run / "last.json", "is what is to be cut down: name another file"),
+        (".", "target expects the name of a JSON file, got ."),
+        (tmp_path / "folder.json", "target expects the name of a JSON file"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run_command(publish_checkpoint.main, publish_checkpoint.Options, [str(run), str(target)])
+        assert stopped.value.code == 2
+        assert message in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before

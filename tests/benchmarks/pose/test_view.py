@@ -5,7 +5,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.pose.view import BONES, LEFT, RIGHT, draw_bones, seen_from
+from htp_diffusion.pose.view import LEFT, RIGHT, draw_bones, seen_from
 
 
 def test_a_viewer_at_the_side_sees_depth_across():
@@ -19,6 +19,6 @@ def test_bones_have_the_colours_of_their_sides():
     draw_bones(axes, torch.rand(17, 2))
     [collection] = axes.collections
     colours = [to_hex(colour) for colour in collection.get_colors()]
-    for (_, child), colour in zip(BONES, colours, strict=True):
+    for (_, child), colour in zip(H36M_17.bones, colours, strict=True):
         assert (colour == LEFT) == H36M_17.joints[child].startswith("left")
         assert (colour == RIGHT) == H36M_17.joints[child].startswith("right")

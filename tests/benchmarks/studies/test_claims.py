@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 from training_runs import MICRO
+from written import write_npz
 
 import study
 from htp_diffusion.base.command import run_subcommands
@@ -64,3 +65,41 @@ def test_ctrl_c_saves_and_ends_with_130_and_the_same_command_goes_on(tmp_path, m
         assert tensors.keys() == again.keys()
         assert all(torch.equal(value, again[name]) for name, value in tensors.items())
     assert (tmp_path / "parts" / "claims.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--minutes", "nan"], "minutes expects a number above 0, got nan"),
+        (["--minutes", "-1"], "minutes expects a number above 0, got -1"),
+        (["--learning-rate", "0"], "learning-rate expects a number above 0, got 0"),
+        (["--seeds", "99999999999999"], "seed expects 0 to"),
+        (["--sampling", "1x5000"], "steps"),
+        (["--sampling"], "sampling expects at least one HxK"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        run_subcommands(study.COMMANDS, ["claims", *arguments, "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_motion_of_one_file_is_not_trained_on_and_scored(tmp_path, capsys):
+    write_npz(tmp_path / "own.npz", ["A/one", "B/two"], frames=12)
+    with pytest.raises(SystemExit):
+        run_subcommands(
+            study.COMMANDS,
+            [
+                "claims",
+                "--preset",
+                "tiny",
+                "--data",
+                str(tmp_path / "own.npz"),
+                "--out",
+                str(tmp_path / "out"),
+            ],
+        )
+    assert "is not the file of the 28 CMU clips" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

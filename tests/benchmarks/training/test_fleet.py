@@ -158,7 +158,7 @@ def test_a_fleet_that_was_killed_while_it_was_saved_goes_on_bit_for_bit(tmp_path
     killed_at("three")  # at step 3
     last = fleet(tmp_path / "parts", members, motions)
     assert (last.step, load_checkpoint(tmp_path / "parts" / "two" / "last.json")[0].step) == (2, 3)
-    with pytest.raises(BenchmarkError, match=r"of a run of 12, .* --steps 12\)"):
+    with pytest.raises(BenchmarkError, match=r"of a run of 12, .* --training-steps 12\)"):
         last.run(13)
     assert last.seconds_per_step() > 0
     last.run(12)
@@ -257,3 +257,17 @@ def test_every_denoiser_uses_its_condition_at_the_highest_noise(tmp_path):
     for name, prediction in found.items():
         assert prediction.mpjpe[-1] < 1.2 * lifted, name
         assert prediction.mpjpe[-1] < prediction.shuffled, name
+
+
+def test_a_run_is_not_made_shorter(tmp_path, motions):
+    fleet(tmp_path, [member("one")], motions).run(4)
+    again = fleet(tmp_path, [member("one")], motions)
+    with pytest.raises(BenchmarkError, match="holds members of 4 steps, asked for 2: name another folder"):
+        again.run(2)
+    assert load_checkpoint(tmp_path / "one" / "last.json")[0].step == 4
+
+
+def test_a_deadline_ends_a_run_and_its_steps_are_told(tmp_path, motions):
+    stopped = fleet(tmp_path, [member("one"), member("two")], motions)
+    assert not stopped.run(6, deadline=time.monotonic())
+    assert (stopped.step, stopped.steps_done) == (1, [1, 1])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import Motion, view
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.pose.cameras import camera_at
@@ -104,3 +105,8 @@ def test_several_batches_at_once_are_a_function_of_the_generator(motion):
     assert first.pose_2d.shape[0] == 12
     assert torch.equal(first.pose_2d, again.pose_2d)
     assert not torch.equal(first.pose_2d, source.draw(step_generator(1, 3), 3).pose_2d)
+
+
+def test_two_motions_of_one_name_are_refused(motion):
+    with pytest.raises(BenchmarkError, match="names of their own, got two called"):
+        batches([motion, motion], EXACT)

@@ -31,6 +31,7 @@ from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.options import OneDraw
+from htp_diffusion.diffusion.sampling import Sampling, check_seed
 from htp_diffusion.models.contender import PRESET
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.models.variants import VariantConfig
@@ -48,6 +49,7 @@ from htp_diffusion.studies.paper_rows import (
     whole_model,
 )
 from htp_diffusion.studies.sweep import Scoring, Sweep
+from htp_diffusion.studies.unseen import check_split
 
 _TIMED = 4  # windows of the preset's length
 _GIGA, _MEGA = 1e9, 1e6
@@ -188,8 +190,16 @@ def time_models(
 
 def _check(options: Options) -> None:
     at_least(options, 1, "training_steps", "every", "hypotheses", "steps", "repeats")
-    if not 0 <= options.eta <= 1:
-        raise BenchmarkError(f"expected eta from 0 (deterministic) to 1, got {options.eta}")
+    Sampling(  # checks them
+        hypotheses=options.hypotheses,
+        steps=options.steps,
+        eta=options.eta,
+        flip=options.flip,
+        seed=0,
+        batch_size=1,
+    )
+    for seed in options.seeds:
+        check_seed(seed)
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
         raise BenchmarkError("seeds expects at least one, none of them twice")
     if not options.tables:
@@ -202,11 +212,7 @@ def _sweep(options: Options) -> Sweep:
         embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     )
     motions = training_motions(Source(data=options.data, unit=options.unit))
-    if options.data is not None and {motion.name for motion in motions} & set(scored.motions):
-        raise BenchmarkError(
-            f"{options.data} is not the file of the 28 CMU clips, and no other split into training and test "
-            "motion is known here"
-        )
+    check_split(options.data, motions, scored)
     recipe = Recipe(
         data=None if options.data is None else options.data.name,
         motions=tuple(motion.name for motion in motions),

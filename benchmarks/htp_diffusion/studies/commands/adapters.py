@@ -39,6 +39,7 @@ from htp_diffusion.studies.patched_table import (
     draw_patched,
     patched_table,
 )
+from htp_diffusion.studies.unseen import check_split
 from htp_modules import HTPConfig
 from htp_modules.config import Recovery, resolve_frames
 
@@ -202,6 +203,7 @@ def main(options: Options) -> None:
     check_limit(options.max_windows)
     scored = embedded_set(NUM_FRAMES) if options.data is None else file_set(options.data, unit=options.unit)
     motions = training_motions(Source(data=options.data, unit=options.unit))
+    check_split(options.data, motions, scored)
     hosts = [mixste_host(motions, options.host_steps, options.parts), d3dp_host()]
     study = PatchedStudy(
         data=f"{scored.description}, of them every second camera",

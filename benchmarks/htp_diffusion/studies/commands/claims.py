@@ -5,6 +5,7 @@
 A run that was stopped goes on where it was when the same command is given again.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +31,14 @@ from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
 from htp_diffusion.diffusion.options import DRAWS
-from htp_diffusion.diffusion.sampling import read_hxk
+from htp_diffusion.diffusion.sampling import Sampling, check_seed, read_hxk
 from htp_diffusion.models.contender import PRESET
 from htp_diffusion.models.preset import PRESETS, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, members, predict, score
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
 from htp_diffusion.studies.options import AVERAGED, SEEDS, StudyMotion
+from htp_diffusion.studies.unseen import check_split
 from htp_diffusion.training.fleet import Fleet
 from htp_diffusion.training.learner import Learner
 from htp_diffusion.training.member import Member
@@ -82,7 +84,7 @@ def training_set(options: Options, num_frames: int) -> list[Motion]:
 
 
 def train(fleet: Fleet, options: Options, began: float, console: Console) -> tuple[int, float]:
-    """Train to the end; returns the steps and the seconds that one takes."""
+    """Train, to the end or the deadline; returns the steps done and the seconds that one takes."""
     seconds = fleet.seconds_per_step()
     steps = options.training_steps
     if steps is None:
@@ -96,7 +98,7 @@ def train(fleet: Fleet, options: Options, began: float, console: Console) -> tup
             deadline=ends,
             progress=lambda step, loss: progress.update(bar, completed=step, description=f"{loss:.1f} mm"),
         )
-    return steps, seconds
+    return fleet.step, seconds
 
 
 def scored_rows(
@@ -125,7 +127,8 @@ def scored_rows(
         console.print(f"{member.name}: loss {row.loss:.1f}, {told} mm")
         return row
 
-    work = zip(fleet.members, fleet.learners, fleet.losses, strict=True)
+    losses = [line[:done] for line, done in zip(fleet.losses, fleet.steps_done, strict=True)]
+    work = zip(fleet.members, fleet.learners, losses, strict=True)
     if device.type != "cuda":
         return list(map(scored, work))
     # Of a GPU's scores, most of the time goes to the processor, which has cores to spare.
@@ -189,8 +192,16 @@ def main(options: Options) -> None:
             f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
         )
     at_least(options, 1, "every", "batch_size", "training_steps")
+    if not options.sampling:
+        raise BenchmarkError("sampling expects at least one HxK")
     for text in options.sampling:
-        read_hxk(text, "sampling expects HxK")
+        hypotheses, steps = read_hxk(text, "sampling expects HxK")
+        Sampling(hypotheses=hypotheses, steps=steps, eta=1.0, flip=True, seed=0, batch_size=1)  # checks them
+    for name, value in (("minutes", options.minutes), ("learning-rate", options.learning_rate)):
+        if value is not None and not 0 < value < math.inf:
+            raise BenchmarkError(f"{name} expects a number above 0, got {value:g}")
+    for seed in options.seeds:
+        check_seed(seed)
     device = options.computing.start()
     preset = PRESETS[options.preset]
     for name in ("batch_size", "learning_rate"):
@@ -203,6 +214,7 @@ def main(options: Options) -> None:
     found = (
         embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     )
+    check_split(options.data, motions, found)
     started = [
         replace(
             member,

@@ -29,7 +29,7 @@ from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.options import DRAWS, StepOptions
 from htp_diffusion.diffusion.sampling import read_hxk
-from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser, read_record
+from htp_diffusion.models.checkpoint import Checkpoint, json_of, load_denoiser, read_record
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NAMES
 from htp_diffusion.models.weights import Weights
@@ -73,7 +73,7 @@ def main(options: Options) -> None:
     at_least(options, 1, "every")
     weights: Weights = "averaged" if options.averaged else "last"
     ways = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
-    found = {path: read_record(path) for path in map(_json_of, options.checkpoints)}
+    found = {path: read_record(path) for path in map(json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
     num_frames = _comparable(found)
@@ -145,10 +145,6 @@ def scored_run(
         denoising_steps=scoring.denoising_steps,
         errors=Parts(out / scoring.folder).find_or_make(f"{run.sha256[:16]}-{weights}", asked, Errors, score),
     )
-
-
-def _json_of(path: Path) -> Path:
-    return path / "last.json" if path.is_dir() else path
 
 
 def _run(checkpoint: Checkpoint) -> Run:

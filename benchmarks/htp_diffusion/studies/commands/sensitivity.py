@@ -28,7 +28,7 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.virtual_views import embedded_set, file_set
-from htp_diffusion.models.checkpoint import Checkpoint, read_record
+from htp_diffusion.models.checkpoint import Checkpoint, json_of, read_record
 from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.studies.options import StudyMotion
@@ -46,7 +46,7 @@ class Options(StudyMotion):
     """
 
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
-    """JSON files of HTP checkpoints; their windows may differ in length."""
+    """JSON files of HTP checkpoints, or folders of runs; their windows may differ in length."""
     every: Annotated[int, EVERY] = 1
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     """Device and threads."""
@@ -66,7 +66,7 @@ class Asked:
 def main(options: Options) -> None:
     """Score what is not there yet, print the tables, write the JSON and the pictures."""
     at_least(options, 1, "every")
-    found = {path: read_record(path) for path in options.checkpoints}
+    found = {path: read_record(path) for path in map(json_of, options.checkpoints)}
     if not found:
         raise BenchmarkError("expected at least one checkpoint")
     stems = [path.stem for path in found]
