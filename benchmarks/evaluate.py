@@ -103,6 +103,8 @@ def main(options: Options) -> None:
 
 def _contenders(options: Options) -> list[Contender]:
     contenders = options.public.contenders(options.pruning if options.prune else None)
+    if options.prune and not contenders:
+        raise BenchmarkError("--prune is for --weights: models of this project prune as they were trained")
     if not options.checkpoints and not contenders:
         raise BenchmarkError(
             "name one checkpoint or several: last.json of a training run, a published one, or public weights "

@@ -129,6 +129,8 @@ def _contenders(options: Options) -> list[Contender]:
 
 def _exact_contenders(options: Options) -> list[Contender]:
     public = options.public.contenders(options.pruning if options.prune else None)
+    if options.prune and not public:
+        raise BenchmarkError("--prune is for --weights: models of this project prune as they were trained")
     if public:
         return public
     folder = options.checkpoint_folder

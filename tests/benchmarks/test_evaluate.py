@@ -169,6 +169,7 @@ def test_a_checkpoint_scores_motion_of_its_own_layout_alone(small, tmp_path, cap
         (["HTP", "--precision", "tf32"], "precision tf32 needs a CUDA device"),
         (["HTP", "--num-keep", "0"], "num_keep"),
         (["HTP", "--memory-budget", "0"], "memory budget expects GiB above 0"),
+        (["HTP", "--prune"], "--prune is for --weights"),
         (["HTP", "--out", "HTP"], "cannot make the folder"),
     ],
 )

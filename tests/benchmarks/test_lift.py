@@ -88,7 +88,7 @@ def test_without_pruning_every_frame_is_kept(tmp_path, quick, capsys):
     path = alphapose(tmp_path / "a.json", people(20, 17))
     run(path, *quick, "--no-prune", "--draw", "none")
     assert np.load(tmp_path / "out" / "poses.npz")["kept"].all()
-    assert "pruning saves 0%" in capsys.readouterr().out
+    assert "pruning saves" not in capsys.readouterr().out
 
 
 def test_another_person_and_rule(tmp_path, quick):

@@ -15,7 +15,7 @@ def saved_by_pruning(config: DenoiserConfig) -> float | None:
     Args:
         config: The model as it computes.
     """
-    if config.htp is None:
+    if config.htp is None or config.htp.frames_kept(config.num_frames) == config.num_frames:
         return None
     whole = replace(config, htp=replace(config.htp, num_keep=config.num_frames))
     return 1 - _macs(config) / _macs(whole)
