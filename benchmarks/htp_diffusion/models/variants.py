@@ -15,7 +15,7 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.mixste import COORDINATES
-from htp_modules import MGPTP, CrossMHSA, HTPConfig, KeptFrames, Pair, SpatialGCN, TemporalMask
+from htp_modules import MGPTP, TCEP, CrossMHSA, HTPConfig, KeptFrames, Pair, SpatialGCN, TemporalMask
 
 Variant = Literal[
     "d3dp",
@@ -27,6 +27,7 @@ Variant = Literal[
     "mask-pruner",
     "mask-neither",
     "mask-attention",
+    "unrefined",
     "htp",
 ]
 """By name:
@@ -41,6 +42,7 @@ Variant = Literal[
 - ``mask-pruner``: HTP whose attention sees no mask (Table XI, TCEP + MGPTP; Table XII, pruner alone).
 - ``mask-attention``: HTP whose pruner sees no mask (Table XII, attention alone).
 - ``mask-neither``: HTP where neither does (Table XII).
+- ``unrefined``: HTP whose TCEP makes the mask alone and leaves the tokens as they are (not in the paper).
 - ``htp``: all of it (Table XI and XII, last row).
 """
 
@@ -67,6 +69,21 @@ class UnguidedMGPTP(MGPTP):
         """Prune as if the mask were dense."""
         batch, joints, frames, _ = mask.keep.shape
         return super().forward(x, TemporalMask.dense(batch, joints, frames, device=x.device))
+
+
+class UnrefinedTCEP(TCEP):
+    """A TCEP that masks, and leaves the tokens as they are; it has no graph convolutions."""
+
+    def __init__(self, dim: int, num_frames: int, num_neighbors: int | float) -> None:
+        super().__init__(dim, num_frames, num_neighbors)
+        self.layers = nn.ModuleList()
+
+    def forward(
+        self, x: Float[Tensor, "batch frames joints dim"]
+    ) -> tuple[Float[Tensor, "batch frames joints dim"], TemporalMask]:
+        """The tokens, and their mask."""
+        bias, _ = self._correlate(x.transpose(1, 2).contiguous())
+        return x, TemporalMask(bias == 0, bias)
 
 
 class UnmaskedHTPDenoiser(HTPDenoiser):
@@ -148,6 +165,12 @@ def _unguided(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoiser:
     return model
 
 
+def _unrefined(config: DenoiserConfig) -> D3DPDenoiser:
+    model = _htp(HTPDenoiser, config)
+    model.htp.tcep = UnrefinedTCEP(config.dim, config.num_frames, model.htp.config.num_neighbors)
+    return model
+
+
 def _recovered(model: D3DPDenoiser, config: DenoiserConfig) -> D3DPDenoiser:
     model.head = RecoveredHead(model.head, config.dim, config.num_frames, config.num_heads)  # pyright: ignore[reportAttributeAccessIssue]
     return model
@@ -163,5 +186,6 @@ _BUILDERS: dict[Variant, Callable[[DenoiserConfig], D3DPDenoiser]] = {
     "mask-pruner": partial(_htp, UnmaskedHTPDenoiser),
     "mask-attention": partial(_unguided, HTPDenoiser),
     "mask-neither": partial(_unguided, UnmaskedHTPDenoiser),
+    "unrefined": _unrefined,
     "htp": partial(_htp, HTPDenoiser),
 }

@@ -102,6 +102,8 @@ MODELS: dict[str, str] = {
     "htp-n1-mask_pruner": "TCEP + MGPTP n=1 (mask in the pruner alone)",
     "htp-n1-mask_attention": "n=1, mask in attention alone",
     "htp-n1-mask_neither": "n=1, mask in neither",
+    "htp-unrefined": "HTP n=3, TCEP masks alone",
+    "htp-n1-unrefined": "HTP n=1, TCEP masks alone",
     "htp-n1-f3": "HTP n=1, f=3",
     "htp-n1-f9": "HTP n=1, f=9",
     "htp-n1-f18": "HTP n=1, f=18",
