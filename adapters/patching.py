@@ -28,7 +28,6 @@ from adapters.recognition import check_module, recognise
 from adapters.stcformer import STCFORMER
 from adapters.verify import check_computation
 from htp_modules import HTP, ConfigError, HTPConfig
-from htp_modules.config import check_config
 
 ADAPTERS = (MIXSTE, D3DP, MOTIONBERT, FINEPOSE, KTPFORMER, STCFORMER, MOTIONAGFORMER)
 
@@ -166,7 +165,9 @@ def patch_with(
         "required": required,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    config = replace(adapter.defaults if config is None else check_config(config), **given)  # pyright: ignore[reportArgumentType]
+    if config is not None and not isinstance(config, HTPConfig):
+        raise ConfigError(f"config expects an HTPConfig, got {type(config).__name__}")
+    config = replace(adapter.defaults if config is None else config, **given)  # pyright: ignore[reportArgumentType]
     if config.num_sft_layers >= adapter.num_pairs(facts):
         raise ConfigError(
             f"num_sft_layers={config.num_sft_layers} leaves no pair of blocks for the first: this "

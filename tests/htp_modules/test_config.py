@@ -117,6 +117,7 @@ def test_a_config_pickled_before_it_could_require_frames():
     assert pickle.loads(pickle.dumps(old)) == HTPConfig(num_keep=4)
 
 
+@pytest.mark.unhooked
 def test_numbers_of_numpy_become_plain_ones():
     config = HTPConfig(
         num_neighbors=np.float64(0.5),

@@ -184,8 +184,10 @@ def test_a_whole_number_is_a_float_too(tmp_path):
     path = tmp_path / "result.json"
     path.write_text('{"count": 1, "share": 2}')
     found = read_json(path, Inner)
-    assert found == Inner(1, 2.0)
-    assert type(found.share) is float
+    assert (found, type(found.share)) == (Inner(1, 2.0), float)
+    path.write_text(f'{{"count": 1, "share": 1{"0" * 400}}}')
+    with pytest.raises(BenchmarkError, match=r"result\.share: .* got one too large"):
+        read_json(path, Inner)
 
 
 @pytest.mark.parametrize(
@@ -296,10 +298,3 @@ def test_a_table_without_figures_has_no_legend():
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(BenchmarkError, match="table 'Settings': expected 1 cells in row 1, got 2"):
         Table(title="Settings", columns=(Column("steps"),), rows=((5,), (5, 6)))
-
-
-def test_a_number_that_is_too_large_is_told(tmp_path):
-    path = tmp_path / "result.json"
-    path.write_text(f'{{"count": 1, "share": 1{"0" * 400}}}')
-    with pytest.raises(BenchmarkError, match=r"result\.share: expected a finite number, got one too large"):
-        read_json(path, Inner)
