@@ -45,7 +45,7 @@ def judge(outputs, truth=None, metric="mean", distance=None):
     """A judge of a model whose unpruned output is the clip, and whose settings add what ``outputs`` says."""
     tried = SimpleNamespace(htp=SimpleNamespace(config=None), device=CPU, calls=[])
 
-    def plain(call, *inputs):
+    def unpruned(call, *inputs):
         tried.htp.config = None
         return call(*inputs)
 
@@ -53,7 +53,7 @@ def judge(outputs, truth=None, metric="mean", distance=None):
         tried.calls.append(tried.htp.config)
         return clip + outputs.get(tried.htp.config, 0.0)
 
-    tried.plain = plain
+    tried.unpruned = unpruned
     batches = Batches.of(torch.zeros(6, 1, 1), truth, 2, CPU)
     return Judge(model, tried, batches, distance or joint_distance, metric), tried
 
@@ -103,7 +103,7 @@ def test_outputs_that_cannot_be_compared():
     def tuples(_call, *_inputs):
         return (torch.zeros(2, 1, 1),)
 
-    tried = SimpleNamespace(plain=tuples, htp=None, device=CPU)
+    tried = SimpleNamespace(unpruned=tuples, htp=None, device=CPU)
     batches = Batches.of(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), 2, CPU)
     with pytest.raises(
         MeasurementError, match=r"returns a tuple where shape \(2, 1, 1\) is to be compared; give"
