@@ -143,7 +143,7 @@ def _dual(host: Any, layer: int, x: Tensor, mask: TemporalMask | None) -> Tensor
 
 
 def run_motionbert(
-    host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool
+    host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool = False
 ) -> Float[Tensor, "batch frames joints features"]:
     """DSTformer's forward pass, pruned."""
     layers = [Pair(_identity, partial(_dual, host, layer)) for layer in range(len(host.blocks_st))]

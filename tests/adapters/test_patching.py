@@ -240,3 +240,20 @@ def test_attention_has_the_hosts_own_dropout(drop):
         draws.append(model(clip))
     same = torch.equal(*draws)
     assert same == isinstance(drop, nn.Identity)
+
+
+def test_a_motionbert_whose_forward_takes_the_clip_alone():
+    # As HoT's copy of it.
+    model = hosts.PUBLIC[3].make()
+    whole = type(model)
+
+    class ClipAlone(whole):
+        def forward(self, x):
+            return super().forward(x)
+
+    model.__class__ = ClipAlone
+    clip = torch.randn(1, hosts.FRAMES, hosts.JOINTS, 3)
+    with torch.no_grad():
+        expected = model.eval()(clip)
+        adapters.patch_motionbert(model, num_neighbors=1.0, num_keep=1.0, num_sft_layers=1)
+        assert_close(model(clip), expected, rtol=1e-4, atol=1e-5)
