@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from adapters.clock import SpeedUp, Timing, check_whole, interleaved, peak_memory, speed_up
 from adapters.counting import Counter
-from adapters.errors import MeasurementError
-from adapters.trial import Trial, device_in_words, random_clips, trial
-from adapters.verify import is_out_of_memory
+from adapters.trial import Trial, device_in_words, errors_told, random_clips, trial
 from htp_modules import HTPConfig
 
 _MILLI, _GIGA, _MIB = 1e-3, 1e9, 2**20
@@ -159,13 +157,6 @@ def _check_length(tried: Trial, inputs: tuple[Tensor, ...], frames: int) -> None
     built = tried.htp.facts.num_frames
     if frames == built:
         return
-    try:
+    with errors_told(f"{tried.name} built for {built} frames does not run on {frames}"):
         tried.plain(tried.host, *(x.clone() for x in inputs))
         tried.host(*(x.clone() for x in inputs))
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise MeasurementError(
-            f"{tried.name} built for {built} frames does not run on {frames}: {reason}"
-        ) from error

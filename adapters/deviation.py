@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapters.errors import MeasurementError
-from adapters.trial import Trial, repeatable
-from adapters.verify import is_out_of_memory
+from adapters.trial import Trial, errors_told, repeatable
 from htp_modules import HTPConfig
 
 Metric = Literal["mean", "p95"]
@@ -151,13 +150,8 @@ class Judge:
             yield self._measure(self._run(batch), reference)
 
     def _unpruned(self, batch: tuple[Tensor, ...]) -> Any:
-        try:
+        with errors_told(f"{self._tried.name} does not take these clips"):
             return self._tried.unpruned(self._run, batch)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise MeasurementError(f"{self._tried.name} does not take these clips: {reason}") from error
 
     def _run(self, batch: tuple[Tensor, ...]) -> Any:
         repeatable(self._tried.device)

@@ -15,6 +15,7 @@ from adapters.host_htp import HostHTP
 from adapters.installed import installed
 from adapters.patching import ADAPTERS, find_htp, is_patched, patch_with, unpatch
 from adapters.recognition import recognise
+from adapters.verify import is_out_of_memory
 from adapters.words import counted
 from htp_modules import HTPConfig
 
@@ -126,6 +127,22 @@ def _untrained(model: nn.Module) -> HTPConfig:
     _, adapter, facts = recognise(model, ADAPTERS)
     layers = min(adapter.defaults.num_sft_layers, adapter.num_pairs(facts) - 1)
     return replace(adapter.defaults, num_sft_layers=layers, recovery="interpolate", spatial_gcn=False)
+
+
+@contextmanager
+def errors_told(what: str) -> Iterator[None]:
+    """A block that runs a user's model, whose error becomes one line after ``what``.
+
+    Raises:
+        MeasurementError: It failed, but for lack of memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MeasurementError(f"{what}: {reason}") from error
 
 
 def repeatable(device: torch.device) -> None:

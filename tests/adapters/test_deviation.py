@@ -43,7 +43,7 @@ def test_clips_and_truth_go_to_the_device():
 
 def judge(outputs, truth=None, metric="mean", distance=None):
     """A judge of a model whose unpruned output is the clip, and whose settings add what ``outputs`` says."""
-    tried = SimpleNamespace(htp=SimpleNamespace(config=None), device=CPU, calls=[])
+    tried = SimpleNamespace(name="a host", htp=SimpleNamespace(config=None), device=CPU, calls=[])
 
     def unpruned(call, *inputs):
         tried.htp.config = None
@@ -103,7 +103,7 @@ def test_outputs_that_cannot_be_compared():
     def tuples(_call, *_inputs):
         return (torch.zeros(2, 1, 1),)
 
-    tried = SimpleNamespace(unpruned=tuples, htp=None, device=CPU)
+    tried = SimpleNamespace(name="a host", unpruned=tuples, htp=None, device=CPU)
     batches = Batches.of(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), 2, CPU)
     with pytest.raises(
         MeasurementError, match=r"returns a tuple where shape \(2, 1, 1\) is to be compared; give"
