@@ -19,7 +19,6 @@ from htp_diffusion.pose.view import bone_colour, seen_from
 _PANEL, _BAR = 320, 28  # pixels
 _MOST_FPS = 25.0
 _TURN = 40.0  # degrees to either side, so that depth is seen
-_DEFAULT_FPS = 30.0
 _INK, _LINE, _KEPT, _GAPS = "#24272d", "#d5d9e0", "#d1495b", {1: "#f3e2b3", 2: "#e9b872"}
 
 
@@ -34,7 +33,7 @@ def draw_gif(path: Path, video: LiftedVideo) -> None:
     Raises:
         BenchmarkError: The file cannot be written.
     """
-    fps = video.fps or _DEFAULT_FPS
+    fps = video.played_fps
     step = animation_step(fps)
     palette = _palette()
     pictures = (
@@ -73,7 +72,7 @@ def draw_mp4(path: Path, video: LiftedVideo) -> bool:
 
 
 def _encode_mp4(path: Path, video: LiftedVideo, program: str) -> None:
-    fps = video.fps or _DEFAULT_FPS
+    fps = video.played_fps
     step = animation_step(fps)
     size = f"{2 * _PANEL}x{_PANEL + _BAR}"
     with whole_file(path) as partial:

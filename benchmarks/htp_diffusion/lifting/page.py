@@ -12,7 +12,6 @@ from htp_diffusion.pose.layout import H36M_17
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _PLACE = "/*DATA*/null"
-_DEFAULT_FPS = 30.0  # to play at where nobody told the frame rate
 
 
 def write_page(path: Path, video: LiftedVideo) -> None:
@@ -49,7 +48,7 @@ def page_data(video: LiftedVideo) -> dict[str, object]:
         "reach": max(1, int(poses.abs().max())),
         "floor": int(poses[..., 1].max()),
         "image": [width, height],
-        "fps": video.fps or _DEFAULT_FPS,
+        "fps": video.played_fps,
         "about": _about(video),
     }
 
@@ -69,7 +68,7 @@ def _about(video: LiftedVideo) -> list[tuple[str, str]]:
     if lifted.kept is not None:
         lines.append(("Kept", f"{int(lifted.kept.sum())} of {len(lifted.kept)} frames"))
     lines.append(
-        ("Frames a second", f"{video.fps:g}" if video.fps else f"unknown, played at {_DEFAULT_FPS:g}")
+        ("Frames a second", f"{video.fps:g}" if video.fps else f"unknown, played at {video.played_fps:g}")
     )
     lines.append(("Command", video.provenance.command))
     return lines

@@ -13,6 +13,8 @@ from htp_diffusion.lifting.lifted import Lifted
 from htp_diffusion.lifting.watched import Watched
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
 
+_UNKNOWN_FPS = 30.0  # to play at where nobody told the frame rate
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LiftedVideo:
@@ -37,6 +39,11 @@ class LiftedVideo:
     fps: float | None
     provenance: Provenance
     space: PoseSpace = CAMERA_METRES
+
+    @property
+    def played_fps(self) -> float:
+        """Frames a second at which it is shown."""
+        return self.fps or _UNKNOWN_FPS
 
     @property
     def title(self) -> str:

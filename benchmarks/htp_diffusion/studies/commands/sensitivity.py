@@ -27,7 +27,7 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.options import EVERY
-from htp_diffusion.data.virtual_views import embedded_set, file_set
+from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
 from htp_diffusion.models.checkpoint import Checkpoint, json_of, read_record
 from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.pose.space import CAMERA_METRES
@@ -73,12 +73,17 @@ def main(options: Options) -> None:
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise BenchmarkError(f"two checkpoints are called {twice}: their pictures would have one name")
+    given = None if options.data is None else file_set(options.data, unit=options.unit)
+    if given is not None:
+        check_unseen(found, given.motions)
     device = options.where.start()
     models: list[Sensitivity] = []
     with progress_bar(Console(stderr=True)) as progress:
         for path, checkpoint in found.items():
             bar = progress.add_task(path.stem, total=None)
-            models.append(scored_model(path, checkpoint, options, device, partial(_tell, progress, bar)))
+            scored = given or embedded_set(checkpoint.denoiser.num_frames)
+            tell = partial(_tell, progress, bar)
+            models.append(scored_model(path, checkpoint, scored, options, device, tell))
             draw_sensitivity(options.out / f"{path.stem}.png", models[-1])
     study = SensitivityStudy(
         every=options.every, device=device_name(device), models=models, provenance=provenance()
@@ -92,6 +97,7 @@ def main(options: Options) -> None:
 def scored_model(
     path: Path,
     checkpoint: Checkpoint,
+    scored: EvaluationSet,
     options: Options,
     device: torch.device,
     progress: Callable[[int, int], None],
@@ -99,17 +105,12 @@ def scored_model(
     """The errors of a checkpoint: scored and kept, unless they are there.
 
     Raises:
-        BenchmarkError: It is no HTP, was trained on what is to be scored, or the folder holds its errors on
-            other data.
+        BenchmarkError: It is no HTP, or the folder holds its errors on other data.
     """
-    num_frames = checkpoint.denoiser.num_frames
-    scored = embedded_set(num_frames) if options.data is None else file_set(options.data, unit=options.unit)
-    if options.data is not None:
-        check_unseen({path: checkpoint}, scored.motions)
-    clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
 
     def score() -> Sensitivity:
         contender = trained_contender(path, Pruning(), CAMERA_METRES)
+        clips = [windows(clip, contender.config.num_frames).every(options.every) for clip in scored.clips]
         return sensitivity_of(contender, scored.description, clips, device, progress)
 
     asked = Asked(sha256=checkpoint.sha256, data=scored.description, every=options.every)
