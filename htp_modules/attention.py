@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from htp_modules.checks import can_read
 from htp_modules.config import check_heads
 from htp_modules.precision import sixteen_bits_on_cuda
 
@@ -26,9 +27,10 @@ _ALIGNED = 8  # numbers of a head, which the kernel for short sequences needs
 def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
     """M⁺ of Section III-C: 0 where ``keep`` (True or 1), -inf elsewhere (False or 0).
 
-    As 1 - 1 / keep, which is exact: a choice by a bool tensor is several times as slow on a CPU.
+    As (keep - 1) / keep, which is exact: a choice by a bool tensor is several times as slow on a CPU.
     """
-    return 1.0 - keep.to(dtype).reciprocal()
+    keep = keep.to(dtype)
+    return (keep - 1.0).div_(keep)
 
 
 def _mostly_padded(query: Tensor, key: Tensor) -> bool:
@@ -51,7 +53,12 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
     batch_heads = query.shape[:2]
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
     # The matmul scales its product: no pass over scores or queries of its own.
-    key, scale = key.transpose(-2, -1), query.shape[-1] ** -0.5
+    scale = query.shape[-1] ** -0.5
+    if additive is None and query.dtype == torch.float32 and can_read(query):
+        # A row of scores for each key: a CPU takes the softmax of many queries at once, not of few keys.
+        scores = torch.baddbmm(query.new_zeros(1, 1, 1), key, query.transpose(-2, -1), beta=0.0, alpha=scale)
+        return (scores.softmax(dim=-2).transpose(-2, -1) @ value).unflatten(0, batch_heads)
+    key = key.transpose(-2, -1)
     if additive is not None and torch.compiler.is_compiling():
         # A compiler's softmax of a sum takes longer than M⁺ copied for each head, onto which the matmul adds.
         copies = additive.expand(*batch_heads, *additive.shape[-2:]).flatten(0, 1)
@@ -66,16 +73,11 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
 def _written_out_is_faster(key: Keys) -> bool:
     """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
 
-    In bfloat16; and in float32 over few and short sequences of keys on several threads, as it opens a team of
-    threads for every head's product.
+    In bfloat16; and in float32 over few and short sequences of keys without gradients.
     """
-    if key.device.type != "cpu":
-        return False
-    # A graph does not depend on the number of threads it was made with.
-    if key.dtype == torch.float32 and not torch.compiler.is_compiling():
-        few = key.numel() <= _FEW and key.shape[-2] <= _SHORT
-        return few and torch.get_num_threads() > 1
-    return key.dtype == torch.bfloat16
+    if key.dtype == torch.float32 and can_read(key):
+        return key.numel() <= _FEW and key.shape[-2] <= _SHORT and not torch.is_grad_enabled()
+    return key.dtype == torch.bfloat16 and key.device.type == "cpu"
 
 
 def attend(

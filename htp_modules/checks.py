@@ -46,12 +46,19 @@ def check_type(value: object, kind: type, *, name: str) -> None:
         raise DtypeError(f"{name} expects a {kind.__name__}, got {type(value).__name__}")
 
 
-def check_finite(amplitude: Tensor, *, name: str) -> None:
-    """Check the largest magnitudes of tokens that a selection is about to rank, on a CPU.
+def can_read(x: Tensor) -> bool:
+    """Whether a value of ``x`` may decide what is computed: on a CPU, outside of compiled and traced graphs.
 
-    Elsewhere reading a value would wait for the device in every pass, and ``torch.compile`` and
-    ``torch.export`` have no value to read: nothing is checked there, and the selections rank what is not
-    finite last.
+    Elsewhere reading would wait for the device in every pass, ``torch.compile`` and ``torch.export`` have no
+    value to read, and a trace would keep what one input decided.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+
+
+def check_finite(amplitude: Tensor, *, name: str) -> None:
+    """Check the largest magnitudes of tokens that a selection is about to rank, where they can be read.
+
+    Nothing is checked elsewhere, and the selections rank what is not finite last.
 
     Args:
         amplitude: Any tensor that is NaN or infinite where the tokens are.
@@ -60,9 +67,7 @@ def check_finite(amplitude: Tensor, *, name: str) -> None:
     Raises:
         NonFiniteError: A value is NaN or infinite.
     """
-    if torch.compiler.is_compiling() or amplitude.device.type != "cpu":
-        return
-    if not bool(torch.isfinite(amplitude).all()):
+    if can_read(amplitude) and not bool(torch.isfinite(amplitude).all()):
         raise NonFiniteError(
             f"{name} selects frames by its tokens and expects them finite, got NaN or infinity; "
             "check the layers before it, or the precision that they run in"

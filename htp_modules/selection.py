@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
-from htp_modules.checks import check_finite
+from htp_modules.checks import can_read, check_finite
 
 # Sums of squares of tokens inside this range neither overflow nor vanish in float32 at any width in use.
 _LEAST_AMPLITUDE, _MOST_AMPLITUDE = 2.0**-40, 2.0**40
@@ -36,12 +36,16 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
     if scores.is_cuda and scores.dtype == torch.float32 and torch.compiler.is_dynamo_compiling():
         return highest_by_counting(scores, count)
     threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
-    above, tied = scores.clone().gt_(threshold), scores.clone().eq_(threshold)
+    reached = scores.clone().ge_(threshold)
+    surplus = reached.sum(dim=-1, keepdim=True) - count  # of those that equal the threshold
+    if can_read(surplus) and not bool(surplus.any()):
+        return reached
+    tied = scores.clone().eq_(threshold)
     del scores  # a row of marks takes as much memory as a row of scores
-    room = count - above.sum(dim=-1, keepdim=True)
     # In integers on CUDA, where a running sum of floats is not deterministic; a CPU is slower at it.
     turn = tied.cumsum(dim=-1, dtype=torch.int32 if tied.is_cuda else tied.dtype).to(tied.dtype)
-    return above.addcmul_(tied, turn.le_(room))
+    room = turn[..., -1:] - surplus
+    return reached.addcmul_(tied, turn.gt_(room), value=-1.0)
 
 
 def highest_by_counting(scores: Float[Tensor, "*rows items"], count: int) -> Float[Tensor, "*rows items"]:
@@ -117,6 +121,8 @@ def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str)
     large = (largest > _MOST_AMPLITUDE) & (largest < torch.inf)
     extreme = large | ((largest < _LEAST_AMPLITUDE) & (largest > 0))
     one = torch.ones_like(largest)
+    if can_read(extreme) and not bool(extreme.any()):
+        return ScaledTokens(wide, one)
     # By log2 and ldexp: frexp has no form in ONNX. Rounded up, the largest exponent would overflow.
     exponent = largest.log2().floor().clamp(max=math.frexp(torch.finfo(wide.dtype).max)[1] - 1)
     scale = torch.where(extreme, torch.ldexp(one, exponent), one)

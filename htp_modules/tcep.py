@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from htp_modules.attention import additive_mask
-from htp_modules.checks import check_tokens
+from htp_modules.checks import can_read, check_tokens
 from htp_modules.config import check_count, check_frames, resolve_frames
 from htp_modules.graph import GraphConvolution, chain_graph
 from htp_modules.mask import TemporalMask
@@ -67,9 +67,9 @@ def temporal_correlation(
         # batch to batch. Float64 knows neither: rounded once, a sum is the same in any order. On an H100 its
         # matrix units are as fast as float32's; a split into high and low parts would take two products and
         # still depend on the order.
-        return products_rounded_once(tokens) * tokens.shape[-1] ** -0.5
+        return products_rounded_once(tokens).mul_(tokens.shape[-1] ** -0.5)
     with own_precision(tokens):
-        return tokens @ tokens.transpose(-2, -1) * tokens.shape[-1] ** -0.5
+        return (tokens @ tokens.transpose(-2, -1)).mul_(tokens.shape[-1] ** -0.5)
 
 
 def correlated_frames(
@@ -86,24 +86,23 @@ def correlated_frames(
     # Lifted above all others, a frame is always among its own neighbors. Nobody holds the scores but who
     # selects, and gives them back on the way.
     neighbors = select_highest(
-        correlation.detach().nan_to_num(nan=least, posinf=least, neginf=least)
-        - additive_mask(1.0 - itself, correlation.dtype),
+        correlation.detach()
+        .nan_to_num(nan=least, posinf=least, neginf=least)
+        .sub_(additive_mask(1.0 - itself, correlation.dtype)),
         min(num_neighbors, frames - 1) + 1,
     )
-    return (neighbors + neighbors.transpose(-2, -1)).clamp(max=1.0)
+    return (neighbors + neighbors.transpose(-2, -1)).clamp_(max=1.0)
 
 
 def correlation_weights(
-    correlation: Float[Tensor, "batch joints frames frames"],
-    additive: Float[Tensor, "batch joints frames frames"],
-    scale: Float[Tensor, "batch joints 1 1"],
+    masked: Float[Tensor, "batch joints frames frames"], scale: Float[Tensor, "batch joints 1 1"]
 ) -> Float[Tensor, "batch joints frames frames"]:
-    """The row softmax of S_j under M_j, S_j being ``correlation`` times ``scale``², M_j given as M⁺."""
-    # Each result replaces the one before, so that two of them are alive at most.
-    weights = correlation + additive
+    """The row softmax of S_j under M_j, given ``masked``, which is S_j / ``scale``² + M⁺."""
+    if can_read(scale) and bool((scale == 1.0).all()):
+        return masked.softmax(dim=-1)
     # Below each row's highest, so that scaling back can overflow to -inf alone, which weighs nothing.
-    weights = weights - weights.detach().amax(dim=-1, keepdim=True)
-    for _ in range(2):
+    weights = masked - masked.detach().amax(dim=-1, keepdim=True)
+    for _ in range(2):  # each result replaces the one before, so that two of them are alive at most
         weights = weights * scale
     return weights.softmax(dim=-1)
 
@@ -168,7 +167,7 @@ class TCEP(nn.Module):
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement may have another dtype than the tokens; they keep theirs.
         refined = x + refined.transpose(1, 2).to(x.dtype)
-        return refined, TemporalMask(bias == 0, bias)  # here, and not beside what the layers need
+        return refined, TemporalMask(bias.logical_not(), bias)  # here, and not beside what the layers need
 
     if TYPE_CHECKING:  # else a call of a module has no type
 
@@ -187,7 +186,7 @@ class TCEP(nn.Module):
         bias = additive.to(product_dtype(tokens))
         if tokens.is_cuda and not torch.compiler.is_compiling():
             bias = _aligned(bias)
-        return bias, correlation_weights(correlation, additive, scale)
+        return bias, correlation_weights(correlation.add_(additive), scale)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, num_frames={self.num_frames}, num_neighbors={self.num_neighbors}"

@@ -24,6 +24,21 @@ def test_ties_go_to_the_earlier_item(row, data):
         assert chosen.tolist() == [1.0 if item in highest else 0.0 for item in range(len(row))]
 
 
+@pytest.mark.unhooked
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
+def test_a_trace_breaks_ties_that_its_first_input_did_not_have():
+    distinct, equal = torch.arange(4.0)[None], torch.zeros(1, 4)
+    traced = torch.jit.trace(lambda rows: select_highest(rows, 2), (distinct,))
+    assert traced(equal).tolist() == [[1.0, 1.0, 0.0, 0.0]]
+
+
+@pytest.mark.unhooked
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
+def test_a_trace_scales_tokens_that_its_first_input_had_not_to():
+    traced = torch.jit.trace(lambda x: tuple(scale_tokens(x, (-1,), name="test")), (torch.ones(1, 4),))
+    assert traced(torch.full((1, 4), 2.0**50))[1].tolist() == [[2.0**50]]
+
+
 floats = st.floats(width=32, allow_nan=False)
 
 

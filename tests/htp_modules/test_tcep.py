@@ -78,7 +78,7 @@ def test_pure_functions_equal_the_slow_formulas(x, num_neighbors):
     expected_keep = oracles.mask(scores[0, 0].tolist(), num_neighbors)
     assert keep[0, 0].tolist() == expected_keep
     weights = correlation_weights(
-        scores, additive_mask(keep, scores.dtype), torch.ones(1, 1, 1, 1, dtype=torch.float64)
+        scores + additive_mask(keep, scores.dtype), torch.ones(1, 1, 1, 1, dtype=torch.float64)
     )
     expected_weights = oracles.masked_softmax(expected, expected_keep)
     assert_close(weights[0, 0], torch.tensor(expected_weights, dtype=torch.float64))
@@ -140,7 +140,7 @@ def test_frames_are_correlated_as_without_the_lost_ones(value, num_neighbors, lo
 
 def test_weights_take_the_scale_twice():
     scores, keep = torch.randn(1, 1, 3, 3), torch.ones(1, 1, 3, 3, dtype=torch.bool)
-    weights = correlation_weights(scores, additive_mask(keep, scores.dtype), torch.full((1, 1, 1, 1), 2.0))
+    weights = correlation_weights(scores + additive_mask(keep, scores.dtype), torch.full((1, 1, 1, 1), 2.0))
     assert_close(weights, (4 * scores).softmax(dim=-1))
 
 
@@ -148,7 +148,7 @@ def test_weights_take_the_scale_twice():
 def test_weights_of_extreme_tokens(scale):
     scores = torch.tensor([[[[1.0, 3.0, 2.0], [3.0, 3.0, 9.0], [2.0, 9.0, 2.0]]]])
     keep = torch.tensor([[[[True, True, True], [True, True, False], [True, False, True]]]])
-    weights = correlation_weights(scores, additive_mask(keep, scores.dtype), torch.full((1, 1, 1, 1), scale))
+    weights = correlation_weights(scores + additive_mask(keep, scores.dtype), torch.full((1, 1, 1, 1), scale))
     # Times scale²: the highest takes all, or all kept ones are equal.
     huge = [[[[0, 1, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]]]]
     tiny = [[[[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0], [0.5, 0, 0.5]]]]
@@ -274,7 +274,7 @@ def test_gradients_of_the_pure_functions():
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     scores = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda s: correlation_weights(s, additive_mask(keep, s.dtype), one), [scores]
+        lambda s: correlation_weights(s + additive_mask(keep, s.dtype), one), [scores]
     )
 
 
