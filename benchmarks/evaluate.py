@@ -114,6 +114,8 @@ def _contenders(options: Options) -> list[Contender]:
         *(trained_contender(json_of(path), options.pruning) for path in options.checkpoints),
         *contenders,
     ]
+    if options.pruning.options and not any(contender.config.prunes for contender in contenders):
+        raise BenchmarkError(f"{', '.join(options.pruning.options)}: an option of HTP; no model here prunes")
     # Every run has a last.json: as much of the path as tells them apart.
     for above in range(max((len(path.resolve().parts) for path in options.checkpoints), default=1)):
         named = [

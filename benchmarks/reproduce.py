@@ -131,6 +131,9 @@ def main(options: Options) -> None:
     report = read_json(folder / "report.json", Report)
     show(summary_table(report))
     print(f"written: {folder / 'report.md'}, {folder / 'report.json'}")
+    failed = [outcome.part.name for outcome in outcomes if outcome.state == "failed"]
+    if failed:
+        raise BenchmarkError(f"failed: {', '.join(failed)}; report.md tells why")
 
 
 def _needs_met(found: Sequence[Source], given: Given) -> set[NeedKind]:

@@ -190,12 +190,8 @@ def chosen_denoiser(options: Options, preset: Preset) -> DenoiserConfig:
     if options.pruning == Pruning():
         return denoiser
     if denoiser.htp is None:
-        asked = [
-            f"--{name.replace('_', '-')}"
-            for name, value in vars(options.pruning).items()
-            if value is not None
-        ]
-        raise BenchmarkError(f"{', '.join(asked)}: an option of HTP; {NAMES[options.kind]} prunes nothing")
+        asked = ", ".join(options.pruning.options)
+        raise BenchmarkError(f"{asked}: an option of HTP; {NAMES[options.kind]} prunes nothing")
     return options.pruning.applied_to(denoiser).check_layers()
 
 

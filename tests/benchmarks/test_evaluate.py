@@ -170,6 +170,10 @@ def test_a_checkpoint_scores_motion_of_its_own_layout_alone(small, tmp_path, cap
         (["HTP", "--num-keep", "0"], "num_keep"),
         (["HTP", "--memory-budget", "0"], "memory budget expects GiB above 0"),
         (["HTP", "--prune"], "--prune is for --weights"),
+        (
+            ["D3DP", "--num-keep", "3", "--num-neighbors", "5"],
+            "--num-keep, --num-neighbors: an option of HTP",
+        ),
         (["HTP", "--out", "HTP"], "cannot make the folder"),
     ],
 )
@@ -180,7 +184,12 @@ def test_what_cannot_be_done_ends_with_one_line(small, folder, tmp_path, capsys,
     (tmp_path / "htp-tiny-000007.safetensors").write_bytes(
         (folder / "htp-tiny-000007.safetensors").read_bytes()
     )
-    places = {"HTP": folder / "htp-tiny.json", "MPI": tmp_path / "mpi.npz", "OTHER": tmp_path / "other.json"}
+    places = {
+        "HTP": folder / "htp-tiny.json",
+        "D3DP": folder / "d3dp-tiny.json",
+        "MPI": tmp_path / "mpi.npz",
+        "OTHER": tmp_path / "other.json",
+    }
     arguments = [str(places.get(argument, argument)) for argument in arguments]
     with pytest.raises(SystemExit) as left:
         run(*small, *arguments)

@@ -14,6 +14,7 @@ from written import FRAMES, write_checkpoints, write_npz
 
 import reproduce
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.data.motion import windows
@@ -23,6 +24,7 @@ from htp_diffusion.data.source import test_clips as clips_of
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.contender import Pruning, trained_contender
+from htp_diffusion.reproduction import kept as kept_module
 from htp_diffusion.reproduction import trained as trained_module
 from htp_diffusion.reproduction.report import Report
 from htp_diffusion.reproduction.sensitivity import Sensitivity, SensitivityAsked
@@ -154,6 +156,18 @@ def test_what_does_not_fit_is_left_out_and_named(command, tmp_path, capsys, monk
         "D3DP and HTP, trained here on the same batches: about 27 s, with 10 s left"
         in capsys.readouterr().out
     )
+
+
+def test_a_part_that_failed_ends_with_one_line_after_the_report(command, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise BenchmarkError("no frames")
+
+    monkeypatch.setattr(kept_module, "observe_retention", fail)
+    with pytest.raises(SystemExit) as stopped:
+        run(command, "--parts", "kept-frames")
+    assert stopped.value.code == 2
+    assert states(tmp_path) == {"kept-frames": "failed"}
+    assert capsys.readouterr().err.splitlines()[-1] == "error: failed: kept-frames; report.md tells why"
 
 
 def test_a_killed_run_goes_on_where_it_was(command, tmp_path):

@@ -94,7 +94,8 @@ class Source:
                 raise BenchmarkError(f"dataset {kind} has no {option}")
         if self.unit != "metres" and kind != "npz":
             raise BenchmarkError(f"dataset {kind} has no --unit: its files have a unit of their own")
-        check_fps(self.fps)
+        if self.fps != CMU_FPS and kind != "npz":
+            raise BenchmarkError(f"dataset {kind} has no --fps: its frame rate is known")
         return kind
 
     @property

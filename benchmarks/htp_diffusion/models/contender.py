@@ -55,6 +55,11 @@ class Pruning:
     num_keep: Annotated[int | float | None, NUM_KEEP, by_default("the model's own", "INT|FLOAT")] = None
     num_neighbors: Annotated[int | float | None, by_default("the model's own", "INT|FLOAT")] = None
 
+    @property
+    def options(self) -> list[str]:
+        """The options of a command line that ask for a change."""
+        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+
     def applied_to(self, config: Config) -> Config:
         """The denoiser's options with these changes; D3DP has nothing to change.
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.mocap.cmu import CMU_FPS
 from htp_diffusion.data.source import Dataset, Source
 
 
@@ -31,6 +32,8 @@ def sources(
     """
     if dataset and len(dataset) != len(data):
         raise BenchmarkError(f"dataset expects one for each --data, got {len(dataset)} for {len(data)}")
+    if fps != CMU_FPS and not (set(dataset) & {"npz"} if dataset else data):
+        raise BenchmarkError("--fps is the frame rate of an npz file, and --data names none")
     left = {"keypoints": list(keypoints), "conversion": list(conversion), "annotation": list(annotation)}
     takers: dict[str, tuple[Dataset, ...]] = {
         "keypoints": ("h36m",),
@@ -40,7 +43,7 @@ def sources(
     found = []
     for place, path in enumerate(data):
         kind: Dataset = dataset[place] if dataset else "npz"
-        source = Source(dataset=kind, data=path, fps=fps)
+        source = Source(dataset=kind, data=path, fps=fps if kind == "npz" else CMU_FPS)
         for name, kinds in takers.items():
             if kind in kinds and left[name]:
                 value = left[name].pop(0)

@@ -227,6 +227,7 @@ def test_the_folder_of_the_official_files_is_read(tmp_path, monkeypatch):
         ({"test_data": "a.npz"}, "dataset synthetic has no --test-data"),
         ({"data": "nowhere.npz"}, "nowhere.npz: no such file; docs/datasets.md says where"),
         ({"unit": "inches"}, "dataset synthetic has no --unit"),
+        ({"fps": 30.0}, "dataset synthetic has no --fps"),
         ({"fps": 0.0}, "fps expects a frame rate above 0, got 0"),
     ],
 )

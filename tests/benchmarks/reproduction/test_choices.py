@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
+from htp_diffusion.data.mocap.cmu import CMU_FPS
 from htp_diffusion.reproduction.checks import read_report
 from htp_diffusion.reproduction.datasets import every_within
 from htp_diffusion.reproduction.growth import largest_batch
@@ -69,7 +70,7 @@ def test_the_largest_batch_is_that_of_the_hungrier_model():
 def test_options_given_several_times_go_to_the_data_sets_in_order():
     found = sources(
         [A, A, B, B], ["h36m", "npz", "h36m", "3dhp"], [Path("k1"), Path("k2")], ["none", "mean", "by-place"],
-        ["annot3"], 50.0,
+        ["annot3"], CMU_FPS,
     )  # fmt: skip
     assert [(one.kind, one.keypoints, one.conversion, one.annotation) for one in found] == [
         ("h36m", Path("k1"), None, None),
@@ -91,7 +92,16 @@ def test_options_given_several_times_go_to_the_data_sets_in_order():
 )
 def test_numbers_of_options_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(BenchmarkError, match=message):
-        sources(*arguments, 60.0)
+        sources(*arguments, CMU_FPS)
+
+
+def test_a_frame_rate_is_for_npz_files():
+    found = sources([A, B], ["h36m", "npz"], [Path("k")], ["none"], [], 30.0)
+    assert [one.fps for one in found] == [CMU_FPS, 30.0]
+    assert [one.fps for one in sources([A], [], [], [], [], 30.0)] == [30.0]
+    for data, dataset in (([], []), ([A], ["motionbert"])):
+        with pytest.raises(BenchmarkError, match="frame rate of an npz file, and --data names none"):
+            sources(data, dataset, [], [], [], 30.0)
 
 
 def test_a_folder_without_a_pair_is_refused(tmp_path):
