@@ -6,9 +6,9 @@ import pytest
 import torch
 from training_runs import MICRO, micro_denoiser, small_motions
 
-import htp_modules.selection
 from htp_diffusion.training.fleet import Fleet
 from htp_diffusion.training.member import Member
+from htp_modules import attention, checks, selection, tcep
 
 pytestmark = [
     pytest.mark.unhooked,
@@ -19,9 +19,10 @@ PRESET = dataclasses.replace(MICRO, drop_path=0.0)
 
 
 @pytest.fixture(autouse=True)
-def _unchecked(monkeypatch):
-    """As on a GPU, where tokens are not asked whether they are finite."""
-    monkeypatch.setattr(htp_modules.selection, "check_finite", lambda *_, **__: None)
+def _unread(monkeypatch):
+    """As on a GPU, where no value decides what is computed."""
+    for module in (attention, checks, selection, tcep):
+        monkeypatch.setattr(module, "can_read", lambda _: False)
 
 
 @pytest.fixture(scope="module")
