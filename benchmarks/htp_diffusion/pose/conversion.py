@@ -26,7 +26,6 @@ class Conversion:
         rule: The weights. A joint that is not in it is the source's joint of the same name.
         x: Joints whose x in the image follows other weights; they replace the rule's.
         y: The same for y.
-        scores: Joints whose confidence follows other weights than the rule's.
         used_by: Who uses the rule, for people.
 
     Raises:
@@ -40,10 +39,9 @@ class Conversion:
     used_by: str
     x: Rule | None = None
     y: Rule | None = None
-    scores: Rule | None = None
 
     def __post_init__(self):
-        for rule in (self.rule, self.x or {}, self.y or {}, self.scores or {}):
+        for rule in (self.rule, self.x or {}, self.y or {}):
             for joint, weights in rule.items():
                 self.target.index(joint)
                 if abs(sum(weights.values()) - 1.0) > 1e-9:
@@ -88,12 +86,3 @@ class Conversion:
             )
         axes = zip(self.weights, pose.unbind(dim=-1), strict=True)
         return torch.stack([values @ weights.to(pose).T for weights, values in axes], dim=-1)
-
-    def apply_scores(self, scores: Float[Tensor, "*batch source"]) -> Float[Tensor, "*batch target"]:
-        """Convert the detector's confidences, one a joint.
-
-        Raises:
-            BenchmarkError: Another number of joints than the source has.
-        """
-        self.source.require(scores[..., None], f"the confidences to convert by {self.name}")
-        return scores @ self._matrix(self.rule, self.scores).to(scores).T

@@ -55,7 +55,6 @@ def _gast(name: str, spine_shift: float, used_by: str) -> Conversion:
             "thorax": thorax | {"left_eye": -1 / 3, "right_eye": -1 / 3, "nose": 1.0},
             "head": {"left_eye": 1.0, "right_eye": 1.0, "nose": -1.0},
         },
-        scores={"thorax": _mean(*_SHOULDERS), "neck": {"nose": 1.0}},
         used_by=used_by,
     )
 
@@ -160,7 +159,6 @@ def _cmu(source: Layout) -> Conversion:
         source=source,
         target=H36M_17,
         rule=trunk | head,
-        scores={"neck": ears, "head": ears},
         used_by="networks trained on CMU motion, as this project's own: its pelvis lies above the hips, its "
         "thorax below the shoulders, its neck at the base of the skull",
     )

@@ -26,8 +26,3 @@ def flip_pose(
     # By views: an index would be copied to the device in every call, which waits for it.
     mirrored = torch.stack([pose.select(-2, joint) for joint in layout.mirror], dim=-2)
     return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
-
-
-def flip_root(root: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Mirror a root trajectory in the camera frame: x changes sign. Belongs to the flipped pose."""
-    return torch.cat([-root[..., :1], root[..., 1:]], dim=-1)

@@ -56,18 +56,6 @@ def p_mpjpe(
     return mpjpe(procrustes(predicted, target), target)
 
 
-def n_mpjpe(
-    predicted: Float[Tensor, "*batch joints 3"], target: Float[Tensor, "*batch joints 3"]
-) -> Float[Tensor, "*batch"]:
-    """MPJPE after each frame's best scale, mm (Rhodin et al. 2018, as VideoPose3D and D3DP compute it).
-
-    The scale is <target, predicted> / <predicted, predicted> about the root; an all-zero pose stays zero.
-    """
-    energy = predicted.square().sum(dim=(-2, -1)).clamp(min=torch.finfo(predicted.dtype).tiny)
-    scale = (target * predicted).sum(dim=(-2, -1)) / energy
-    return mpjpe(scale[..., None, None] * predicted, target)
-
-
 def mpjve(
     predicted: Float[Tensor, "*batch frames joints 3"], target: Float[Tensor, "*batch frames joints 3"]
 ) -> Float[Tensor, "*batch frames-1"]:

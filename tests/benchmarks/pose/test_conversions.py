@@ -68,15 +68,6 @@ def test_the_coco_rules_differ_in_the_joints_that_coco_lacks():
             torch.testing.assert_close(poses[first][seen], poses[second][seen])
 
 
-def test_gast_scores_are_means_of_the_joints_behind():
-    scores = seeded(4, 17).abs()
-    converted = conversion(COCO_17, H36M_17, "gast").apply_scores(scores)
-    torch.testing.assert_close(converted[:, 10], scores[:, 1:5].mean(dim=1))
-    torch.testing.assert_close(converted[:, 8], scores[:, 5:7].mean(dim=1))
-    torch.testing.assert_close(converted[:, 7], scores[:, [5, 6, 11, 12]].mean(dim=1))
-    assert torch.equal(converted[:, 9], scores[:, 0])
-
-
 @pytest.mark.parametrize(
     ("source", "target", "rule", "order"),
     [
