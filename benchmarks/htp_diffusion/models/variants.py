@@ -23,6 +23,7 @@ Variant = Literal[
     "noisy-gcn",
     "baseline",
     "tcep",
+    "tcep-chain",
     "tcep-sft",
     "mask-pruner",
     "mask-neither",
@@ -38,7 +39,9 @@ Variant = Literal[
 - ``baseline``: D3DP with the Spatial GCN, if the config has it, and the recovery on every frame (Table XI,
   first row).
 - ``tcep``: the baseline with TCEP; every frame attends to every frame (Table XI, + TCEP).
-- ``tcep-sft``: the same, the first 1 + n temporal blocks attending under TCEP's mask (Table XI, + SFT MHSA).
+- ``tcep-chain``: the same, TCEP learning no links between frames and no weights of single frames: its graph
+  is the chain under the correlation (not in the paper).
+- ``tcep-sft``: ``tcep``, the first 1 + n temporal blocks attending under TCEP's mask (Table XI, + SFT MHSA).
 - ``mask-pruner``: HTP whose attention sees no mask (Table XI, TCEP + MGPTP; Table XII, pruner alone).
 - ``mask-attention``: HTP whose pruner sees no mask (Table XII, attention alone).
 - ``mask-neither``: HTP where neither does (Table XII).
@@ -147,6 +150,18 @@ def _full_length(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoise
     return _recovered(_htp(kind, replace(config, htp=htp)), config)
 
 
+def _chain(config: DenoiserConfig) -> D3DPDenoiser:
+    model = _full_length(UnmaskedHTPDenoiser, config)
+    for module in model.modules():
+        if isinstance(module, TCEP):
+            for convolution in module.layers:
+                for table in ("adjacency", "modulation"):  # as they begin, for good
+                    start = getattr(convolution, table).detach()
+                    delattr(convolution, table)
+                    convolution.register_buffer(table, start)
+    return model
+
+
 def _htp(kind: type[HTPDenoiser], config: DenoiserConfig) -> HTPDenoiser:
     return kind(
         num_frames=config.num_frames,
@@ -182,6 +197,7 @@ _BUILDERS: dict[Variant, Callable[[DenoiserConfig], D3DPDenoiser]] = {
     "noisy-gcn": _noisy_gcn,
     "baseline": _baseline,
     "tcep": partial(_full_length, UnmaskedHTPDenoiser),
+    "tcep-chain": _chain,
     "tcep-sft": partial(_full_length, HTPDenoiser),
     "mask-pruner": partial(_htp, UnmaskedHTPDenoiser),
     "mask-attention": partial(_unguided, HTPDenoiser),

@@ -94,6 +94,7 @@ MODELS: dict[str, str] = {
     "htp-linear-baseline": "D3DP + Cross MHSA",
     "htp-baseline": "baseline: D3DP + Spatial GCN + Cross MHSA",
     "htp-tcep": "baseline + TCEP",
+    "htp-tcep_chain": "baseline + TCEP, nothing learned of single frames",
     "htp-tcep_sft": "baseline + TCEP + SFT MHSA",
     "htp-mask_pruner": "TCEP + MGPTP (mask in the pruner alone)",
     "htp-mask_attention": "mask in attention alone",

@@ -21,6 +21,7 @@ PAPER: dict[Variant, float] = {
     "noisy-gcn": 87.648,
     "baseline": 143.375,
     "tcep": 143.392,
+    "tcep-chain": 143.392,
     "tcep-sft": 143.392,
     "mask-pruner": 87.648,
     "mask-attention": 87.648,
@@ -109,6 +110,18 @@ def test_noise_goes_through_the_rectifier_of_the_noisy_gcn_alone(clip):
         with torch.no_grad():
             low, middle, high = (embedding(torch.cat((pose_2d, s * noisy), dim=-1)) for s in (0.0, 1.0, 2.0))
         assert bool((low + high - 2 * middle).abs().max() > 1e-2) is bent
+
+
+def test_a_chain_is_tcep_as_it_begins_and_learns_nothing_of_single_frames(clip):
+    whole, chain = build("tcep"), build("tcep-chain")
+    learned, of_whole = (dict(model.named_parameters()) for model in (chain, whole))
+    tables = [f"htp.tcep.layers.{n}.{table}" for n in (0, 1) for table in ("adjacency", "modulation")]
+    assert sorted(set(of_whole) - set(learned)) == tables
+    assert set(learned) < set(of_whole)
+    weights = {name: torch.randn_like(value) * 0.1 for name, value in learned.items()}
+    for model in (whole, chain):
+        model.load_state_dict(weights, strict=False)
+    assert torch.equal(run(chain, clip), run(whole, clip))
 
 
 def test_sft_on_every_frame_is_the_mask_in_the_first_blocks(clip):
