@@ -28,7 +28,7 @@ from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
 from htp_diffusion.diffusion.options import SweepOptions
-from htp_diffusion.models.checkpoint import json_of
+from htp_diffusion.models.checkpoint import distinct_names, json_of
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.models.public_weights import PublicWeights
 
@@ -110,22 +110,15 @@ def _contenders(options: Options) -> list[Contender]:
             "name one checkpoint or several: last.json of a training run, a published one, or public weights "
             "by --weights and --model"
         )
-    contenders = [
-        *(trained_contender(json_of(path), options.pruning) for path in options.checkpoints),
-        *contenders,
+    paths = [json_of(path) for path in options.checkpoints]
+    own = [
+        replace(trained_contender(path, options.pruning), name=name)
+        for path, name in zip(paths, distinct_names(paths), strict=True)
     ]
+    contenders = [*own, *contenders]
     if options.pruning.options and not any(contender.config.prunes for contender in contenders):
         raise BenchmarkError(f"{', '.join(options.pruning.options)}: an option of HTP; no model here prunes")
-    # Every run has a last.json: as much of the path as tells them apart.
-    for above in range(max((len(path.resolve().parts) for path in options.checkpoints), default=1)):
-        named = [
-            replace(contender, name="/".join((*path.resolve().parts[-above - 1 : -1], contender.name)))
-            for path, contender in zip(options.checkpoints, contenders, strict=False)
-        ]
-        found = [*named, *contenders[len(named) :]]
-        if len({contender.name for contender in found}) == len(found):
-            return found
-    raise BenchmarkError("the same checkpoint was named twice")
+    return contenders
 
 
 @contextmanager

@@ -92,8 +92,13 @@ def test_checkpoints_of_one_name_are_called_after_their_folders(folder, tmp_path
     paths = tuple(tmp_path / name / "x" / "htp-tiny.json" for name in ("A", "B"))
     names = [one.name for one in evaluate._contenders(evaluate.Options(checkpoints=paths))]
     assert names == ["A/x/htp-tiny", "B/x/htp-tiny"]
+    for path in paths:
+        path.rename(path.with_name("last.json"))
+    folders = tuple(path.parent for path in paths)
+    names = [one.name for one in evaluate._contenders(evaluate.Options(checkpoints=folders))]
+    assert names == ["A/x/last", "B/x/last"]
     with pytest.raises(BenchmarkError, match="the same checkpoint was named twice"):
-        evaluate._contenders(evaluate.Options(checkpoints=(paths[0], paths[0])))
+        evaluate._contenders(evaluate.Options(checkpoints=(folders[0], folders[0] / "last.json")))
 
 
 def test_the_default_protocol_scores_as_the_main_job(small, folder, tmp_path):

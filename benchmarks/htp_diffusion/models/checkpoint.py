@@ -7,6 +7,7 @@ save; it is replaced in one step once that file is complete, and only then is th
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count
@@ -143,6 +144,20 @@ def _new_tensors(path: Path, step: int) -> Path:
 def json_of(path: Path) -> Path:
     """The JSON file of a checkpoint: a run's folder stands for its last one."""
     return path / "last.json" if path.is_dir() else path
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """What checkpoints are called: after their JSON files, with as many folders before as tell them apart.
+
+    Raises:
+        BenchmarkError: One is named twice.
+    """
+    whole = [path.resolve() for path in paths]
+    for above in range(max((len(path.parts) for path in whole), default=1)):
+        names = ["/".join((*path.parts[-above - 1 : -1], path.stem)) for path in whole]
+        if len(set(names)) == len(names):
+            return names
+    raise BenchmarkError("the same checkpoint was named twice")
 
 
 def read_record(path: str | os.PathLike[str]) -> Checkpoint:

@@ -87,6 +87,17 @@ def test_measuring_leaves_the_model_as_it_was(checkpoints):
     assert contender.denoiser.htp.config == contender.config.htp  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_runs_are_called_after_their_folders(checkpoints, tmp_path):
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+        for file in checkpoints["htp"].parent.iterdir():
+            (tmp_path / name / file.name.replace("htp.json", "last.json")).write_bytes(file.read_bytes())
+    run(tmp_path / "A", tmp_path / "B", "--every", 6, "--out", tmp_path / "out")
+    study = read_json(tmp_path / "out" / "sensitivity.json", SensitivityStudy)
+    assert [model.model for model in study.models] == ["A-last", "B-last"]
+    assert (tmp_path / "out" / "B-last.png").exists()
+
+
 def test_what_cannot_be_studied_is_told_in_one_line(checkpoints, tmp_path, capsys, monkeypatch):
     def told(*arguments) -> str:
         with pytest.raises(SystemExit) as exit_code:
@@ -100,7 +111,7 @@ def test_what_cannot_be_studied_is_told_in_one_line(checkpoints, tmp_path, capsy
     assert "cannot read" in told(tmp_path / "none.json", *out)
     assert "expected at least one checkpoint" in told(*out)
     (tmp_path / "htp.json").symlink_to(checkpoints["htp"])
-    assert "two checkpoints are called htp" in told(checkpoints["htp"], tmp_path / "htp.json", *out)
+    assert "checkpoint was named twice" in told(checkpoints["htp"], tmp_path / "htp.json", *out)
     assert "every expects at least 1" in told(checkpoints["htp"], "--every", 0, *out)
 
     run(checkpoints["htp"], "--every", 6, *out)

@@ -6,7 +6,7 @@ A study that was stopped goes on where it was when the same command is given aga
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +28,7 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
-from htp_diffusion.models.checkpoint import Checkpoint, json_of, read_record
+from htp_diffusion.models.checkpoint import Checkpoint, distinct_names, json_of, read_record
 from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.pose.space import CAMERA_METRES
 from htp_diffusion.studies.options import StudyMotion
@@ -66,25 +66,23 @@ class Asked:
 def main(options: Options) -> None:
     """Score what is not there yet, print the tables, write the JSON and the pictures."""
     at_least(options, 1, "every")
-    found = {path: read_record(path) for path in map(json_of, options.checkpoints)}
-    if not found:
+    paths = [json_of(path) for path in options.checkpoints]
+    if not paths:
         raise BenchmarkError("expected at least one checkpoint")
-    stems = [path.stem for path in found]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
-        raise BenchmarkError(f"two checkpoints are called {twice}: their pictures would have one name")
+    names = [name.replace("/", "-") for name in distinct_names(paths)]
+    found = {path: read_record(path) for path in paths}
     given = None if options.data is None else file_set(options.data, unit=options.unit)
     if given is not None:
         check_unseen(found, given.motions)
     device = options.where.start()
     models: list[Sensitivity] = []
     with progress_bar(Console(stderr=True)) as progress:
-        for path, checkpoint in found.items():
-            bar = progress.add_task(path.stem, total=None)
+        for name, (path, checkpoint) in zip(names, found.items(), strict=True):
+            bar = progress.add_task(name, total=None)
             scored = given or embedded_set(checkpoint.denoiser.num_frames)
             tell = partial(_tell, progress, bar)
-            models.append(scored_model(path, checkpoint, scored, options, device, tell))
-            draw_sensitivity(options.out / f"{path.stem}.png", models[-1])
+            models.append(scored_model(name, path, checkpoint, scored, options, device, tell))
+            draw_sensitivity(options.out / f"{name}.png", models[-1])
     study = SensitivityStudy(
         every=options.every, device=device_name(device), models=models, provenance=provenance()
     )
@@ -95,6 +93,7 @@ def main(options: Options) -> None:
 
 
 def scored_model(
+    name: str,
     path: Path,
     checkpoint: Checkpoint,
     scored: EvaluationSet,
@@ -109,12 +108,12 @@ def scored_model(
     """
 
     def score() -> Sensitivity:
-        contender = trained_contender(path, Pruning(), CAMERA_METRES)
+        contender = replace(trained_contender(path, Pruning(), CAMERA_METRES), name=name)
         clips = [windows(clip, contender.config.num_frames).every(options.every) for clip in scored.clips]
         return sensitivity_of(contender, scored.description, clips, device, progress)
 
     asked = Asked(sha256=checkpoint.sha256, data=scored.description, every=options.every)
-    return Parts(options.out / "parts").find_or_make(path.stem, asked, Sensitivity, score)
+    return Parts(options.out / "parts").find_or_make(name, asked, Sensitivity, score)
 
 
 def _tell(progress: Progress, bar: TaskID, done: int, total: int) -> None:
