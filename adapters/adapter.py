@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.errors import PatchError
-from htp_modules import HTPConfig
+from htp_modules import ConfigError, HTPConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +110,19 @@ class Adapter:
     num_pairs: Callable[[Facts], int] = host_pairs
     defaults: HTPConfig = field(default_factory=HTPConfig)
 
+    def check_layers(self, config: HTPConfig, facts: Facts) -> None:
+        """Check that a host of these sizes has the pairs of blocks that a config asks for.
+
+        Raises:
+            ConfigError: It has fewer.
+        """
+        pairs = self.num_pairs(facts)
+        if config.num_sft_layers >= pairs:
+            raise ConfigError(
+                f"num_sft_layers={config.num_sft_layers} leaves no pair of blocks for the first: this "
+                f"{self.name} has {pairs}; give at most {pairs - 1}"
+            )
+
     def embedded_like(self, host: nn.Module) -> Tensor:
         """A parameter of the host's embedding, whose device and dtype are those of its tokens.
 
@@ -119,7 +132,7 @@ class Adapter:
         like = next(host.get_submodule(self.embedding).parameters(), None)
         if like is None:
             raise PatchError(
-                f"{self.embedding} has no parameters, as after quantisation; patch the host first, and "
-                "quantise it afterwards"
+                f"{self.embedding} has no parameters, as after quantisation; patch, time and tune the host "
+                "first, and quantise it afterwards"
             )
         return like

@@ -102,6 +102,8 @@ def load_checkpoint(
         hint = ""
         if not added and any(".htp." in f".{name}" for name in report.unexpected):
             hint = "; the file is of a patched model: patch this one before loading"
+        elif added and all(".htp." in f".{name}" for name in (*report.missing, *report.unexpected)):
+            hint = "; patch this one with the options that the file's model was patched with"
         raise CheckpointError(f"{path} does not fit {kind}: {report}{hint}")
     weights = {names[short]: found.tensors[short] for short in found.matched}
     if strict:

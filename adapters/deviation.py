@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -117,6 +118,7 @@ class Judge:
         metric: The figure that the bound is for.
 
     Attributes:
+        frames: T, frames of the longest clip that reached the host.
         unpruned: How far off the unpruned model is: 0 where its own output is the reference.
 
     Raises:
@@ -129,7 +131,9 @@ class Judge:
         self._model, self._tried, self._batches = model, tried, batches
         self._distance = distance
         self._metric: Metric = metric
-        outputs = [self._unpruned(batch) for batch in batches.inputs]
+        with _lengths(tried.host) as seen:
+            outputs = [self._unpruned(batch) for batch in batches.inputs]
+        self.frames = max(seen, default=tried.htp.facts.num_frames)
         self._references = outputs if batches.truth is None else list(batches.truth)
         own = [self._measure(*pair) for pair in zip(outputs, self._references, strict=True)]
         self._total = sum(map(len, own))
@@ -162,16 +166,34 @@ class Judge:
             isinstance(output, Tensor) and isinstance(reference, Tensor) and output.shape == reference.shape
         ):
             raise MeasurementError(
-                f"the model returns {_in_words(output)} where {_in_words(reference)} is to be compared; "
-                "give a distance of your own"
+                f"the model returns {_in_words(output)}, to be compared with {_in_words(reference)}: give a "
+                "distance of your own, from two of these to one number for each joint"
             )
         distances = self._distance(output, reference)
+        if isinstance(distances, Tensor) and distances.ndim == 0:
+            raise MeasurementError("a distance expects one number for each joint or clip, not their mean")
         if not isinstance(distances, Tensor) or not distances.numel() or not bool(distances.isfinite().all()):
             raise MeasurementError(
                 f"a distance expects finite numbers in a tensor, got {_in_words(distances)}; "
                 "check the clips, the truth and the weights for NaN and infinity"
             )
         return distances.detach().double().flatten().cpu()
+
+
+@contextmanager
+def _lengths(host: nn.Module) -> Iterator[list[int]]:
+    """Inside the block, notes how many frames each clip has that reaches a host."""
+    seen: list[int] = []
+
+    def note(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        clips = next(x for x in (*given, *named.values()) if isinstance(x, Tensor))
+        seen.append(clips.shape[1])
+
+    watched = host.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        watched.remove()
 
 
 def _in_words(value: Any) -> str:

@@ -69,7 +69,8 @@ class HostHTP(HTP):
         """The options in force. Assign another config to change k, f, n or k' without touching weights.
 
         Raises:
-            ConfigError: The new config asks for other modules than were built.
+            ConfigError: The new config asks for other modules than were built, or more pairs of blocks than
+                there are.
             PatchError: The patch is not in force on the model any more.
         """
         return self._config
@@ -81,7 +82,9 @@ class HostHTP(HTP):
             added = host._modules.get("htp")
             if added is None or all(module is not self for module in added.modules()):
                 raise PatchError("this htp was taken out of its model: assign htp_of(model).config")
-            installed(host)
+            adapter = installed(host).adapter
+            if isinstance(config, HTPConfig):
+                adapter.check_layers(config, self.facts)
         HTP.config.__set__(self, config)
 
     def embed(

@@ -16,7 +16,7 @@ from torch import nn
 from adapters.adapter import Adapter, Facts
 from adapters.d3dp import D3DP
 from adapters.distributed import check_distributed, refresh_distributed
-from adapters.errors import PatchError
+from adapters.errors import PatchError, UnrecognisedHostError
 from adapters.finepose import FINEPOSE
 from adapters.host_htp import HostHTP
 from adapters.installed import class_without, installed, installed_class, patched_class
@@ -154,7 +154,7 @@ def patch_with(
         raise PatchError(
             "the model is patched already; call unpatch(model) first, or assign htp_of(model).config"
         )
-    host, adapter, facts = recognise(model, adapter if isinstance(adapter, tuple) else (adapter,))
+    host, adapter, facts = _recognised(model, adapter if isinstance(adapter, tuple) else (adapter,))
     options = {
         "num_neighbors": num_neighbors,
         "num_keep": num_keep,
@@ -168,11 +168,7 @@ def patch_with(
     if config is not None and not isinstance(config, HTPConfig):
         raise ConfigError(f"config expects an HTPConfig, got {type(config).__name__}")
     config = replace(adapter.defaults if config is None else config, **given)  # pyright: ignore[reportArgumentType]
-    if config.num_sft_layers >= adapter.num_pairs(facts):
-        raise ConfigError(
-            f"num_sft_layers={config.num_sft_layers} leaves no pair of blocks for the first: this "
-            f"{adapter.name} has {adapter.num_pairs(facts)}; give at most {adapter.num_pairs(facts) - 1}"
-        )
+    adapter.check_layers(config, facts)
     check_distributed(model, host)
     original, patched = type(host), patched_class(type(host), adapter)
     check_computation(host, adapter, facts, config, install, patched)
@@ -186,12 +182,25 @@ def patch_with(
     return model
 
 
+def _recognised(model: nn.Module, adapters: tuple[Adapter, ...]) -> tuple[nn.Module, Adapter, Facts]:
+    """As ``recognise``; an error says so where another adapter is the one."""
+    try:
+        return recognise(model, adapters)
+    except UnrecognisedHostError as error:
+        try:
+            _, other, _ = recognise(model, ADAPTERS)
+        except (PatchError, UnrecognisedHostError):
+            raise error from None
+        told = f"{error}; it is a {other.name}: call adapters.patch(model), which takes any"
+        raise UnrecognisedHostError(told, error.missing, error.likeness) from error
+
+
 def build(
     host: nn.Module, adapter: Adapter, facts: Facts, config: HTPConfig, *, from_scratch: bool
 ) -> HostHTP:
     """The module ``htp`` for a host, on its device, in its dtype and its training mode."""
     like = adapter.embedded_like(host)
-    with torch.device("cpu"):
+    with torch.inference_mode(False), torch.device("cpu"):
         htp = HostHTP(facts, config, adapter.modules(facts), from_scratch=from_scratch)
     if from_scratch and config.spatial_gcn:
         embedding = host.get_submodule(adapter.embedding)

@@ -93,7 +93,10 @@ class Probe:
         Raises:
             UnrecognisedHostError: Something was missing.
         """
-        self.require("forward" not in vars(self.host), "a forward that nobody replaced on the instance")
+        self.require(
+            "forward" not in vars(self.host),
+            "a forward of its class (something set one on the instance: patch first, then compile or wrap)",
+        )
         self.require(not hasattr(self.host, "htp"), "the name htp free for the added modules")
         if self.missing:
             name = type(self.host).__name__

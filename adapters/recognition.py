@@ -1,5 +1,6 @@
 """Which module of a model is a host, and how the nearest one differs where none is."""
 
+import torch
 from torch import nn
 
 from adapters.adapter import Adapter, Facts
@@ -15,6 +16,8 @@ def check_module(model: object) -> None:
     Raises:
         UnrecognisedHostError: It is something else; the error says what.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnrecognisedHostError("a TorchScript program has no modules to patch: patch the model first")
     if isinstance(model, nn.Module):
         return
     got = f"the class {model.__name__}; build it first" if isinstance(model, type) else type(model).__name__

@@ -31,6 +31,7 @@ class Trial:
         htp: What the patch added.
         adapter: What is known about the host.
         device: Where the host is.
+        fresh: It was patched for the trial.
         keep: The config to leave the model with; None to leave it as it was.
     """
 
@@ -38,6 +39,7 @@ class Trial:
     htp: HostHTP
     adapter: Adapter
     device: torch.device
+    fresh: bool
     keep: HTPConfig | None = None
 
     @property
@@ -103,7 +105,7 @@ def trial(model: nn.Module, config: HTPConfig | None = None) -> Iterator[Trial]:
                 htp.config = config
             htp.enabled = True
             model.eval()
-            tried = Trial(host, htp, adapter, device)
+            tried = Trial(host, htp, adapter, device, fresh)
             with torch.no_grad():
                 yield tried
         except BaseException:

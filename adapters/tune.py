@@ -53,8 +53,9 @@ def tune(
         tolerance: How much farther off than the unpruned model a setting may be, in the output's unit.
         metric: What the tolerance is for: the ``"mean"`` over all joints, or the 95th percentile, ``"p95"``.
         truth: What the output should be, clips along the first axis.
-        distance: How far an output is from a reference (the truth, or an output), a tensor of any shape, such
-            as one that looks at the centre frame alone. By default the Euclidean distance of each joint.
+        distance: How far an output is from a reference (the truth, or an output): one number for each joint,
+            frame or clip, not their mean, such as of the centre frame alone. By default the Euclidean
+            distance of each joint.
         num_sft_layers: Settings of n; by default 1, 3 and 5 where the host has more pairs of blocks.
         num_keep: Settings of f; by default 1/9, 2/9, 1/3 and 1/2.
         num_neighbors: Settings of k; by default 1/3, 2/3 and 1.0, which masks nothing.
@@ -63,8 +64,9 @@ def tune(
         warmup: Rounds before them, not timed.
 
     Returns:
-        What was found; print it, or draw it with its ``draw``. If no setting is faster and within the
-        tolerance, ``chosen`` is None and the model is as it was, as after any error.
+        What was found; print it, or draw it with its ``draw``. If no setting within the tolerance is faster,
+        or as fast within the spread of the rounds by fewer operations, ``chosen`` is None and the model is as
+        it was, as after any error.
 
     Raises:
         PatchError: The model cannot be patched, or the patch is not in force any more.
@@ -80,11 +82,11 @@ def tune(
     check_whole(repeats, "repeats")
     check_whole(warmup, "warmup", least=0)
     with trial(model) as tried:
+        base = tried.htp.config
         batches = Batches.of(clips, truth, batch_size, tried.device)
         judge = Judge(model, tried, batches, distance, metric)
-        trades = _judged(
-            judge, Counter.of(model), _grid(tried, num_sft_layers, num_keep, num_neighbors), metric
-        )
+        grid = _grid(tried, judge.frames, num_sft_layers, num_keep, num_neighbors)
+        trades = _judged(judge, Counter.of(model, judge.frames), grid, metric)
         timed = _timed(model, tried, batches, _undominated(trades, metric), repeats, warmup)
         best, chosen = _choose(timed, metric, tolerance)
         by_config = {trade.config: trade for trade in timed}
@@ -93,7 +95,7 @@ def tune(
         return Tuning(
             host=tried.name,
             device=device_in_words(tried.device),
-            frames=tried.htp.facts.num_frames,
+            frames=judge.frames,
             clips=batches.clips,
             batch_size=min(batch_size, batches.clips),
             metric=metric,
@@ -103,18 +105,19 @@ def tune(
             settings=settings,
             best=best,
             chosen=chosen,
+            before=None if tried.fresh else base,
         )
 
 
 def _grid(
     tried: Trial,
+    frames: int,
     num_sft_layers: Sequence[int] | None,
     num_keep: Sequence[int | float] | None,
     num_neighbors: Sequence[int | float] | None,
 ) -> list[HTPConfig]:
     """The settings, each once: shares that come to the same frames are the same setting."""
-    base, facts = tried.htp.config, tried.htp.facts
-    pairs, frames = tried.adapter.num_pairs(facts), facts.num_frames
+    base, pairs = tried.htp.config, tried.adapter.num_pairs(tried.htp.facts)
     required = len(base.frames_required(frames))
     if num_sft_layers is None:
         num_sft_layers = [n for n in _LAYERS if n < pairs - 1] or [0]

@@ -21,7 +21,7 @@ class Trade:
 
     Attributes:
         config: Where and how hard it prunes; None for the unpruned model.
-        macs: Multiply-accumulates of one pass over one clip of full length.
+        macs: Multiply-accumulates of one pass over one clip.
         deviation: How far its output is off; None if it was given up before the last clip, because a setting
             of no more operations is closer for certain.
         cost: Of a batch; None if it was not timed, because a setting of no more operations is closer.
@@ -40,7 +40,7 @@ class Tuning:
     Attributes:
         host: The host's class, and what it was recognised as.
         device: What it ran on.
-        frames: T, frames of a clip of full length.
+        frames: T, frames of a clip as it reached the host.
         clips: How many clips it was tuned on.
         batch_size: Clips in the batch that was timed.
         metric: The figure of a deviation that decides.
@@ -49,8 +49,10 @@ class Tuning:
         unpruned: The model as it is.
         settings: Every setting of the grid, by operations.
         best: The settings that nothing beats, the unpruned model included, the closest first.
-        chosen: The fastest of them within the tolerance; None if there is none that pruning makes faster. The
-            model is left with its config.
+        chosen: The fastest of them within the tolerance; None if pruning makes none faster, nor as fast by
+            fewer operations. The model is left with its config.
+        before: The config that the model came with and, if none is chosen, is left with; None if it was not
+            patched.
     """
 
     host: str
@@ -65,6 +67,7 @@ class Tuning:
     settings: tuple[Trade, ...]
     best: tuple[Trade, ...]
     chosen: Trade | None
+    before: HTPConfig | None
 
     def excess(self, trade: Trade) -> float | None:
         """How much farther off than the unpruned model a setting is; None if it was given up early."""
@@ -80,23 +83,22 @@ class Tuning:
 
     def label(self, trade: Trade) -> str:
         """A setting in short."""
-        if trade.config is None:
-            return "unpruned"
-        config = trade.config
-        return (
-            f"n={config.num_sft_layers}, f={config.frames_kept(self.frames)}, "
-            f"k={config.neighbors(self.frames)}"
-        )
+        return "unpruned" if trade.config is None else self._in_short(trade.config)
+
+    def _in_short(self, config: HTPConfig) -> str:
+        kept, neighbors = config.frames_kept(self.frames), config.neighbors(self.frames)
+        return f"n={config.num_sft_layers}, f={kept}, k={neighbors}"
 
     def __str__(self) -> str:
         off = "error" if self.with_truth else "off"
         rows = [("  setting", f"{off}, mean", f"{off}, 95 %", "ms", "speed", "GMACs/clip", "peak MiB")]
         rows += [self._cells(trade) for trade in self.best]
         against = "the truth" if self.with_truth else "the unpruned output"
-        if self.chosen is None:
-            verdict = "none is faster and within the tolerance: the model is left as it was"
-        else:
+        if self.chosen is not None:
             verdict = f"chosen: {self.label(self.chosen)}"
+        else:
+            left = "unpatched" if self.before is None else f"patched: {self._in_short(self.before)}"
+            verdict = f"none is faster and within the tolerance: the model is left as it was, {left}"
         return "\n".join(
             (
                 f"{self.host}, {self.frames} frames, {self.clips} clips against {against}, "

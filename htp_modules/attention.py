@@ -19,7 +19,7 @@ Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
 Additive = Float[Tensor, "batch #heads queries keys"]
 
-_FEW = 2**20  # numbers in the keys
+_FEW = 2**21  # scores
 _SHORT = 64  # queries and keys
 _ALIGNED = 8  # numbers of a head, which the kernel for short sequences needs
 
@@ -70,13 +70,14 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
     return (scores.softmax(dim=-1) @ value).unflatten(0, batch_heads)
 
 
-def _written_out_is_faster(key: Keys) -> bool:
+def _written_out_is_faster(query: Heads, key: Keys) -> bool:
     """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
 
-    In bfloat16; and in float32 over few and short sequences of keys without gradients.
+    In bfloat16; and, eager and in no_grad, in float32 where scores are few and sequences of keys short.
     """
     if key.dtype == torch.float32 and can_read(key):
-        return key.numel() <= _FEW and key.shape[-2] <= _SHORT and not torch.is_grad_enabled()
+        scores = key.shape[0] * key.shape[1] * query.shape[-2] * key.shape[-2]
+        return scores <= _FEW and key.shape[-2] <= _SHORT and not torch.is_grad_enabled()
     return key.dtype == torch.bfloat16 and key.device.type == "cpu"
 
 
@@ -84,7 +85,7 @@ def attend(
     query: Heads, key: Keys, value: Keys, additive: Additive | None = None, *, fused: bool = True
 ) -> Heads:
     """The faster path, or always the explicit product unless ``fused``."""
-    if fused and not _written_out_is_faster(key):
+    if fused and not _written_out_is_faster(query, key):
         return fused_attention(query, key, value, additive)
     return explicit_attention(query, key, value, additive)
 

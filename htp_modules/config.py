@@ -89,12 +89,12 @@ def resolve_frames(value: int | float, num_frames: int) -> int:
 
 
 def check_required(value: tuple[FrameName | int, ...]) -> tuple[FrameName | int, ...]:
-    """Check frames that must stay: a tuple of names and of indices from 0 on.
+    """Check frames that must stay: a tuple of names and of indices from 0 on, or a list, as JSON has it.
 
     Raises:
-        ConfigError: No tuple, an unknown name, or no index.
+        ConfigError: Neither, an unknown name, or no index.
     """
-    wrong = not isinstance(value, tuple)
+    wrong = not isinstance(value, tuple | list)
     if not wrong:
         wrong = not all(
             frame in _FRAME_NAMES if isinstance(frame, str) else _is_index(frame) for frame in value

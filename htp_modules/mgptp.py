@@ -190,8 +190,8 @@ class MGPTP(nn.Module):
             DtypeError: Tokens that are not floating, or no TemporalMask.
             MaskError: A mask on another device.
             ConfigError: A required frame past the end of the tokens, or more of them than are kept.
-            NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled graphs. Elsewhere
-                frames that hold them are kept only where too few others are left.
+            NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled and traced graphs.
+                Elsewhere frames that hold them are kept only where too few others are left.
         """
         check_tokens(x, name="MGPTP")
         check_type(mask, TemporalMask, name="MGPTP")

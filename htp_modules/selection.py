@@ -7,7 +7,6 @@ of its last pick is unambiguous: all above that threshold are in, and ties at it
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -16,17 +15,8 @@ from torch import Tensor
 
 from htp_modules.checks import can_read, check_finite
 
-try:
-    import numpy
-
-    # From 2 on by vector instructions, on one thread: as fast as topk on six or so.
-    _sort = numpy.sort if int(numpy.__version__.split(".")[0]) >= 2 else None
-except ImportError:  # PyTorch does without
-    _sort = None
-
 # Sums of squares of tokens inside this range neither overflow nor vanish in float32 at any width in use.
 _LEAST_AMPLITUDE, _MOST_AMPLITUDE = 2.0**-40, 2.0**40
-_FEW_THREADS = 4
 _SIGN, _MAGNITUDE = -(2**31), 2**31 - 1  # of a float32's bits, as an integer
 
 
@@ -45,7 +35,7 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
     scores = scores.detach().to(torch.promote_types(scores.dtype, torch.float32))  # counts to 2^24
     if scores.is_cuda and scores.dtype == torch.float32 and torch.compiler.is_dynamo_compiling():
         return highest_by_counting(scores, count)
-    threshold = _least_marked(scores, count)
+    threshold = scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
     reached = scores.clone().ge_(threshold)
     surplus = reached.sum(dim=-1, keepdim=True) - count  # of those that equal the threshold
     if can_read(surplus) and not bool(surplus.any()):
@@ -56,14 +46,6 @@ def select_highest(scores: Float[Tensor, "*rows items"], count: int) -> Float[Te
     turn = tied.cumsum(dim=-1, dtype=torch.int32 if tied.is_cuda else tied.dtype).to(tied.dtype)
     room = turn[..., -1:] - surplus
     return reached.addcmul_(tied, turn.gt_(room), value=-1.0)
-
-
-def _least_marked(scores: Float[Tensor, "*rows items"], count: int) -> Float[Tensor, "*rows 1"]:
-    """Each row's ``count``-th highest score."""
-    if _sort is not None and torch.get_num_threads() <= _FEW_THREADS and can_read(scores):
-        with suppress(RuntimeError):  # within the transforms of torch.func a tensor has no memory of its own
-            return torch.from_numpy(_sort(scores.numpy(), axis=-1)[..., -count, None].copy())
-    return scores.topk(count, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
 
 
 def highest_by_counting(scores: Float[Tensor, "*rows items"], count: int) -> Float[Tensor, "*rows items"]:
@@ -109,7 +91,7 @@ class ScaledTokens(NamedTuple):
     """Tokens that may be multiplied with each other.
 
     Attributes:
-        tokens: In float32 at least, divided by ``scale``.
+        tokens: In float32 at least, divided by ``scale``; the caller's own where nothing is to be divided.
         scale: 1, so that the formulas hold as printed, unless the magnitudes are extreme; then their power of
             two, so that dividing by it rounds nothing.
     """
@@ -130,7 +112,7 @@ def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str)
         name: Who asks, for the message.
 
     Raises:
-        NonFiniteError: The tokens hold NaN or infinity, on a CPU and outside of compiled graphs.
+        NonFiniteError: The tokens hold NaN or infinity, on a CPU and outside of compiled and traced graphs.
     """
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     values = wide.detach()

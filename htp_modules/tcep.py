@@ -84,7 +84,7 @@ def correlated_frames(
     least = torch.finfo(correlation.dtype).min
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
     # Lifted above all others, a frame is always among its own neighbors. Nobody holds the scores but who
-    # selects, and gives them back on the way.
+    # selects.
     neighbors = select_highest(
         correlation.detach()
         .nan_to_num(nan=least, posinf=least, neginf=least)
@@ -102,7 +102,7 @@ def correlation_weights(
         return masked.softmax(dim=-1)
     # Below each row's highest, so that scaling back can overflow to -inf alone, which weighs nothing.
     weights = masked - masked.detach().amax(dim=-1, keepdim=True)
-    for _ in range(2):  # each result replaces the one before, so that two of them are alive at most
+    for _ in range(2):
         weights = weights * scale
     return weights.softmax(dim=-1)
 
@@ -155,8 +155,8 @@ class TCEP(nn.Module):
         Raises:
             ShapeError: Another rank, other channels, or more frames than built for.
             DtypeError: Tokens that are not floating.
-            NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled graphs. Elsewhere
-                the mask ranks their correlations last.
+            NonFiniteError: Tokens with NaN or infinity, on a CPU and outside of compiled and traced graphs.
+                Elsewhere the mask ranks their correlations last.
         """
         check_tokens(x, name="TCEP", dim=self.dim, max_frames=self.num_frames)
         refined = x.transpose(1, 2).contiguous()  # one copy, and faster matmuls ever after
@@ -167,7 +167,7 @@ class TCEP(nn.Module):
             refined = F.gelu(layer(refined, chain, weights))
         # Under autocast the refinement may have another dtype than the tokens; they keep theirs.
         refined = x + refined.transpose(1, 2).to(x.dtype)
-        return refined, TemporalMask(bias.logical_not(), bias)  # here, and not beside what the layers need
+        return refined, TemporalMask(bias == 0, bias)  # here, and not beside what the layers need
 
     if TYPE_CHECKING:  # else a call of a module has no type
 

@@ -180,3 +180,15 @@ def test_models_that_cannot_be_timed():
         adapters.benchmark(torch.nn.Linear(2, 2))
     with pytest.raises(adapters.MeasurementError, match="meta device"):
         adapters.benchmark(MIXSTE.make().to("meta"))
+
+
+@pytest.mark.unhooked
+def test_a_compiled_host_is_timed_compiled():
+    calls = []
+
+    def backend(graph, _):
+        return lambda *given: calls.append(graph) or graph(*given)
+
+    model = MIXSTE.patch(MIXSTE.make(), num_keep=3, num_sft_layers=1)
+    adapters.benchmark(torch.compile(model, backend=backend), repeats=1, warmup=0)
+    assert calls

@@ -87,9 +87,12 @@ def test_a_patched_models_file_is_told_from_another(file):
         path = file({prefix + key: value for key, value in patched.state_dict().items()})
         assert refused(path, HOST.make()).endswith(hint)
     assert not refused(file({**HOST.make().state_dict(), "k": torch.zeros(1)}), HOST.make()).endswith(hint)
-    # The model is patched already: then something else is the matter.
+    # The model is patched already: with other options, then.
     path = file({**patched.state_dict(), "htp.more": torch.zeros(1)})
-    assert refused(path, patched).endswith(" matched; 1 unexpected: htp.more")
+    hint = "; patch this one with the options that the file's model was patched with"
+    assert refused(path, patched).endswith(f" matched; 1 unexpected: htp.more{hint}")
+    path = file({**patched.state_dict(), "more": torch.zeros(1)})
+    assert refused(path, patched).endswith(" matched; 1 unexpected: more")
 
 
 def test_the_sets_that_there_are(file):

@@ -201,3 +201,9 @@ def test_the_papers_row_for_motionbert():
     found = patched_on_meta(DSTformer, adapters.patch_motionbert, 3)
     assert abs(found.thop_macs / 101.7e9 - 1) < 0.04
     assert abs(found.params / 47.6e6 - 1) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_host_in_16_bits_is_counted(dtype):
+    whole, half = (MIXSTE.patch(MIXSTE.make().to(kind), **FEW) for kind in (torch.float32, dtype))
+    assert adapters.describe(half).macs_after == adapters.describe(whole).macs_after

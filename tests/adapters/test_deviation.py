@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from adapters import MeasurementError
 from adapters.deviation import Batches, Deviation, Judge, joint_distance, least_figure
@@ -43,7 +44,8 @@ def test_clips_and_truth_go_to_the_device():
 
 def judge(outputs, truth=None, metric="mean", distance=None):
     """A judge of a model whose unpruned output is the clip, and whose settings add what ``outputs`` says."""
-    tried = SimpleNamespace(name="a host", htp=SimpleNamespace(config=None), device=CPU, calls=[])
+    htp = SimpleNamespace(config=None, facts=SimpleNamespace(num_frames=1))
+    tried = SimpleNamespace(name="a host", host=nn.Identity(), htp=htp, device=CPU, calls=[])
 
     def unpruned(call, *inputs):
         tried.htp.config = None
@@ -103,9 +105,10 @@ def test_outputs_that_cannot_be_compared():
     def tuples(_call, *_inputs):
         return (torch.zeros(2, 1, 1),)
 
-    tried = SimpleNamespace(name="a host", unpruned=tuples, htp=None, device=CPU)
+    htp = SimpleNamespace(facts=SimpleNamespace(num_frames=1))
+    tried = SimpleNamespace(name="a host", host=nn.Identity(), unpruned=tuples, htp=htp, device=CPU)
     batches = Batches.of(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), 2, CPU)
     with pytest.raises(
-        MeasurementError, match=r"returns a tuple where shape \(2, 1, 1\) is to be compared; give"
+        MeasurementError, match=r"returns a tuple, to be compared with shape \(2, 1, 1\): give"
     ):
         Judge(None, tried, batches, joint_distance, "mean")

@@ -257,3 +257,20 @@ def test_a_motionbert_whose_forward_takes_the_clip_alone():
         expected = model.eval()(clip)
         adapters.patch_motionbert(model, num_neighbors=1.0, num_keep=1.0, num_sft_layers=1)
         assert_close(model(clip), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_config_asks_for_no_more_pairs_than_there_are():
+    model = HOST.patch(HOST.make(), num_sft_layers=1)
+    htp = adapters.htp_of(model)
+    before, pairs = htp.config, adapters.adapter_of(model).num_pairs(model.htp.facts)
+    with pytest.raises(ConfigError, match=f"num_sft_layers={pairs} leaves no pair of blocks for the first"):
+        htp.config = replace(before, num_sft_layers=pairs)
+    assert htp.config == before
+
+
+def test_what_was_patched_in_inference_mode_can_be_trained():
+    model = HOST.make()
+    with torch.inference_mode():
+        HOST.patch(model, num_sft_layers=1)
+    model(*HOST.inputs()).sum().backward()
+    assert model.htp.tcep.layers[0].weight.grad is not None

@@ -139,7 +139,11 @@ STATES = {
     ),
     "STEblocks.2.changedim": ("MixSTE", True, "STEblocks.2.changedim false: one width throughout"),
     "htp": ("MixSTE", 3, "the name htp free for the added modules"),
-    "forward": ("MixSTE", abs, "a forward that nobody replaced on the instance"),
+    "forward": (
+        "MixSTE",
+        abs,
+        "a forward of its class (something set one on the instance: patch first, then compile or wrap)",
+    ),
     "encode_text": ("FinePOSE denoiser", 3, "encode_text, a function of the prompts"),
     "blocks_st.1.attn_s.mode": ("MotionBERT DSTformer", "coupling", "blocks_st.1.attn_s.mode 'spatial'"),
     "blocks_ts.2.attn_t.mode": ("MotionBERT DSTformer", "coupling", "blocks_ts.2.attn_t.mode 'temporal'"),

@@ -121,7 +121,7 @@ BROKEN = {
     ),
     "no number of heads": (MIXSTE, lambda m: delattr(m.TTEblocks[0].attn, "num_heads"), "num_heads, an int"),
     "a name taken": (MIXSTE, _set("htp", 3), "the name htp free"),
-    "a replaced forward": (MIXSTE, _set("forward", lambda x: x), "a forward that nobody replaced"),
+    "a replaced forward": (MIXSTE, _set("forward", lambda x: x), "a forward of its class"),
     "no time": (D3DP, _drop("time_mlp"), "time_mlp, a Module"),
     "streams that differ": (
         MOTIONBERT,
@@ -259,3 +259,16 @@ def test_a_model_without_values_is_patched_by_structure():
     adapters.patch(model, **PRUNED)
     assert all(p.is_meta for p in model.parameters())
     assert model(torch.empty(2, 9, 5, 2, device="meta")).shape == (2, 9, 5, 3)
+
+
+def test_another_functions_host_is_called_by_its_name():
+    with pytest.raises(UnrecognisedHostError, match=r"it is a MixSTE: call adapters\.patch"):
+        adapters.patch_motionbert(hosts.PUBLIC[0].make())
+
+
+@pytest.mark.unhooked
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
+def test_a_program_is_refused():
+    traced = torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2))
+    with pytest.raises(UnrecognisedHostError, match="a TorchScript program has no modules to patch"):
+        adapters.patch(traced)

@@ -265,7 +265,23 @@ def test_it_prints_a_table(monkeypatch):
     assert lines[-2] == "8 settings tried; what is not listed is beaten by one that is"
     assert lines[-1] == f"tolerance 100 by the mean; chosen: {tuning.label(tuning.chosen)}"
     nothing = adapters.tune(adapters.unpatch(model), clips, tolerance=0.0, metric="p95", **GRID)
-    assert str(nothing).endswith("none is faster and within the tolerance: the model is left as it was")
+    told = "none is faster and within the tolerance: the model is left as it was, "
+    assert str(nothing).endswith(f"{told}unpatched")
+    adapters.patch(model, num_sft_layers=1, num_keep=3, recovery="interpolate", spatial_gcn=False)
+    nothing = adapters.tune(model, clips, tolerance=0.0, metric="p95", **GRID)
+    assert str(nothing).endswith(f"{told}patched: n=1, f=3, k=6")
+
+
+def test_settings_are_told_for_clips_as_they_come(monkeypatch):
+    model = MOTIONBERT.make()
+    clips = tuple(part[:, :4] for part in MOTIONBERT.inputs(batch=2))
+    grid = {"num_sft_layers": (1,), "num_keep": (0.5,), "num_neighbors": (1.0,)}
+    tuning = adapters.tune(model, clips, tolerance=1e6, repeats=1, **grid)
+    [only] = tuning.settings
+    assert (tuning.frames, tuning.label(only)) == (4, "n=1, f=2, k=3")
+    adapters.patch(adapters.unpatch(model) if adapters.is_patched(model) else model, only.config)
+    counter = Counter.of(model, 4)
+    assert (tuning.unpruned.macs, only.macs) == (counter.plain(), counter.pruned(only.config))
 
 
 def test_it_draws_a_picture(monkeypatch, tmp_path):

@@ -24,11 +24,11 @@ tune = importlib.import_module("adapters.tune")
 
 def grid(pairs, **given):
     tried = SimpleNamespace(
-        htp=SimpleNamespace(config=given.pop("config", HTPConfig()), facts=SimpleNamespace(num_frames=81)),
+        htp=SimpleNamespace(config=given.pop("config", HTPConfig()), facts=None),
         adapter=SimpleNamespace(num_pairs=lambda facts: pairs),
     )
     options = {"num_sft_layers": None, "num_keep": None, "num_neighbors": None} | given
-    return tune._grid(tried, **options)
+    return tune._grid(tried, 81, **options)
 
 
 @pytest.mark.unhooked

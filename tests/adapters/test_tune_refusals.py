@@ -39,10 +39,11 @@ CLIPS = torch.randn(2, 9, 5, 2)
         (
             CLIPS,
             {"truth": torch.randn(2, 9, 5, 2)},
-            r"returns shape \(2, 9, 5, 3\) where shape \(2, 9, 5, 2\)",
+            r"returns shape \(2, 9, 5, 3\), to be compared with shape \(2, 9, 5, 2\)",
         ),
         (CLIPS, {"num_keep": ()}, "the grid has no setting"),
         (CLIPS, {"distance": lambda output, _: output * torch.nan}, "a distance expects finite numbers"),
+        (CLIPS, {"distance": lambda output, _: output.mean()}, "for each joint or clip, not their mean"),
     ],
 )
 def test_what_it_refuses(clips, options, message):
@@ -56,7 +57,7 @@ def test_what_it_refuses(clips, options, message):
 def test_settings_that_do_not_fit_the_model():
     model = MIXSTE.patch(MIXSTE.make(), num_sft_layers=1, num_keep=4)
     before = model.htp.config
-    with pytest.raises(ConfigError, match="num_sft_layers=3 needs at least 4 pairs"):
+    with pytest.raises(ConfigError, match="num_sft_layers=3 leaves no pair of blocks for the first"):
         adapters.tune(model, CLIPS, tolerance=1.0, num_sft_layers=(1, 3))
     assert model.htp.config == before
 

@@ -42,6 +42,7 @@ TUNING = Tuning(
     settings=(GIVEN_UP, BEATEN, FAST, CLOSE),
     best=(UNPRUNED, CLOSE, FAST),
     chosen=FAST,
+    before=None,
 )
 
 
@@ -61,7 +62,8 @@ def test_the_table():
     assert "  off, mean  off, 95 %  " in lines[1]
     assert lines[4].startswith("  n=1, f=3, k=6")
     assert lines[6] == (
-        "tolerance 2.5 by the mean; none is faster and within the tolerance: the model is left as it was"
+        "tolerance 2.5 by the mean; none is faster and within the tolerance: the model is left as it was, "
+        "unpatched"
     )
 
 

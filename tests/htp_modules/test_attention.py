@@ -106,11 +106,11 @@ def test_the_written_out_path_is_taken_in_bfloat16_on_a_cpu(taken):
 
 
 @torch.no_grad()
-def test_the_written_out_path_is_taken_for_few_numbers(taken):
+def test_the_written_out_path_is_taken_for_few_scores(taken):
     attention, few = MultiHeadAttention(8, 2), torch.randn(1, 3, 8)
     attention(few)
-    attention(torch.randn(2**12, 32, 8))  # 2^20 numbers
-    attention(torch.randn(2**12, 33, 8))
+    attention(torch.randn(2**10, 32, 8))  # 2^21 scores
+    attention(torch.randn(2**10, 33, 8))
     attention.fused = False
     attention(few)
     attention.fused = True
@@ -127,7 +127,7 @@ def test_the_written_out_path_is_taken_for_short_sequences(taken):
 
 
 @torch.no_grad()
-def test_many_queries_of_few_keys_take_the_path_of_the_keys(taken):
+def test_short_sequences_are_those_of_the_keys(taken):
     query, key = torch.randn(1, 1, 2**17, 9), torch.randn(1, 1, 2, 9)
     attention_module.attend(query, key, key)
     attention_module.attend(key, query, query)

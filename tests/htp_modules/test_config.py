@@ -1,6 +1,6 @@
 import json
 import pickle
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import numpy as np
 import pytest
@@ -91,7 +91,13 @@ def test_frames_that_must_stay(required, num_frames, expected):
 
 
 @pytest.mark.unhooked
-@pytest.mark.parametrize("value", ["centre", 3, [0], ("middle",), (-1,), (True,), (1.0,), (None,)])
+def test_a_config_goes_through_json():
+    config = HTPConfig(num_keep=5, required=("centre", 3))
+    assert HTPConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("value", ["centre", 3, {0}, ("middle",), (-1,), (True,), (1.0,), (None,)])
 def test_frames_that_must_stay_are_a_tuple_of_names_and_indices(value):
     with pytest.raises(ConfigError, match="required expects a tuple of 'centre', 'first', 'last' and frame"):
         HTPConfig(required=value)

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import DTYPES, tokens
-from torch import Tensor
 from torch.testing import assert_close
 
 from htp_modules import TCEP, selection
@@ -39,26 +38,6 @@ def test_a_trace_breaks_ties_that_its_first_input_did_not_have():
 def test_a_trace_scales_tokens_that_its_first_input_had_not_to():
     traced = torch.jit.trace(lambda x: tuple(scale_tokens(x, (-1,), name="test")), (torch.ones(1, 4),))
     assert traced(torch.full((1, 4), 2.0**50))[1].tolist() == [[2.0**50]]
-
-
-@pytest.mark.parametrize("without", ["NumPy", "few threads", "memory"])
-@given(scores, st.data())
-def test_without_a_fast_sort_the_same_are_marked(without, row, data):
-    rows, count = torch.tensor([row, row[::-1]]), data.draw(st.integers(1, len(row)))
-    expected = select_highest(rows, count)
-    with pytest.MonkeyPatch.context() as patched:
-        if without == "NumPy":
-            patched.setattr(selection, "_sort", None)
-        elif without == "few threads":
-            patched.setattr(torch, "get_num_threads", lambda: 5)
-            patched.setattr(selection, "_sort", lambda *_, **__: pytest.fail("sorted"))
-        else:
-            patched.setattr(Tensor, "numpy", no_memory)
-        assert torch.equal(select_highest(rows, count), expected)
-
-
-def no_memory(_):
-    raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
 
 
 def test_a_derivative_by_transform_is_that_by_backward():

@@ -105,7 +105,7 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(adapters.PatchError, match="patched already"):
                 self.host.patch(self.model, config)
         elif self.over:
-            with pytest.raises(adapters.UnrecognisedHostError, match="a forward that nobody replaced"):
+            with pytest.raises(adapters.UnrecognisedHostError, match="a forward of its class"):
                 self.host.patch(self.model, config)
         else:
             assert self.host.patch(self.model, config, from_scratch=from_scratch) is self.model
