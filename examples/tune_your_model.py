@@ -3,7 +3,8 @@
 Run: python examples/tune_your_model.py [checkpoint]
 
 The model is the benchmark's own MixSTE; any model that `adapters.patch` takes is tuned the same way, and so
-is a module around one, such as D3DP's sampler. Without a checkpoint the weights are random: then the
+is a module around one. D3DP's sampler returns a list: it needs a distance of its own,
+`lambda a, b: (a[-1] - b[-1]).norm(dim=-1)`. Without a checkpoint the weights are random: then the
 deviations say nothing about poses, but times and operations are real.
 """
 
