@@ -19,7 +19,8 @@ Heads = Float[Tensor, "batch heads queries width"]
 Keys = Float[Tensor, "batch heads keys width"]
 Additive = Float[Tensor, "batch #heads queries keys"]
 
-_FEW = 2**21  # scores
+_FEW = 2**20  # numbers in the keys
+_FEW_SCORES = 2**21
 _SHORT = 64  # queries and keys
 _ALIGNED = 8  # numbers of a head, which the kernel for short sequences needs
 
@@ -73,11 +74,13 @@ def explicit_attention(query: Heads, key: Keys, value: Keys, additive: Additive 
 def _written_out_is_faster(query: Heads, key: Keys) -> bool:
     """Whether the fused kernel is the slower path (docs/performance.md): in two cases, both on a CPU.
 
-    In bfloat16; and, eager and in no_grad, in float32 where scores are few and sequences of keys short.
+    In bfloat16; and, eager and in no_grad, in float32 where keys and scores are few and sequences of keys
+    short.
     """
     if key.dtype == torch.float32 and can_read(key):
         scores = key.shape[0] * key.shape[1] * query.shape[-2] * key.shape[-2]
-        return scores <= _FEW and key.shape[-2] <= _SHORT and not torch.is_grad_enabled()
+        few = key.numel() <= _FEW and scores <= _FEW_SCORES
+        return few and key.shape[-2] <= _SHORT and not torch.is_grad_enabled()
     return key.dtype == torch.bfloat16 and key.device.type == "cpu"
 
 

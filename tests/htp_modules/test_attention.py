@@ -106,6 +106,14 @@ def test_the_written_out_path_is_taken_in_bfloat16_on_a_cpu(taken):
 
 
 @torch.no_grad()
+def test_the_written_out_path_is_taken_for_few_keys(taken):
+    attention = MultiHeadAttention(512, 1)
+    attention(torch.randn(2**10, 2, 512))  # 2^20 numbers
+    attention(torch.randn(2**10 + 1, 2, 512))
+    assert taken == [WRITTEN_OUT, FUSED]
+
+
+@torch.no_grad()
 def test_the_written_out_path_is_taken_for_few_scores(taken):
     attention, few = MultiHeadAttention(8, 2), torch.randn(1, 3, 8)
     attention(few)
