@@ -272,18 +272,6 @@ def test_it_prints_a_table(monkeypatch):
     assert str(nothing).endswith(f"{told}patched: n=1, f=3, k=6")
 
 
-def test_settings_are_told_for_clips_as_they_come(monkeypatch):
-    model = MOTIONBERT.make()
-    clips = tuple(part[:, :4] for part in MOTIONBERT.inputs(batch=2))
-    grid = {"num_sft_layers": (1,), "num_keep": (0.5,), "num_neighbors": (1.0,)}
-    tuning = adapters.tune(model, clips, tolerance=1e6, repeats=1, **grid)
-    [only] = tuning.settings
-    assert (tuning.frames, tuning.label(only)) == (4, "n=1, f=2, k=3")
-    adapters.patch(adapters.unpatch(model) if adapters.is_patched(model) else model, only.config)
-    counter = Counter.of(model, 4)
-    assert (tuning.unpruned.macs, only.macs) == (counter.plain(), counter.pruned(only.config))
-
-
 def test_it_draws_a_picture(monkeypatch, tmp_path):
     figures = []
     figure = pytest.importorskip("matplotlib.figure").Figure

@@ -12,6 +12,7 @@ import adapters
 from adapters import MeasurementError
 from adapters.benchmark import Cost
 from adapters.clock import Timing
+from adapters.counting import Counter
 from adapters.deviation import Batches, Deviation
 from adapters.trial import device_in_words, trial
 from adapters.tuning import Trade
@@ -234,3 +235,15 @@ def test_the_numbers_and_the_metric_by_default(monkeypatch):
     assert bounds == [math.inf, tuning.settings[0].deviation.mean]
     assert [tuning.batch_size, adapters.benchmark(model).batch_size] == [8, 1]
     assert asked == [(5, 1), (7, 2)]
+
+
+def test_settings_are_told_for_clips_as_they_come():
+    model = MOTIONBERT.make()
+    clips = tuple(part[:, :4] for part in MOTIONBERT.inputs(batch=2))
+    grid = {"num_sft_layers": (1,), "num_keep": (0.5,), "num_neighbors": (1.0,)}
+    tuning = adapters.tune(model, clips, tolerance=1e6, repeats=1, **grid)
+    [only] = tuning.settings
+    assert (tuning.frames, tuning.label(only)) == (4, "n=1, f=2, k=3")
+    adapters.patch(adapters.unpatch(model) if adapters.is_patched(model) else model, only.config)
+    counter = Counter.of(model, 4)
+    assert (tuning.unpruned.macs, only.macs) == (counter.plain(), counter.pruned(only.config))
