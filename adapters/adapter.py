@@ -123,6 +123,17 @@ class Adapter:
                 f"{self.name} has {pairs}; give at most {pairs - 1}"
             )
 
+    def clip(self, host: nn.Module, facts: Facts, frames: int) -> tuple[Tensor, ...]:
+        """``inputs`` on the CPU, in the precision of the host's tokens.
+
+        Raises:
+            PatchError: As ``embedded_like``.
+        """
+        dtype = self.embedded_like(host).dtype
+        with torch.device("cpu"):
+            parts = self.inputs(host, facts, frames)
+        return tuple(part.to(dtype) if part.is_floating_point() else part for part in parts)
+
     def embedded_like(self, host: nn.Module) -> Tensor:
         """A parameter of the host's embedding, whose device and dtype are those of its tokens.
 

@@ -56,10 +56,9 @@ class Counter:
         host, htp = find_htp(model)
         adapter = installed(host).adapter
         twin = _without_values(bare_copy(host))
-        with torch.random.fork_rng([]), torch.device("cpu"):
-            inputs = adapter.inputs(twin, htp.facts, frames or htp.facts.num_frames)
-        dtype = adapter.embedded_like(twin).dtype
-        return cls(twin, tuple(x.to("meta", dtype if x.is_floating_point() else None) for x in inputs))
+        with torch.random.fork_rng([]):
+            inputs = adapter.clip(twin, htp.facts, frames or htp.facts.num_frames)
+        return cls(twin, tuple(x.to("meta") for x in inputs))
 
     def plain(self) -> int:
         """Multiply-accumulates of the host alone."""

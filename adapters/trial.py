@@ -158,11 +158,8 @@ def repeatable(device: torch.device) -> None:
 def random_clips(tried: Trial, batch_size: int, frames: int) -> tuple[Tensor, ...]:
     """Arguments of the host's forward for clips of random poses, the same ones in every call."""
     torch.default_generator.manual_seed(_SEED)
-    with torch.device("cpu"):
-        clips = [tried.adapter.inputs(tried.host, tried.htp.facts, frames) for _ in range(batch_size)]
-    dtype = tried.adapter.embedded_like(tried.host).dtype
-    parts = (torch.cat(part).to(tried.device) for part in zip(*clips, strict=True))
-    return tuple(part.to(dtype) if part.is_floating_point() else part for part in parts)
+    clips = [tried.adapter.clip(tried.host, tried.htp.facts, frames) for _ in range(batch_size)]
+    return tuple(torch.cat(part).to(tried.device) for part in zip(*clips, strict=True))
 
 
 def device_in_words(device: torch.device) -> str:

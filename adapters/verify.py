@@ -130,8 +130,7 @@ def _run_both(
         frames = min(adapter.check_frames or facts.num_frames, facts.num_frames)
         shorten(twin, adapter, frames)
         facts = replace(facts, num_frames=frames)
-        inputs = [x.to(device) for x in adapter.inputs(twin, facts, frames)]
-        inputs = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
+        inputs = [x.to(device) for x in adapter.clip(twin, facts, frames)]
         keep_all = replace(config, num_neighbors=1.0, num_keep=1.0, required=())  # the clip is a short one
         htp = HostHTP(facts, keep_all, adapter.modules(facts), from_scratch=False)
         htp = htp.to(device, dtype).eval()

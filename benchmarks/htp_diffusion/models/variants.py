@@ -151,14 +151,12 @@ def _full_length(kind: type[HTPDenoiser], config: DenoiserConfig) -> D3DPDenoise
 
 
 def _chain(config: DenoiserConfig) -> D3DPDenoiser:
-    model = _full_length(UnmaskedHTPDenoiser, config)
-    for module in model.modules():
-        if isinstance(module, TCEP):
-            for convolution in module.layers:
-                for table in ("adjacency", "modulation"):  # as they begin, for good
-                    start = getattr(convolution, table).detach()
-                    delattr(convolution, table)
-                    convolution.register_buffer(table, start)
+    model = cast(HTPDenoiser, _full_length(UnmaskedHTPDenoiser, config))
+    for convolution in model.htp.tcep.layers:
+        for table in ("adjacency", "modulation"):  # as they begin, for good
+            start = getattr(convolution, table).detach()
+            delattr(convolution, table)
+            convolution.register_buffer(table, start)
     return model
 
 
