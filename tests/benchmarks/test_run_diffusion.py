@@ -44,6 +44,14 @@ def small(folder, tmp_path):
     return ["--preset", "tiny", "--checkpoint-folder", folder, "--device", "cpu", "--out", tmp_path / "out"]
 
 
+def test_one_thread_computes_unless_another_number_is_given(small, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    for threads in ([], ["--threads", 3]):
+        run(*small, "--hypotheses", 1, "--steps", 1, "--max-windows", 1, *threads)
+    assert asked == [1, 3]
+
+
 def test_the_run_scores_what_sampling_by_hand_gives(small, folder, tmp_path, capsys):
     run(*small, "--hypotheses", 2, "--steps", 2, "--max-windows", 3, "--seed", 5)
     result = read_json(tmp_path / "out" / "result.json", ComparisonResult)
