@@ -5,6 +5,7 @@ import htp_diffusion.base.extras  # noqa: F401
 # isort: split
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -24,8 +25,8 @@ class Options:
         target: JSON file to write; the weights go beside it.
     """
 
-    run: tyro.conf.Positional[Path]
-    target: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="TARGET")]
 
 
 def main(options: Options) -> None:

@@ -41,7 +41,7 @@ from htp_diffusion.models.contender import (
 from htp_diffusion.models.preset import PresetName
 from htp_diffusion.models.public_weights import PublicWeights
 
-_SHIPPED_PRESETS: tuple[PresetName, ...] = ("base", "small")
+_SHIPPED_PRESETS: tuple[PresetName, ...] = ("base", "small", "tiny")
 _KINDS: tuple[Kind, ...] = ("d3dp", "htp")  # the baseline first, HTP last
 _PICTURED_WINDOWS = 2
 
@@ -84,7 +84,7 @@ class Options:
     checkpoint_folder: Annotated[
         Path | None,
         CHECKPOINT_FOLDER,
-        by_default("the shipped ones for base and small, random weights for others", "FOLDER"),
+        by_default("the shipped ones for base, small and tiny, random weights for others", "FOLDER"),
     ] = None
     public: Annotated[PublicWeights, tyro.conf.arg(name="")] = field(default_factory=PublicWeights)
     prune: bool = False

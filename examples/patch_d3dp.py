@@ -29,7 +29,8 @@ def main() -> None:
     adapters.patch_d3dp(model)
     print(adapters.describe(model))
 
-    # The learned recovery starts at random, so a few epochs of fine-tuning follow; here is one step.
+    # The learned recovery starts as a blend of the kept frames around each one: a few epochs of fine-tuning
+    # follow; here is one step.
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-5, weight_decay=0.1)
     clean = torch.randn(2, 81, 17, 3)
     model.train()

@@ -10,19 +10,22 @@ from htp_diffusion.models.mixste import MixSTE
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-EXECUTED = ("index", "modules", "choose", "training", "precision")
+EXECUTED = ("index", "adapters", "modules", "choose", "training", "precision")
 BUILDS = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
 
 
 def names(tmp_path):
     """What the pages take as given."""
     pose_2d = torch.randn(2, 27, 17, 2)
+    model = MixSTE(num_frames=27, dim=16, depth=5, num_heads=2)
+    path = tmp_path / "best_epoch.bin"
+    torch.save({"model_pos": model.state_dict()}, path)
     return {
-        "model": MixSTE(num_frames=27, dim=16, depth=5, num_heads=2),
+        "model": model,
         "pose_2d": pose_2d,
         "clips": pose_2d,
         "batches": [(pose_2d, torch.randn(2, 27, 17, 3))],
-        "path": tmp_path / "patched.bin",
+        "path": path,
     }
 
 

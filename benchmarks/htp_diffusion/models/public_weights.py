@@ -49,13 +49,14 @@ class PublicWeights:
 
     Attributes:
         weights: File or folder of a checkpoint that others published; needs MODEL.
-        model: What WEIGHTS are of.
+        model: What WEIGHTS are of: mixste, d3dp, motionbert, motionbert-lite, ktpformer or finepose.
         weights_key: Which of several sets of weights in the file.
         weights_heads: Attention heads; tensors do not tell.
         weights_action: What FinePOSE is told that the person does, by Human3.6M's name such as Walking.
-        weights_layout: Joint order of its poses.
-        weights_unit: Unit of its poses.
-        weights_frame: Frame of reference of its poses.
+        weights_layout: Joint order of its poses, such as h36m-17.
+        weights_unit: Unit of its poses: metre, millimetre or "half image width".
+        weights_frame: Frame of reference of its poses: camera, world, "camera, root-relative" or "image,
+            root-relative".
     """
 
     weights: Annotated[Path | None, by_default("none", "FILE")] = None

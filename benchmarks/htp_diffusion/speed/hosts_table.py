@@ -45,16 +45,22 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         machines.add(f"{made.cpu}, {made.told_threads}, torch {made.torch}")
     missing = [name for name in known if not any(name.startswith(HOST_NAMES[host]) for host in rows)]
     notes = [
-        "Random weights. MACs: every matrix product, attention included; patched: HTP's modules included."
+        "Random weights; cross_attention needs training, interpolate none. MACs: every matrix product, attention "
+        "and HTP's modules included."
     ]
     told = "; ".join(sorted(machines))
-    notes.append(f"Medians over the rounds, plain and patched in turn in each; [quartiles]. {told}.")
+    notes.append(
+        "Plain and patched in turn in each round; ms: medians of the rounds, times as fast: the median of their "
+        f"ratios [quartiles]. {told}."
+    )
     if public:
         notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
+    if sizes:
+        notes.append(f"{'The others are our' if public else 'Our'} own models at {'; '.join(sorted(sizes))}.")
     if missing:
         notes.append(f"Can be patched, not timed yet: {', '.join(missing)}.")
     return Table(
-        title=f"One pass on a CPU: {'; '.join(sorted(settings))}; {'; '.join(sorted(sizes))}",
+        title=f"One pass on a CPU: {'; '.join(sorted(settings))}",
         columns=(
             Column("host"),
             Column("patched with"),
@@ -86,4 +92,4 @@ def _is_pruned(row: Row) -> bool:
 
 def _setting(row: Row, result: ThroughputResult) -> str:
     pairs = row.model.rpartition(" ")[2]
-    return pairs if result.recovery == "cross_attention" else f"{pairs}, {result.recovery}"
+    return f"{pairs}, {result.recovery}"

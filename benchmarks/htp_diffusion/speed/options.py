@@ -10,7 +10,7 @@ from htp_diffusion.models.contender import NUM_KEEP
 
 CLIPS = tyro.conf.arg(help="Clips in a pass or sampling.")
 PUBLIC = tyro.conf.arg(
-    metavar="FOLDER", help="Folder of checkouts called owner+name; their public code is measured, too."
+    metavar="FOLDER", help="Folder of checkouts called owner+name; their public code is taken, too."
 )
 
 

@@ -34,7 +34,7 @@ _GIGA = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TimedSizes, Rounds, MemoryBudget):
-    """Time D3DP and HTP (random weights) over T, over H and over K, and fit the exponents of its growth.
+    """Time D3DP and HTP (random weights) over T, over H and over K, and fit the exponents of the growth.
 
     Every point of an axis is timed in turn in each round. Prints one table.
 
