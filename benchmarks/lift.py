@@ -66,7 +66,8 @@ class Options:
         detections: AlphaPose's results JSON, a folder of OpenPose's, MMPose's predictions JSON, MediaPipe's
             landmarks (JSON or npz), or an npz file of MHFormer's or HoT's demo, VideoPose3D or Detectron.
         out: Folder for what is written.
-        format: What DETECTIONS is: alphapose, openpose, mmpose, mediapipe, mhformer, videopose3d or detectron.
+        format: What DETECTIONS is: alphapose, openpose, mmpose, mediapipe, mhformer, videopose3d or
+            detectron.
         layout: The order of its joints, such as coco-17 or halpe-26.
         size: Width and height of the image, pixels, as 1920x1080.
         video: Which video of a file of several.

@@ -45,13 +45,13 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         machines.add(f"{made.cpu}, {made.told_threads}, torch {made.torch}")
     missing = [name for name in known if not any(name.startswith(HOST_NAMES[host]) for host in rows)]
     notes = [
-        "Random weights; cross_attention needs training, interpolate none. MACs: every matrix product, attention "
-        "and HTP's modules included."
+        "Random weights; cross_attention needs training, interpolate none. MACs: every matrix product, "
+        "attention and HTP's modules included."
     ]
     told = "; ".join(sorted(machines))
     notes.append(
-        "Plain and patched in turn in each round; ms: medians of the rounds, times as fast: the median of their "
-        f"ratios [quartiles]. {told}."
+        "Plain and patched in turn in each round; ms: medians of the rounds, times as fast: the median of "
+        f"their ratios [quartiles]. {told}."
     )
     if public:
         notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
