@@ -153,7 +153,8 @@ def test_fewer_frames_at_early_steps_stand_beside_the_exact_models(small, folder
     assert printed.count("kept_frames.png") == 1
 
 
-def test_untrained_models_say_that_their_errors_mean_nothing(tmp_path, capsys):
+def test_untrained_models_say_that_their_errors_mean_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run_diffusion, "_SHIPPED_PRESETS", ())
     arguments = ["--preset", "tiny", "--device", "cpu", "--out", tmp_path, "--max-windows", 1]
     run(*arguments, "--hypotheses", 1, "--steps", 1, "--eta", 0, "--no-flip")
     printed = capsys.readouterr().out
