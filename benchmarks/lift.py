@@ -6,7 +6,6 @@ python benchmarks/lift.py alphapose-results.json --size 1920x1080 --fps 30 --out
 import htp_diffusion.base.extras  # noqa: F401
 
 # isort: split
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,9 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder, write_text
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
-from htp_diffusion.data.keypoints.detections import Detections, Size
+from htp_diffusion.data.keypoints.detections import Detections, read_size
 from htp_diffusion.data.keypoints.gaps import LEAST_CONFIDENCE
 from htp_diffusion.data.keypoints.reading import Format, read_detections
 from htp_diffusion.data.mocap.bvh_writing import bvh_text
@@ -35,10 +35,10 @@ from htp_diffusion.lifting.reference import (
     read_cameras,
     read_reference,
     score,
-    score_table,
     triangulated_reference,
 )
 from htp_diffusion.lifting.saving import saved_by_pruning
+from htp_diffusion.lifting.scores import VideoScores, score_table
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
@@ -50,7 +50,6 @@ from htp_diffusion.pose.space import CAMERA_METRES
 
 _DEFAULT = "htp-video.json"
 _SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
-_SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 
 Drawing = Literal["all", "sheet", "none"]
 
@@ -88,7 +87,7 @@ class Options:
         sampling: How to sample; the mean of the hypotheses is taken, their spread is the uncertainty.
         computing: Device and precision.
         draw: all (sheet.png, page.html, motion.gif and, with ffmpeg, motion.mp4), the sheet alone, or none.
-        reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with.
+        reference: npz of triangulated landmarks (points: frames, 33, 3) to compare with: scores.json.
         camera: Number of the video's camera in REFERENCE, from 1.
         views: Detections of REFERENCE's cameras 1, 2 and so on: the joints to compare with are triangulated
             from them, sides changed back, in place of its points.
@@ -128,7 +127,7 @@ def main(options: Options) -> None:
         options.detections,
         format=options.format,
         layout=None if options.layout is None else layout_named(options.layout),
-        image_size=None if options.size is None else _size(options.size),
+        image_size=None if options.size is None else read_size(options.size),
         video=options.video,
     )
     watched = _watch(found, options, options.person)
@@ -149,7 +148,17 @@ def main(options: Options) -> None:
         if reference is not None:
             scores.append(score(contender.name, lifted.poses, watched.frames, reference, options.camera))
     if scores:
+        result = VideoScores(
+            source=options.detections.name,
+            camera=options.camera,
+            views=len(options.views),
+            sampling=options.sampling.sampling.label,
+            scores=scores,
+            provenance=provenance(),
+        )
+        write_json(out / "scores.json", result)
         show(score_table(scores))
+        print(f"written: {out / 'scores.json'}")
 
 
 def _watch(found: Detections, options: Options, person: int | None = None) -> Watched:
@@ -192,13 +201,6 @@ def _contenders(options: Options) -> list[Contender]:
     for contender in (*public, *own):
         space_of_files(contender, options.height)
     return [*public, *own]
-
-
-def _size(text: str) -> Size:
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise BenchmarkError(f"size expects width and height as 1920x1080, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _lift(contender: Contender, watched: Watched, fps: float | None, options: Options) -> Lifted:

@@ -22,6 +22,7 @@ from htp_diffusion.base.tables import Table
 from htp_diffusion.comparison.result import ComparisonResult
 from htp_diffusion.comparison.size_table import size_table
 from htp_diffusion.comparison.table import comparison_table
+from htp_diffusion.lifting.scores import VideoScores, cameras_table
 from htp_diffusion.speed.hosts_table import hosts_table
 from htp_diffusion.speed.paper_macs import MacsRow, macs_table
 from htp_diffusion.speed.paper_systems import SystemRow, other_tables, systems_table
@@ -47,6 +48,7 @@ _PAGES = (
     "docs/reproduction.md",
     "docs/errors.md",
     "docs/ablations.md",
+    "docs/video.md",
     "benchmarks/checkpoints/README.md",
 )
 _WRITTEN = re.compile(r" --(?:json|picture) \S+")
@@ -163,6 +165,13 @@ def _sizes(name: str) -> str:
     )
 
 
+def _video(name: str) -> str:
+    """A line a model and camera, from the runs of each camera against both references."""
+    named = [f"video-{camera}{given}" for camera in (1, 2, 3) for given in ("", "-given")]
+    runs = [read_json(_RESULTS / f"{run}.json", VideoScores) for run in named]
+    return _page(cameras_table(runs), "\n".join(f"- {_source(run.provenance)}" for run in runs))
+
+
 def _page(tables: Sequence[Table] | Table, source: str) -> str:
     listed = [tables] if isinstance(tables, Table) else tables
     return "\n".join(table.to_markdown() for table in listed) + f"\n\n{source}\n"
@@ -230,6 +239,7 @@ READERS: dict[str, Reader] = {
     "study-recovery": _tables_of(Study, study_table),
     "macs": _macs,
     "sizes": _sizes,
+    "video": _video,
     "paper-systems": _systems,
     "paper-tables": _paper,
 }

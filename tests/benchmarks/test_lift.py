@@ -8,12 +8,14 @@ from written import write_checkpoints
 
 import lift
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.results import read_json
 from htp_diffusion.data.keypoints.reading import read_detections
 from htp_diffusion.data.mocap.bvh import forward_kinematics, read_bvh
 from htp_diffusion.data.mocap.bvh_writing import BVH_JOINTS
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.lifting.lifted import lift as lift_poses
 from htp_diffusion.lifting.reference import read_cameras, read_reference, score, triangulated_reference
+from htp_diffusion.lifting.scores import VideoScores
 from htp_diffusion.lifting.watched import watch
 from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.pose.layout import H36M_17
@@ -110,6 +112,9 @@ def test_models_beside_each_other_against_a_reference(tmp_path, folder, quick, c
     assert "Distance from the reference" in printed
     for name in ("htp-tiny", "d3dp-tiny"):
         assert [line for line in printed.splitlines() if name in line and "│" in line]
+    found = read_json(tmp_path / "out" / "scores.json", VideoScores)
+    assert [score.name for score in found.scores] == ["htp-tiny", "d3dp-tiny"]
+    assert (found.source, found.camera, found.views) == ("a.json", 1, 0)
 
 
 @pytest.mark.parametrize(

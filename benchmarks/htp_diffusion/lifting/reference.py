@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.data.formats.npz import read_member
 from htp_diffusion.lifting.triangulation import triangulate
 from htp_diffusion.lifting.watched import Watched
@@ -219,29 +218,6 @@ def score(
         sound_p_mpjpe=mean("p_mpjpe", sound),
         sound_limbs=mean("limbs", sound),
         sound_mpjpe=mean("mpjpe", sound),
-    )
-
-
-def score_table(scores: Sequence[Score]) -> Table:
-    """One row a model."""
-    return Table(
-        title="Distance from the reference, mm",
-        columns=(
-            Column("model"),
-            Column("frames", "d"),
-            Column("P-MPJPE, 17 joints", ".1f"),
-            Column("12 limb joints", ".1f"),
-            Column("MPJPE", ".1f"),
-            Column("sound frames", "d"),
-            Column("P-MPJPE, sound frames", ".1f"),
-            Column("12 limb joints, sound frames", ".1f"),
-            Column("MPJPE there", ".1f"),
-        ),
-        rows=tuple(tuple(vars(one).values()) for one in scores),
-        notes=(
-            "P-MPJPE: after the rotation, scale and place that fit best, frame by frame",
-            f"sound: no bone of the reference differs from its median length by over {SOUND_WITHIN:.0%}",
-        ),
     )
 
 

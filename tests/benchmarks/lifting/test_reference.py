@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
 from htp_diffusion.lifting.reference import (
     LIMB_JOINTS,
     read_reference,
     score,
-    score_table,
     sound_frames,
 )
+from htp_diffusion.lifting.scores import VideoScores, cameras_table, score_table
 from htp_diffusion.pose.layout import H36M_17
 
 FRAMES = 8
@@ -111,3 +112,25 @@ def test_the_table_has_a_row_a_model(written):
     text = score_table(rows).to_markdown()
     assert "| D3DP | 8 |" in text
     assert "| HTP | 8 |" in text
+
+
+def test_a_row_a_model_and_camera_from_runs_against_both_references(written):
+    path, _, _ = written
+    reference = read_reference(path, "cmu")
+    generator = torch.Generator().manual_seed(3)
+
+    def run(camera, views):
+        poses = reference.positions + 0.1 * torch.randn(FRAMES, 17, 3, generator=generator)
+        scores = [score(name, poses, torch.arange(FRAMES), reference, camera) for name in ("HTP", "D3DP")]
+        return VideoScores(
+            source="c", camera=camera, views=views, sampling="H=5", scores=scores, provenance=provenance()
+        )
+
+    runs = [run(1, 3), run(2, 3), run(2, 0), run(1, 0)]
+    rows = {row[:2]: row[2:] for row in cameras_table(runs).rows}
+    assert list(rows) == [("HTP", 1), ("D3DP", 1), ("HTP", 2), ("D3DP", 2)]
+    for anew, given in ((runs[0], runs[3]), (runs[1], runs[2])):
+        for number, name in enumerate(("HTP", "D3DP")):
+            against = given.scores[number]
+            expected = (anew.scores[number].p_mpjpe, against.p_mpjpe, against.sound_p_mpjpe)
+            assert rows[name, anew.camera] == expected

@@ -1,5 +1,6 @@
 """Detections: the people that a 2D detector found in a video, each followed through the frames."""
 
+import re
 from dataclasses import dataclass
 
 from jaxtyping import Float, Float64, Int64
@@ -11,6 +12,20 @@ from htp_diffusion.pose.layout import Layout
 
 Size = tuple[int, int]
 """Width and height of an image, pixels."""
+
+_SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
+
+
+def read_size(text: str) -> Size:
+    """The size of an image from a text such as 1920x1080.
+
+    Raises:
+        BenchmarkError: Another form, or a side of more than six digits.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise BenchmarkError(f"size expects width and height as 1920x1080, got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
