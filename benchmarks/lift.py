@@ -7,7 +7,7 @@ import htp_diffusion.base.extras  # noqa: F401
 
 # isort: split
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,17 +32,18 @@ from htp_diffusion.lifting.lifted import Lifted, lift
 from htp_diffusion.lifting.page import write_page
 from htp_diffusion.lifting.reference import (
     Reference,
+    first_number,
     read_cameras,
     read_reference,
     score,
     triangulated_reference,
 )
-from htp_diffusion.lifting.saving import saved_by_pruning
+from htp_diffusion.lifting.saving import told_cost
 from htp_diffusion.lifting.scores import VideoScores, score_table
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
-from htp_diffusion.models.checkpoint import SHIPPED
+from htp_diffusion.models.checkpoint import SHIPPED, distinct_names, json_of
 from htp_diffusion.models.contender import Contender, Pruning, trained_contender
 from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
@@ -80,7 +81,8 @@ class Options:
         fps: Frames a second of the video; poses are lifted at MODEL_FPS and given back at the video's. Where
             nobody tells it, frames are taken as MODEL_FPS apart, and pictures play at 30.
         model_fps: Frames a second of the motion that the model was trained on.
-        checkpoints: JSON files of checkpoints. The first makes the files; with REFERENCE, all are scored.
+        checkpoints: JSON files of checkpoints, or runs' folders. The first makes the files; with REFERENCE,
+            all are scored.
         public: A checkpoint that others published, in place of the shipped one; patched by HTP unless pruning
             is switched off.
         prune: Let HTP prune.
@@ -137,12 +139,15 @@ def main(options: Options) -> None:
             raise BenchmarkError(f"{name} expects {_SLOWEST:g} to {_FASTEST:g} frames a second, got {rate:g}")
     _tell_input(found, watched, fps, options)
     reference = _reference(options)
+    if reference is not None:
+        first = first_number(watched.frames, len(reference.positions))
+        print(f"the reference's first frame is taken to be frame {first} of the video")
     contenders = _contenders(options)
     out = make_folder(options.out)
     scores = []
     for index, contender in enumerate(contenders if reference is not None else contenders[:1]):
         lifted = _lift(contender, watched, fps, options)
-        _tell_cost(contender, lifted)
+        print(told_cost(contender.name, contender.config, lifted))
         if index == 0:
             _write(out, options, found, watched, lifted, contender, fps)
         if reference is not None:
@@ -178,6 +183,8 @@ def _reference(options: Options) -> Reference | None:
             raise BenchmarkError("--views needs --reference, whose cameras they are")
         return None
     given = read_reference(path, options.rule)
+    if options.camera is not None:
+        given.rotation_of(options.camera)  # or a wrong number would be told at the end
     if not options.views:
         return given
     known, count = read_cameras(path), len(options.views)
@@ -197,7 +204,11 @@ def _contenders(options: Options) -> list[Contender]:
     public = options.public.contenders(Pruning() if options.prune else None)[-1:]
     shipped = () if public else (SHIPPED / _DEFAULT,)
     pruning = Pruning() if options.prune else Pruning(num_keep=1.0)
-    own = [trained_contender(path, pruning, CAMERA_METRES) for path in options.checkpoints or shipped]
+    paths = [json_of(path) for path in options.checkpoints or shipped]
+    own = [
+        replace(trained_contender(path, pruning, CAMERA_METRES), name=name)
+        for path, name in zip(paths, distinct_names(paths), strict=True)
+    ]
     for contender in (*public, *own):
         space_of_files(contender, options.height)
     return [*public, *own]
@@ -275,17 +286,6 @@ def _tell_input(found: Detections, watched: Watched, fps: float | None, options:
     print(f"joints: {'as they are' if watched.rule is None else f'by the rule {watched.rule}'}")
     rate = f"{fps:g} frames a second" if fps else "no frame rate is known: taken as the model's"
     print(f"{rate}; the model's: {options.model_fps:g}")
-
-
-def _tell_cost(contender: Contender, lifted: Lifted) -> None:
-    saved = saved_by_pruning(contender.config)
-    pruning = "" if saved is None else f"; pruning saves {saved:.0%} of the multiply-accumulates"
-    print(
-        f"{contender.name}: {lifted.windows} windows of {lifted.window_frames} frames "
-        f"in {lifted.seconds:.1f} s, {len(lifted.poses) / lifted.seconds:.1f} frames/s{pruning}; "
-        f"a pose waits for up to {lifted.window_frames - 1} later frames: there is no causal mode, as "
-        "every selection of frames looks at the whole window"
-    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import tyro
 
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.models.checkpoint import json_of, load_checkpoint, save_checkpoint
+from htp_diffusion.models.checkpoint import RUN_FILES, json_of, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,8 @@ def main(options: Options) -> None:
         raise BenchmarkError(f"target expects the name of a JSON file, got {target}")
     if target.resolve() == source.resolve():
         raise BenchmarkError(f"{target} is what is to be cut down: name another file")
+    if target.name in RUN_FILES:
+        raise BenchmarkError(f"{target.name} is the name of a run's own file: name another one")
     checkpoint, averaged = load_checkpoint(source, "averaged")
     written = save_checkpoint(target, checkpoint, averaged)
     print(f"written: {target}, {target.with_name(written.tensors)} (sha256 {written.sha256})")

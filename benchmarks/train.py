@@ -142,6 +142,10 @@ def _seen_training_data(options: Options, preset: Preset) -> TrainingData:
     """The same of a data set with cameras: what is held out is held out through each of them."""
     if options.extra:
         raise BenchmarkError(f"dataset {options.source.kind} has cameras of its own: --extra does not fit it")
+    if options.variety != "scored":
+        raise BenchmarkError(
+            f"dataset {options.source.kind} has cameras of its own: --variety does not fit it"
+        )
     if options.synthetic_clips:
         raise BenchmarkError(f"dataset {options.source.kind} has no --synthetic-clips beside its own")
     found = training_clips(options.source)
@@ -155,7 +159,7 @@ def _seen_training_data(options: Options, preset: Preset) -> TrainingData:
     trained = [item.clip for item in fitting if item.motion not in held]
     clips = trained or [item.clip for item in found.clips]
     return TrainingData(
-        batches=ClipBatches(clips, preset.num_frames, preset.batch_size, found.space),
+        batches=ClipBatches(clips, preset.num_frames, preset.batch_size, found.space, found.description),
         validation=_validation([item.clip for item in fitting if item.motion in held], preset),
         left_out=[item.clip.name for item in found.clips if len(item.clip.pose_3d) < preset.num_frames],
     )
@@ -179,6 +183,8 @@ def chosen_preset(options: Options) -> Preset:
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
             raise BenchmarkError(f"{name.replace('_', '-')} expects a number above 0, got {value:g}")
+    if options.decay is not None and options.decay > 1:
+        raise BenchmarkError(f"decay expects a factor of at most 1, got {options.decay:g}")
     overrides = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "decay", "tilt")}
     given = {name: value for name, value in overrides.items() if value is not None}
     return dataclasses.replace(PRESETS[options.preset], **given)
@@ -215,7 +221,7 @@ def train(options: Options) -> None:
         cpu=options.device == "cpu",
         compiled=options.compiled,
     )
-    console = Console(stderr=True, quiet=not trainer.is_main)
+    console = Console(stderr=True, quiet=not trainer.is_main, markup=False)
     if data.left_out:
         count = len(data.left_out)
         console.print(

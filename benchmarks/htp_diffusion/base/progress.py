@@ -24,7 +24,7 @@ def progress_bar(console: Console | None = None) -> Progress:
     """
     console = console or Console(stderr=True)
     return (Progress if console.is_terminal else _Lines)(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -92,6 +92,8 @@ class Source:
                 raise BenchmarkError(f"dataset {kind} needs {option} (--help tells what it is); {DATA_PAGE}")
             if given and name not in needed + possible:
                 raise BenchmarkError(f"dataset {kind} has no {option}")
+        if kind == "synthetic" and (self.unit != "metres" or self.fps != CMU_FPS):
+            raise BenchmarkError("--unit and --fps tell of an npz file: name it by --data")
         if self.unit != "metres" and kind != "npz":
             raise BenchmarkError(f"dataset {kind} has no --unit: its files have a unit of their own")
         if self.fps != CMU_FPS and kind != "npz":
@@ -183,6 +185,8 @@ def _trainable(path: Path, source: Source) -> list[Motion]:
     """The motion of a file, without the CMU test clips."""
     motions = read_npz(path, source.fps, source.unit)
     trainable, test = cmu_split(motions)
+    if not motions:
+        raise BenchmarkError(f"{path} holds no clips")
     if not trainable:
         raise BenchmarkError(f"{path} holds CMU test clips alone, which are never trained on")
     return trainable if test else motions

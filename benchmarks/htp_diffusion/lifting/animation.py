@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, cast
 
@@ -18,6 +19,8 @@ from htp_diffusion.pose.view import bone_colour, seen_from
 
 _PANEL, _BAR = 320, 28  # pixels
 _MOST_FPS = 25.0
+_MOST_PICTURES = 1500  # of a GIF, which is made in memory: a minute
+_TICK = 0.01  # seconds: what a GIF counts time in
 _TURN = 40.0  # degrees to either side, so that depth is seen
 _INK, _LINE, _KEPT, _GAPS = "#24272d", "#d5d9e0", "#d1495b", {1: "#f3e2b3", 2: "#e9b872"}
 
@@ -34,7 +37,7 @@ def draw_gif(path: Path, video: LiftedVideo) -> None:
         BenchmarkError: The file cannot be written.
     """
     fps = video.played_fps
-    step = animation_step(fps)
+    step = max(animation_step(fps), -(-len(video.lifted.poses) // _MOST_PICTURES))
     palette = _palette()
     pictures = (
         picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in _pictures(video, step)
@@ -47,12 +50,18 @@ def draw_gif(path: Path, video: LiftedVideo) -> None:
                 format="GIF",
                 save_all=True,
                 append_images=pictures,
-                duration=round(1000 * step / fps),
+                duration=_durations(len(range(0, len(video.lifted.poses), step)), step / fps),
                 loop=0,
                 optimize=False,
             )
     except OSError as error:
         raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _durations(pictures: int, seconds: float) -> list[int]:
+    """Milliseconds of each picture, in whole ticks that keep up with the video."""
+    ticks = [round(number * seconds / _TICK) for number in range(pictures + 1)]
+    return [round(1000 * _TICK * (after - before)) for before, after in pairwise(ticks)]
 
 
 def draw_mp4(path: Path, video: LiftedVideo) -> bool:

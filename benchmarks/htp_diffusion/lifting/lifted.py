@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
-from htp_diffusion.lifting.frame_rate import nearest, positions_at, sample_at
+from htp_diffusion.lifting.frame_rate import nearest, places_among, positions_at, sample_at
 from htp_diffusion.lifting.windows import blend, cut_windows, leading_window, window_starts
 from htp_diffusion.models.contender import Contender
 from htp_diffusion.models.lifter import Lifter
@@ -94,8 +94,8 @@ def lift(
     poses, spread = (blend(part, starts, len(pose_2d)) for part in (mean, spread))
     marks = None if kept is None else _marks(kept, starts, len(pose_2d), num_frames)
     model_frames = len(poses)
-    if at_model is not None and fps is not None and model_fps is not None:
-        back = torch.arange(length, dtype=torch.float64) * (model_fps / fps)
+    if at_model is not None:
+        back = places_among(torch.arange(length, dtype=torch.float64), at_model)
         poses, spread = sample_at(poses, back), sample_at(spread, back)
         marks = None if marks is None else marks[nearest(model_frames, back)]
     return Lifted(

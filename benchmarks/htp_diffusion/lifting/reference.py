@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.formats.npz import read_member
+from htp_diffusion.data.formats.npz import npz_keys, read_member
+from htp_diffusion.data.formats.units import require_unit
 from htp_diffusion.lifting.triangulation import triangulate
 from htp_diffusion.lifting.watched import Watched
 from htp_diffusion.pose.cameras import denormalise_screen
@@ -56,6 +57,18 @@ class Reference:
     sound: Bool[Tensor, " frames"]
     rotations: Float[Tensor, "cameras 3 3"] | None
 
+    def rotation_of(self, camera: int) -> Float[Tensor, "3 3"]:
+        """World to camera of a camera, numbered from 1.
+
+        Raises:
+            BenchmarkError: No such camera.
+        """
+        if self.rotations is None:
+            raise BenchmarkError("the reference tells no rotation of its cameras: leave --camera out")
+        if not 1 <= camera <= len(self.rotations):
+            raise BenchmarkError(f"the reference has cameras 1 to {len(self.rotations)}, got {camera}")
+        return self.rotations[camera - 1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -88,14 +101,12 @@ def read_reference(path: Path, rule: str) -> Reference:
         rule: The conversion to the 17 joints: the one that made the lifter's 2D joints.
 
     Raises:
-        BenchmarkError: No such file, another content, or no such rule.
+        BenchmarkError: No such file, another content or unit, or no such rule.
     """
     points = _numbers(path, "points", (MEDIAPIPE_33.num_joints, 3))
     positions = convert(points, MEDIAPIPE_33, H36M_17, rule)
-    try:
-        rotations = _numbers(path, "rotation", (3, 3))
-    except BenchmarkError:
-        rotations = None
+    require_unit(positions, H36M_17, "metres", f"{path}: points")
+    rotations = _numbers(path, "rotation", (3, 3)) if "rotation" in npz_keys(path) else None
     return Reference(positions=positions, sound=sound_frames(positions), rotations=rotations)
 
 
@@ -151,8 +162,13 @@ def triangulated_reference(
 
 
 def _rows(frames: Int64[Tensor, " frames"], count: int) -> Int64[Tensor, " frames"]:
-    """Frame numbers to rows of ``count``; where the last number is the count, they begin at 1, else at 0."""
-    return frames - (1 if int(frames[-1]) == count else 0)
+    """Frame numbers to rows of ``count``."""
+    return frames - first_number(frames, count)
+
+
+def first_number(frames: Int64[Tensor, " frames"], count: int) -> int:
+    """The number of a video's first frame: 1 where the last of ``count`` frames has that number, else 0."""
+    return 1 if int(frames[-1]) == count else 0
 
 
 def sound_frames(positions: Float[Tensor, "frames joints 3"]) -> Bool[Tensor, " frames"]:
@@ -195,10 +211,7 @@ def score(
         "mpjpe": None,
     }
     if camera is not None:
-        known = 0 if reference.rotations is None else len(reference.rotations)
-        if reference.rotations is None or not 1 <= camera <= known:
-            raise BenchmarkError(f"the reference has cameras 1 to {known}, got {camera}")
-        relative = (target - target[:, :1]) @ reference.rotations[camera - 1].to(target).T
+        relative = (target - target[:, :1]) @ reference.rotation_of(camera).to(target).T
         errors["mpjpe"] = mpjpe(predicted, relative)
     sound = reference.sound[rows[both]]
 

@@ -45,7 +45,7 @@ def draw_sheet(path: Path, video: LiftedVideo) -> None:
             if column == 0:
                 axes.set_ylabel(name, fontsize=9)
     _draw_time(figure.add_subplot(grid[-1, :]), video, chosen)
-    figure.suptitle(video.title, fontsize=11)
+    figure.suptitle(video.title, fontsize=11, parse_math=False)
     save_png(figure, path)
 
 

@@ -45,11 +45,14 @@ def leading_window(
     starts: Int64[Tensor, " windows"], length: int, num_frames: int
 ) -> tuple[Int64[Tensor, " length"], Int64[Tensor, " length"]]:
     """For each frame of the clip, the window that counts most there, and the frame's place in it."""
-    place = torch.arange(length)[None] - starts[:, None]
-    inside = (place >= 0) & (place < num_frames)
-    weight = torch.where(inside, _weight(num_frames)[place.clamp(0, num_frames - 1)], -1.0)
-    window = weight.argmax(dim=0)
-    return window, torch.arange(length) - starts[window]
+    weight = _weight(num_frames)
+    best, leading = torch.zeros(length), torch.zeros(length, dtype=torch.int64)
+    for window, start in enumerate(starts.tolist()):
+        part = slice(start, min(start + num_frames, length))
+        ahead = weight[: part.stop - start] > best[part]
+        best[part] = torch.where(ahead, weight[: part.stop - start], best[part])
+        leading[part] = torch.where(ahead, window, leading[part])
+    return leading, torch.arange(length) - starts[leading]
 
 
 def _weight(num_frames: int) -> Float[Tensor, " num_frames"]:

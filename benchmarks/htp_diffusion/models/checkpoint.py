@@ -31,6 +31,8 @@ from htp_modules.errors import HTPError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
 """Folder of the checkpoints that come with this code."""
+RUN_FILES = ("last.json", "best.json")
+"""What the checkpoints of a run are called in its folder."""
 _LARGER = 4  # times as many parameters as tensors hold: a model of a damaged file, which is not even built
 
 
@@ -65,6 +67,7 @@ class Checkpoint:
         space: What the numbers of its poses mean, as ``PoseSpace.to_json`` says it.
         commit: Revision of the code that the run began with, if known.
         variant: Of an ablation, which parts of HTP the model has; ``denoiser`` is then the whole one.
+        seen: How the motions are seen, in words; empty in older files.
         tensors: File beside this one that holds the weights.
         sha256: Its hash.
     """
@@ -81,6 +84,7 @@ class Checkpoint:
     space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
     commit: str | None
     variant: Variant | None = field(default=None, metadata=ADDED_LATER)
+    seen: str = field(default="", metadata=ADDED_LATER)
     tensors: str = ""
     sha256: str = ""
 

@@ -1,7 +1,7 @@
 """Weights that others published: the network is built to the sizes of its tensors, and loaded strictly."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,8 +78,11 @@ class PublicWeights:
         """Whether there are any.
 
         Raises:
-            BenchmarkError: Weights without a model, or a model without weights.
+            BenchmarkError: Weights without a model, or a model or what tells of weights without them.
         """
+        told = [one.name.replace("_", "-") for one in fields(self) if getattr(self, one.name) != one.default]
+        if self.weights is None and self.model is None and told:
+            raise BenchmarkError(f"--{told[0]} tells of --weights, which are not given")
         if (self.weights is None) != (self.model is None):
             missing = "--model: what are they of?" if self.model is None else "--weights: the file"
             raise BenchmarkError(f"public weights need both --weights and --model; missing is {missing}")

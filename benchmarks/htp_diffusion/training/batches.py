@@ -43,6 +43,11 @@ class BatchSource(Protocol):
         ...
 
     @property
+    def seen(self) -> str:
+        """How the recordings are seen, in words: by which cameras, detections or conversion."""
+        ...
+
+    @property
     def num_frames(self) -> int:
         """T, frames of a window."""
         ...
@@ -95,13 +100,19 @@ class ClipBatches:
         num_frames: T, frames of a window.
         batch_size: Windows in a batch.
         space: What the numbers of the clips' 3D poses mean; its layout says what the mirror exchanges.
+        seen: How they are seen, in words.
 
     Raises:
         BenchmarkError: No clip, two of one name, or one that is shorter than a window.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], num_frames: int, batch_size: int, space: PoseSpace = CAMERA_METRES
+        self,
+        clips: Sequence[Clip],
+        num_frames: int,
+        batch_size: int,
+        space: PoseSpace = CAMERA_METRES,
+        seen: str = "their own cameras",
     ) -> None:
         lengths = {clip.name: len(clip.pose_3d) for clip in clips}
         if len(lengths) != len(clips):
@@ -113,6 +124,7 @@ class ClipBatches:
         self.clips = list(clips)
         self.num_frames, self.batch_size = num_frames, batch_size
         self.space = space
+        self.seen = seen
         self.steps_per_epoch = steps_that_cover(lengths, num_frames, batch_size)
         self._lengths = torch.tensor(list(lengths.values()), dtype=torch.float64)
 

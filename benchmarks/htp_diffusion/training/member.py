@@ -45,6 +45,11 @@ class Member:
         """Frames of its windows."""
         return self.denoiser.num_frames if self.window is None else self.window
 
+    @property
+    def seen(self) -> str:
+        """How the motions are seen, in words."""
+        return f"virtual cameras, {self.variety}, in windows of {self.frames} frames"
+
     def preset(self, shared: Preset) -> Preset:
         """How it is trained: as the others of its fleet, with its own tilt."""
         return replace(shared, tilt=self.tilt)

@@ -98,3 +98,8 @@ VARIETIES: dict[VarietyName, Variety] = {
         detector="measured",
     ),
 }
+
+
+def name_of(variety: Variety) -> str:
+    """What a variety is called; its numbers, if it is none of ``VARIETIES``."""
+    return next((name for name, known in VARIETIES.items() if known == variety), str(variety))

@@ -21,7 +21,7 @@ from htp_diffusion.training.batches import Batch, check_windows, steps_that_cove
 from htp_diffusion.training.bodies import another_body, skeleton
 from htp_diffusion.training.detector import measured_noise, synthetic_noise
 from htp_diffusion.training.draws import Draws
-from htp_diffusion.training.variety import VARIETIES, Variety
+from htp_diffusion.training.variety import VARIETIES, Variety, name_of
 
 # Bones whose sum is the height of a standing person, ankle to nose: shank, thigh, hip, spine to neck.
 _STANDING = (6, 5, 7, 8, 9)
@@ -62,6 +62,7 @@ class VirtualBatches:
         self.num_frames, self.batch_size = num_frames, batch_size
         self.space = CAMERA_METRES
         self.variety = variety
+        self.seen = f"virtual cameras, {name_of(variety)}"
         self.device = torch.device(device)
         self.steps_per_epoch = steps_that_cover(lengths, num_frames, batch_size)
         length = torch.tensor([len(motion.positions) for motion in motions])

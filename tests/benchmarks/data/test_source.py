@@ -226,8 +226,16 @@ def test_the_folder_of_the_official_files_is_read(tmp_path, monkeypatch):
         ({"dataset": "synthetic", "data": "a.npz"}, "dataset synthetic has no --data"),
         ({"test_data": "a.npz"}, "dataset synthetic has no --test-data"),
         ({"data": "nowhere.npz"}, "nowhere.npz: no such file; docs/datasets.md says where"),
-        ({"unit": "inches"}, "dataset synthetic has no --unit"),
-        ({"fps": 30.0}, "dataset synthetic has no --fps"),
+        ({"unit": "inches"}, "--unit and --fps tell of an npz file: name it by --data"),
+        (
+            {"dataset": "h36m", "data": "a.npz", "keypoints": "b.npz", "unit": "inches"},
+            "dataset h36m has no --unit",
+        ),
+        (
+            {"dataset": "h36m", "data": "a.npz", "keypoints": "b.npz", "fps": 30.0},
+            "dataset h36m has no --fps",
+        ),
+        ({"fps": 30.0}, "--unit and --fps tell of an npz file: name it by --data"),
         ({"fps": 0.0}, "fps expects a frame rate above 0, got 0"),
     ],
 )

@@ -11,6 +11,7 @@ from htp_diffusion.data.keypoints.json_file import number_array, require_keys, w
 from htp_diffusion.pose.layout import Layout
 
 _NUMBER = re.compile(r"\d+")
+_MOST_DIGITS = 15
 
 
 def is_alphapose(content: Any) -> bool:
@@ -58,7 +59,7 @@ def _frame(image: Any, what: str) -> int:
     if not isinstance(image, str):
         return whole_number(image, f"{what}: image_id")
     numbers = _NUMBER.findall(Path(image).stem)
-    if not numbers:
+    if not numbers or len(numbers[-1]) > _MOST_DIGITS:
         raise BenchmarkError(f"{what}: no frame number in the image_id {image[:80]!r}")
     return int(numbers[-1])
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from htp_diffusion.base.errors import BenchmarkError
 SIZE_LIMIT = 64 * 2**20
 """Bytes of a file, and of all files of a folder: 100,000 frames of one person, and as Python objects under
 2 GiB whatever the text is."""
+
+_MOST_PIXELS = 10**6  # along a side
 
 
 def read_json(path: Path, limit: int = SIZE_LIMIT) -> Any:
@@ -72,7 +75,7 @@ def whole_number(value: Any, what: str) -> int:
     Raises:
         BenchmarkError: It is no whole number.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+    if isinstance(value, bool) or not isinstance(value, (Integral, float)) or value != value // 1:
         raise BenchmarkError(f"{what}: expected a whole number, got {str(value)[:40]!r}")
     return int(value)
 
@@ -86,8 +89,8 @@ def image_size(width: Any, height: Any, what: str) -> tuple[int, int] | None:
     if width is None and height is None:
         return None
     size = (whole_number(width, f"{what}: width"), whole_number(height, f"{what}: height"))
-    if min(size) < 1:
-        raise BenchmarkError(f"{what}: an image of {size[0]} x {size[1]} pixels")
+    if not 1 <= min(size) <= max(size) < _MOST_PIXELS:
+        raise BenchmarkError(f"{what}: width and height expect 1 to {_MOST_PIXELS - 1:,} pixels")
     return size
 
 

@@ -75,7 +75,9 @@ def read_mediapipe_array(path: Path, landmarks: Float64[np.ndarray, "..."]) -> R
     seen = np.ones((*landmarks.shape[:2], 1)) if landmarks.shape[2] < 4 else landmarks[..., 3:4]
     joints = np.concatenate([landmarks[..., :2], seen], axis=-1)
     sightings = [
-        Sighting(frame=frame, joints=pose) for frame, pose in enumerate(joints) if not np.isnan(pose).all()
+        Sighting(frame=frame, joints=pose)
+        for frame, pose in enumerate(joints)
+        if not np.isnan(pose[:, :2]).all()
     ]
     return _recording(path, sightings, size=None, fps=None)
 

@@ -94,6 +94,8 @@ def _videopose3d(path: Path, layout: Layout | None, video: str | None) -> Record
     metadata = _dictionary(read_member(path, "metadata", SIZE_LIMIT), f"{path}: metadata")
     tree = _dictionary(read_member(path, "positions_2d", SIZE_LIMIT), f"{path}: positions_2d")
     found = dict(leaves(tree, path, "positions_2d"))
+    if not found:
+        raise BenchmarkError(f"{path}: positions_2d holds no video")
     chosen = [name for name in found if video in (None, name, name.rpartition("/")[0])]
     if len(chosen) != 1:
         names = ", ".join(name.rpartition("/")[0] for name in found)[:300]

@@ -20,6 +20,7 @@ from htp_diffusion.pose.layout import Layout
 Format = Literal["alphapose", "openpose", "mmpose", "mediapipe", "mhformer", "videopose3d", "detectron"]
 
 _MOST_FRAMES = 2**31
+_SOME_OUTSIDE, _MOST_OUTSIDE = 0.02, 0.5  # of the joints
 
 
 def read_detections(
@@ -46,6 +47,8 @@ def read_detections(
             no person in it, or an image size that is not known or that the joints do not fit.
     """
     path = Path(path)
+    if video is not None and path.suffix != ".npz":
+        raise BenchmarkError(f"{path}: only npz files hold several videos, so that one has to be named")
     recording = _read(path, format, layout, video)
     _check_finite(path, recording)
     size = image_size or recording.image_size
@@ -127,9 +130,17 @@ def _in_pixels(recording: Recording, size: Size) -> Recording:
 
 
 def _check_inside(path: Path, recording: Recording, size: Size) -> None:
-    """Refuse a size that most joints lie outside of: another video's, or width and height swapped."""
+    """Refuse a size that most joints lie outside of, or some do that would not with its sides swapped."""
     places = np.concatenate([_found(sighting) for sighting in recording.sightings])
-    if len(places) and (places > size).any(axis=1).mean() > 0.5:
+    outside, swapped = (
+        (places > sides).any(axis=1).mean() if len(places) else 0.0 for sides in (size, size[::-1])
+    )
+    if outside > _SOME_OUTSIDE and not swapped:
+        raise BenchmarkError(
+            f"{path}: {outside:.0%} of the joints lie outside of {size[0]}x{size[1]} pixels, none outside of "
+            f"{size[1]}x{size[0]}: are width and height swapped?"
+        )
+    if outside > _MOST_OUTSIDE:
         reach = places.max(axis=0)
         raise BenchmarkError(
             f"{path}: most joints lie outside of {size[0]}x{size[1]} pixels (they reach {reach[0]:.0f}, "

@@ -43,8 +43,8 @@ def read_amc(path: str | Path, skeleton: AsfSkeleton) -> dict[str, Float64[np.nd
                 raise malformed(path, line, f"expected a motion in degrees, fully specified; got {name}")
         elif name.isdecimal() and len(words) == 1:
             _check_frame(path, line, frames, freedoms)
-            if int(name) != len(frames) + 1:
-                raise malformed(path, line, f"expected frame {len(frames) + 1}, got {name}")
+            if name.lstrip("0") != str(len(frames) + 1):
+                raise malformed(path, line, f"expected frame {len(frames) + 1}, got {name[:40]}")
             frames.append({})
         elif not frames:
             raise malformed(path, line, f"expected the number of the first frame, got {text.strip()[:40]!r}")
