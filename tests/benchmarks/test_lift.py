@@ -1,5 +1,8 @@
 """The command that lifts a user's video."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +118,42 @@ def test_models_beside_each_other_against_a_reference(tmp_path, folder, quick, c
     found = read_json(tmp_path / "out" / "scores.json", VideoScores)
     assert [score.name for score in found.scores] == ["htp-tiny", "d3dp-tiny"]
     assert (found.source, found.camera, found.views) == ("a.json", 1, 0)
+    assert "first frame is taken to be frame 0 of the video" in printed
+
+
+def test_runs_are_told_apart_by_their_folders(tmp_path, folder, quick, capsys):
+    for run_folder in ("one", "two"):
+        (tmp_path / run_folder).mkdir()
+        record = json.loads((folder / "htp-tiny.json").read_text())
+        shutil.copy(folder / record["tensors"], tmp_path / run_folder)
+        (tmp_path / run_folder / "last.json").write_text(json.dumps(record))
+    points = np.random.default_rng(0).normal(0, 0.4, (1, 33, 3)).repeat(20, axis=0)
+    np.savez(tmp_path / "reference.npz", points=points)
+    path = alphapose(tmp_path / "a.json", people(20, 17))
+    quick[1:2] = [tmp_path / "one", tmp_path / "two" / "last.json"]
+    run(path, *quick, "--draw", "none", "--reference", tmp_path / "reference.npz")
+    found = read_json(tmp_path / "out" / "scores.json", VideoScores)
+    assert [score.name for score in found.scores] == ["one/last", "two/last"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "camera", "message"),
+    [
+        ({"rotation": np.eye(3)[None]}, 2, "the reference has cameras 1 to 1, got 2"),
+        ({}, 1, "the reference tells no rotation of its cameras: leave --camera out"),
+        ({"rotation": np.zeros((2, 2))}, 1, r"rotation expects numbers of shape"),
+        ({"scale": 1000.0}, None, "millimetres"),
+    ],
+)
+def test_a_reference_is_checked_before_anything_is_lifted(tmp_path, quick, capsys, parts, camera, message):
+    points = np.random.default_rng(0).normal(0, 0.4, (1, 33, 3)).repeat(20, axis=0)
+    np.savez(tmp_path / "reference.npz", points=points * parts.pop("scale", 1.0), **parts)
+    path = alphapose(tmp_path / "a.json", people(20, 17))
+    asked = [] if camera is None else ["--camera", camera]
+    with pytest.raises(SystemExit):
+        run(path, *quick, "--reference", tmp_path / "reference.npz", *asked)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

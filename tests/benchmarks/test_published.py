@@ -89,6 +89,13 @@ def test_run_diffusion_puts_a_network_beside_itself_pruned(files, tmp_path, caps
     assert (tmp_path / "kept_frames.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize("option", [("--weights-heads", 4), ("--weights-layout", "coco-17")])
+def test_what_tells_of_weights_needs_them(tmp_path, option, capsys):
+    with pytest.raises(SystemExit):
+        run(run_diffusion, *option, "--out", tmp_path)
+    assert f"{option[0]} tells of --weights, which are not given" in capsys.readouterr().err
+
+
 @pytest.fixture
 def lifting(tmp_path):
     """Arguments of lift.py that take a moment."""

@@ -67,7 +67,7 @@ class Checkpoint:
         space: What the numbers of its poses mean, as ``PoseSpace.to_json`` says it.
         commit: Revision of the code that the run began with, if known.
         variant: Of an ablation, which parts of HTP the model has; ``denoiser`` is then the whole one.
-        seen: How the motions are seen, in words; empty in older files.
+        view: How the motions are seen, in words; empty in older files.
         tensors: File beside this one that holds the weights.
         sha256: Its hash.
     """
@@ -84,7 +84,7 @@ class Checkpoint:
     space: dict[str, str] = field(default_factory=CAMERA_METRES.to_json)
     commit: str | None
     variant: Variant | None = field(default=None, metadata=ADDED_LATER)
-    seen: str = field(default="", metadata=ADDED_LATER)
+    view: str = field(default="", metadata=ADDED_LATER)
     tensors: str = ""
     sha256: str = ""
 

@@ -43,7 +43,7 @@ class BatchSource(Protocol):
         ...
 
     @property
-    def seen(self) -> str:
+    def view(self) -> str:
         """How the recordings are seen, in words: by which cameras, detections or conversion."""
         ...
 
@@ -100,7 +100,7 @@ class ClipBatches:
         num_frames: T, frames of a window.
         batch_size: Windows in a batch.
         space: What the numbers of the clips' 3D poses mean; its layout says what the mirror exchanges.
-        seen: How they are seen, in words.
+        view: How they are seen, in words.
 
     Raises:
         BenchmarkError: No clip, two of one name, or one that is shorter than a window.
@@ -112,7 +112,7 @@ class ClipBatches:
         num_frames: int,
         batch_size: int,
         space: PoseSpace = CAMERA_METRES,
-        seen: str = "their own cameras",
+        view: str = "their own cameras",
     ) -> None:
         lengths = {clip.name: len(clip.pose_3d) for clip in clips}
         if len(lengths) != len(clips):
@@ -124,7 +124,7 @@ class ClipBatches:
         self.clips = list(clips)
         self.num_frames, self.batch_size = num_frames, batch_size
         self.space = space
-        self.seen = seen
+        self.view = view
         self.steps_per_epoch = steps_that_cover(lengths, num_frames, batch_size)
         self._lengths = torch.tensor(list(lengths.values()), dtype=torch.float64)
 

@@ -225,7 +225,7 @@ class Fleet:
                 losses=history[: whole * every].view(whole, every).mean(dim=1).tolist(),
                 loss_every=every,
                 variant=member.variant,
-                seen=member.seen,
+                view=member.view,
                 commit=provenance().commit,
             )
             tensors = learner.state() | {"stretch": history.double()}
@@ -276,7 +276,7 @@ class Fleet:
             asked = replace(
                 checkpoint, denoiser=member.denoiser, variant=member.variant, seed=member.seed,
                 preset=member.preset(self.preset), motions=self.motions,
-                seen=member.seen if checkpoint.seen else "",
+                view=member.view if checkpoint.view else "",
             )  # fmt: skip
             if asked != checkpoint:
                 raise BenchmarkError(

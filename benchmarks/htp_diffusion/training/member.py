@@ -46,7 +46,7 @@ class Member:
         return self.denoiser.num_frames if self.window is None else self.window
 
     @property
-    def seen(self) -> str:
+    def view(self) -> str:
         """How the motions are seen, in words."""
         return f"virtual cameras, {self.variety}, in windows of {self.frames} frames"
 

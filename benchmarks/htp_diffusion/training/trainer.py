@@ -130,7 +130,7 @@ class Trainer:
             losses=[],
             loss_every=max(1, min(50, steps // 20)),
             space=source.space.to_json(),
-            seen=source.seen,
+            view=source.view,
             commit=provenance().commit,
         )
         self._stretch: list[float] = []
@@ -265,9 +265,9 @@ class Trainer:
         found, tensors = load_checkpoint(self.path)
         if "stretch" not in tensors:
             raise BenchmarkError(f"{self.path} is a published checkpoint, which no run can go on from")
-        for name in ("denoiser", "preset", "motions", "seed", "space", "seen"):
+        for name in ("denoiser", "preset", "motions", "seed", "space", "view"):
             ours, theirs = getattr(self.checkpoint, name), getattr(found, name)
-            if ours != theirs and not (name == "seen" and not found.seen):  # an older file does not tell
+            if ours != theirs and not (name == "view" and not found.view):  # an older file does not tell
                 raise BenchmarkError(
                     f"{self.path.parent} holds a run with another {name}: {theirs!r}, asked for {ours!r}; "
                     "name another folder or ask for the same run"

@@ -62,7 +62,7 @@ class VirtualBatches:
         self.num_frames, self.batch_size = num_frames, batch_size
         self.space = CAMERA_METRES
         self.variety = variety
-        self.seen = f"virtual cameras, {name_of(variety)}"
+        self.view = f"virtual cameras, {name_of(variety)}"
         self.device = torch.device(device)
         self.steps_per_epoch = steps_that_cover(lengths, num_frames, batch_size)
         length = torch.tensor([len(motion.positions) for motion in motions])

@@ -30,6 +30,11 @@ def test_the_sheet_is_drawn(tmp_path, frames, kept, fps):
         assert len(picture.convert("RGB").getcolors(1_000_000) or ()) > 10
 
 
+def test_a_files_name_is_no_formula(tmp_path):
+    draw_sheet(tmp_path / "sheet.png", replace(lifted_video(4, 30.0), source="take_$A_$B.json"))
+    assert (tmp_path / "sheet.png").is_file()
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.01])
 def test_a_spread_is_drawn_where_there_is_one(spread):
     video = lifted_video(40, 30.0)
@@ -52,6 +57,19 @@ def test_the_gif_plays_at_the_videos_speed(tmp_path):
         first = picture.convert("RGB").copy()
         picture.seek(7)
         assert picture.convert("RGB").tobytes() != first.tobytes()
+
+
+@pytest.mark.parametrize(("fps", "most"), [(30.0, 1500), (29.97, 1500), (60.0, 5)])
+def test_a_gif_lasts_as_long_as_the_video(tmp_path, monkeypatch, fps, most):
+    monkeypatch.setattr(animation, "_MOST_PICTURES", most)
+    draw_gif(tmp_path / "motion.gif", lifted_video(60, fps))
+    with Image.open(tmp_path / "motion.gif") as picture:
+        assert picture.n_frames == min(30, most)
+        lasts = 0
+        for number in range(picture.n_frames):
+            picture.seek(number)
+            lasts += picture.info["duration"]
+    assert lasts == pytest.approx(60_000 / fps, abs=10)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")

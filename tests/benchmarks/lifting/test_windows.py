@@ -37,6 +37,16 @@ def test_blending_windows_of_a_clip_gives_the_clip(length, num_frames, seed):
     assert torch.equal(windows[window, place], clip)
 
 
+@given(**SIZES)
+def test_the_leading_window_is_the_first_of_those_that_count_most(length, num_frames):
+    starts = window_starts(length, num_frames)
+    place = torch.arange(length) - starts[:, None]
+    weight = torch.minimum(place + 1, num_frames - place)  # from 1 at both ends; below outside
+    window, where = leading_window(starts, length, num_frames)
+    assert torch.equal(window, weight.argmax(dim=0))
+    assert torch.equal(where, torch.arange(length) - starts[window])
+
+
 def test_after_a_short_clip_its_last_frame_is_held():
     clip = torch.arange(3.0)[:, None, None]
     windows = cut_windows(clip, window_starts(3, 5), 5)

@@ -64,6 +64,15 @@ def test_what_is_published_are_the_averaged_weights_by_plain_names(run, tmp_path
         assert all(torch.equal(loaded[name], stored[name]) for name in names)
 
 
+def test_a_run_is_not_written_over(run, tmp_path, capsys):
+    kept = sorted((path.name, path.read_bytes()) for path in run.iterdir())
+    for name in ("last.json", "best.json"):
+        with pytest.raises(SystemExit):
+            published(run, tmp_path / name)
+        assert f"{name} is the name of a run's own file" in capsys.readouterr().err
+    assert sorted((path.name, path.read_bytes()) for path in run.iterdir()) == kept
+
+
 def test_a_file_with_the_prefix_of_runs_is_read_and_published_anew(run, tmp_path):
     file = published(run, tmp_path / "htp.json")
     plain = load_file(file)

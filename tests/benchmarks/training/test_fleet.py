@@ -211,6 +211,8 @@ def test_what_cannot_be_trained_is_refused(tmp_path, motions):
     fleet(tmp_path / "a", [member("one")], motions).run(2)
     with pytest.raises(BenchmarkError, match="was trained otherwise"):
         fleet(tmp_path / "a", [member("one", seed=1)], motions)
+    with pytest.raises(BenchmarkError, match="was trained otherwise"):
+        fleet(tmp_path / "a", [member("one", variety="wide")], motions)
     with pytest.raises(BenchmarkError, match="holds a finished run of one alone; name another folder"):
         fleet(tmp_path / "a", [member("one"), member("two")], motions)
 

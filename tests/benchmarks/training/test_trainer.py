@@ -1,6 +1,7 @@
 """Training: batches by seed and step, the loss, the schedule, and runs that survive being killed."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -141,6 +142,19 @@ def test_a_folder_with_another_run_is_refused(changed, tmp_path, motions):
     list(trainer_in(tmp_path, motions).run())
     with pytest.raises(BenchmarkError, match="holds a run with another preset"):
         trainer_in(tmp_path, motions, **changed)
+
+
+def test_a_run_goes_on_only_where_its_motions_are_seen_as_before(tmp_path, motions):
+    trainer = trainer_in(tmp_path, motions)
+    list(trainer.run())
+    assert trainer.checkpoint.view == "virtual cameras, scored"
+    trainer.checkpoint = dataclasses.replace(trainer.checkpoint, view="virtual cameras, wide")
+    with pytest.raises(BenchmarkError, match=r"another view: 'virtual cameras, scored', asked for '.*wide'"):
+        trainer._resume()
+    record = json.loads(trainer.path.read_text())
+    del record["view"]  # as older ones are
+    trainer.path.write_text(json.dumps(record))
+    trainer._resume()
 
 
 def test_a_tilted_run_sees_high_noise_more_often(tmp_path, motions):

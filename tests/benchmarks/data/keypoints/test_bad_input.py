@@ -37,6 +37,28 @@ def test_the_image_size_is_never_guessed(tmp_path):
     refused(alphapose(tmp_path / "b.json", people(2, 17)), "most joints lie outside", image_size=(90, 160))
 
 
+def test_width_and_height_swapped(tmp_path):
+    tall = people(4, 17) * [1.0, 2.0, 1.0]  # a few joints below 800, none right of 800
+    path = alphapose(tmp_path / "a.json", tall)
+    assert 0.02 < (tall[..., 1] > 800).mean() < 0.5
+    refused(path, r"outside of 1200x800 pixels, none outside of 800x1200: .*swapped", image_size=(1200, 800))
+    read_detections(path, image_size=(800, 1200))
+
+
+def test_numbers_that_are_too_long(tmp_path):
+    path = alphapose(tmp_path / "a.json", people(1, 17), name="9" * 5000 + "{}.jpg")
+    refused(path, "no frame number in the image_id '9999")
+    content = {"width": 1e300, "height": 800, "frames": [None, {"landmarks": [[0.5] * 4] * 33}]}
+    refused(written(tmp_path / "p.json", content), "width and height expect 1 to 999,999 pixels")
+
+
+def test_a_video_is_named_of_files_that_hold_several(tmp_path):
+    path = alphapose(tmp_path / "a.json", people(2, 17))
+    refused(path, "only npz files hold several videos", video="one")
+    np.savez(tmp_path / "e.npz", positions_2d=np.array({"v": {}}, dtype=object), metadata=np.array({}))
+    refused(tmp_path / "e.npz", "positions_2d holds no video")
+
+
 def test_no_file_and_folders_without_detections(tmp_path):
     refused(tmp_path / "none.json", "no such file or folder")
     (tmp_path / "empty").mkdir()

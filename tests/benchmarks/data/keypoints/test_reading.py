@@ -107,6 +107,9 @@ def test_mediapipe_npz(tmp_path):
     np.savez(tmp_path / "a.npz", landmarks=missed)
     expected = {"format": "MediaPipe landmarks", "layout": "mediapipe-33"}
     check(read_detections(tmp_path / "a.npz", image_size=SIZE), poses, frames=[0, 1, 3, 4], **expected)
+    np.savez(tmp_path / "c.npz", landmarks=missed[..., :3])  # without visibility
+    found = read_detections(tmp_path / "c.npz", image_size=SIZE)
+    assert found.tracks[0].frames.tolist() == [0, 1, 3, 4]
     np.savez(tmp_path / "b.npz", pose_landmarks=shares)
     check(read_detections(tmp_path / "b.npz", image_size=SIZE), poses, confidence=False, **expected)
 
