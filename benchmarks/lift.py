@@ -38,7 +38,7 @@ from htp_diffusion.lifting.reference import (
     score,
     triangulated_reference,
 )
-from htp_diffusion.lifting.saving import told_cost
+from htp_diffusion.lifting.cost import told_cost
 from htp_diffusion.lifting.scores import VideoScores, score_table
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
