@@ -27,6 +27,7 @@ from htp_diffusion.data.keypoints.reading import Format, read_detections
 from htp_diffusion.data.mocap.bvh_writing import bvh_text
 from htp_diffusion.diffusion.options import SamplingOptions
 from htp_diffusion.lifting.animation import draw_gif, draw_mp4
+from htp_diffusion.lifting.cost import told_cost
 from htp_diffusion.lifting.height import scaled_to, space_of_files
 from htp_diffusion.lifting.lifted import Lifted, lift
 from htp_diffusion.lifting.page import write_page
@@ -38,7 +39,6 @@ from htp_diffusion.lifting.reference import (
     score,
     triangulated_reference,
 )
-from htp_diffusion.lifting.cost import told_cost
 from htp_diffusion.lifting.scores import VideoScores, score_table
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
