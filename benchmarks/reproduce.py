@@ -96,6 +96,10 @@ def main(options: Options) -> None:
         raise BenchmarkError(f"minutes expects a number above 0, got {minutes:g}")
     if options.every is not None and options.every < 1:
         raise BenchmarkError(f"every expects at least 1, got {options.every}")
+    if not options.data and (options.checkpoints or options.every is not None):
+        raise BenchmarkError("--checkpoints and --every are for the data sets of --data, and none is given")
+    if options.public is not None and not options.public.is_dir():
+        raise BenchmarkError(f"{options.public}: no such folder")
     budget = Budget(60 * minutes)
     found = sources(
         options.data, options.dataset, options.keypoints, options.conversion, options.annotation, options.fps

@@ -143,6 +143,10 @@ def _exact_contenders(options: Options) -> list[Contender]:
     if options.prune and not public:
         raise BenchmarkError("--prune is for --weights: models of this project prune as they were trained")
     if public:
+        if options.checkpoint_folder is not None:
+            raise BenchmarkError("--weights and --checkpoint-folder name two pairs: give one of them")
+        if options.pruning.options and not options.prune:
+            raise BenchmarkError(f"{', '.join(options.pruning.options)}: with --weights, only with --prune")
         return public
     folder = options.checkpoint_folder
     if folder is None and options.preset not in _SHIPPED_PRESETS:

@@ -96,6 +96,19 @@ def test_what_tells_of_weights_needs_them(tmp_path, option, capsys):
     assert f"{option[0]} tells of --weights, which are not given" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--num-keep", 3), "--num-keep: with --weights, only with --prune"),
+        (("--checkpoint-folder", "none"), "--weights and --checkpoint-folder name two pairs"),
+    ],
+)
+def test_options_that_published_weights_do_not_take(files, tmp_path, options, message, capsys):
+    with pytest.raises(SystemExit):
+        run(run_diffusion, *public(files, "mixste"), *options, "--out", tmp_path)
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.fixture
 def lifting(tmp_path):
     """Arguments of lift.py that take a moment."""

@@ -15,6 +15,7 @@ from written import FRAMES, write_checkpoints, write_npz
 import reproduce
 from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import read_json
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.data.motion import windows
@@ -32,7 +33,9 @@ from htp_diffusion.scoring.draw_and_score import grade
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]
-Timed = dataclasses.make_dataclass("Timed", [("seconds", float), ("result", Sensitivity)])
+Timed = dataclasses.make_dataclass(
+    "Timed", [("seconds", float), ("result", Sensitivity), ("provenance", Provenance)]
+)
 Stored = dataclasses.make_dataclass("Part", [("asked", SensitivityAsked), ("result", Timed)])
 
 
@@ -112,6 +115,8 @@ def test_errors_pictures_and_sensitivity_are_those_of_the_functions_behind_the_s
 
     run(command, "--data", tmp_path / "own.npz", "--every", 1, "--parts", *parts)
     assert states(tmp_path) == dict.fromkeys(parts, "found again")
+    told = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert told.count("; found again, made 20") == len(parts)
 
 
 def test_speed_and_training_run_by_the_same_code_as_on_a_gpu(command, tmp_path, monkeypatch):
@@ -194,6 +199,8 @@ def test_a_killed_run_goes_on_where_it_was(command, tmp_path):
         (["--minutes", "0"], "minutes expects a number above 0"),
         (["--minutes", "inf"], "minutes expects a number above 0, got inf"),
         (["--every", "0"], "every expects at least 1"),
+        (["--every", "2"], "--checkpoints and --every are for the data sets of --data, and none is given"),
+        (["--public", "nowhere"], "nowhere: no such folder"),
         (["--checkpoint-folder", "nowhere"], "nowhere expects d3dp-PRESET.json"),
     ],
 )

@@ -10,7 +10,7 @@ EXTRA = tyro.conf.arg(
     help="More data_3d_*.npz files of world motion to train on; CMU's test clips are left out.",
 )
 FPS = tyro.conf.arg(
-    help="Frame rate of an npz file, for speeds and times in pictures; motion is not resampled."
+    help="Frame rate of an npz file, frames a second, for pictures alone: motion is not resampled."
 )
 UNIT = tyro.conf.arg(
     help="Unit of an npz file: metres, centimetres, millimetres, inches, or cmu (inches / 0.45)."

@@ -1,9 +1,11 @@
 """What a benchmark scores: motion that was not trained on, seen by four virtual cameras."""
 
+import hashlib
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -35,6 +37,15 @@ class EvaluationSet:
     description: str
     motions: tuple[str, ...]
     clips: tuple[Clip, ...]
+
+    @cached_property
+    def identity(self) -> str:
+        """The description and a hash of the poses: files of one name may hold other motion."""
+        found = hashlib.sha256()
+        for clip in self.clips:
+            for poses in (clip.pose_2d, clip.pose_3d):
+                found.update(poses.contiguous().numpy().tobytes())
+        return f"{self.description}; {found.hexdigest()[:16]}"
 
 
 def embedded_set(num_frames: int) -> EvaluationSet:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 import tyro
@@ -58,7 +58,12 @@ class Pruning:
     @property
     def options(self) -> list[str]:
         """The options of a command line that ask for a change."""
-        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+        return [f"--{name.replace('_', '-')}" for name in self.changes]
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is asked for, by the names of ``HTPConfig``."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def applied_to(self, config: Config) -> Config:
         """The denoiser's options with these changes; D3DP has nothing to change.
@@ -69,8 +74,7 @@ class Pruning:
         """
         if config.htp is None:
             return config
-        changes = {name: value for name, value in vars(self).items() if value is not None}
-        changed = replace(config, htp=replace(config.htp, **changes))
+        changed = replace(config, htp=replace(config.htp, **self.changes))
         changed.check_layers()
         return changed
 
@@ -153,6 +157,10 @@ def trained_contenders(
         contender = trained_contender(path, pruning, space)
         if contender.config.kind != kind:
             raise BenchmarkError(f"{path} holds a denoiser of kind {contender.config.kind}, expected {kind}")
+        if contender.checkpoint is not None and contender.checkpoint.variant not in (None, "htp"):
+            raise BenchmarkError(
+                f"{path} holds an ablation, {contender.checkpoint.variant}: score it by evaluate.py"
+            )
         contenders.append(replace(contender, name=NAMES[kind]))
     lengths = {contender.config.num_frames for contender in contenders}
     if len(lengths) > 1:
@@ -231,6 +239,6 @@ def with_fewer_early(contender: Contender, num_keep: int | float) -> Contender:
 def _prune(denoiser: D3DPDenoiser | Lifter, config: DenoiserConfig, pruning: Pruning) -> DenoiserConfig:
     """Change the pruning of a built denoiser; returns the config that it has then."""
     config = pruning.applied_to(config)
-    if isinstance(denoiser, HTPDenoiser | HTPLifter) and config.htp is not None:
-        denoiser.htp.config = config.htp
+    if isinstance(denoiser, HTPDenoiser | HTPLifter) and pruning.options:
+        denoiser.htp.config = replace(denoiser.htp.config, **pruning.changes)
     return config

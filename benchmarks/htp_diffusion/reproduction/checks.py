@@ -14,6 +14,7 @@ import torch
 
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.reproduction.part import Part, Workplace
 
@@ -31,6 +32,7 @@ class ChecksAsked:
 
     device: str
     torch: str
+    commit: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,9 @@ def checks_part(device: torch.device) -> Part[Checks]:
         name="checks",
         title="Checks: modules, patched models and samplers against float64",
         items=("Table V",),
-        asked=ChecksAsked(device=device_name(device), torch=str(torch.__version__)),
+        asked=ChecksAsked(
+            device=device_name(device), torch=str(torch.__version__), commit=provenance().commit
+        ),
         kind=Checks,
         estimate=_ABOUT[device.type],
         make=run_checks,

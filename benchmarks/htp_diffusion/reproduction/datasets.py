@@ -104,12 +104,12 @@ def dataset_part(
         items=_items(kind),
         asked=DatasetAsked(
             dataset=kind,
-            files=[_identity(path) for path in files],
+            files=[identity(path) for path in files],
             conversion=source.conversion,
             annotation=source.annotation,
             fps=source.fps,
             protocol=protocol,
-            weights=[_identity(path) for path in contenders_of],
+            weights=[identity(path) for path in contenders_of],
             hypotheses=scale.hypotheses_scored,
             steps=scale.steps_scored,
             every=every,
@@ -133,9 +133,15 @@ def _items(kind: Dataset) -> tuple[str, ...]:
     )
 
 
-def _identity(path: Path) -> str:
+def identity(path: Path) -> str:
+    """A file's name and hash; of a folder the name, and how many files of how many bytes it holds.
+
+    Raises:
+        BenchmarkError: The file cannot be read.
+    """
     if path.is_dir():
-        return path.name
+        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+        return f"{path.name} {len(sizes)} files, {sum(sizes)} bytes"
     try:
         return f"{path.name} {sha256_of(path)}"
     except OSError as error:

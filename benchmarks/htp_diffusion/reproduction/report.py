@@ -192,8 +192,9 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
         "# The paper, table by table",
         "",
         "Bi et al., Efficient Diffusion-Based 3D Human Pose Estimation with Hierarchical Temporal Pruning "
-        "(arXiv 2508.21363). A figure marked * was measured in this run, one marked † is quoted from the "
-        "paper; where a measurement's conditions differ from the paper's, its row says so.",
+        "(arXiv 2508.21363). A figure marked * was measured here, one marked † is quoted from the paper; a "
+        "part that was found again says which commit made it; where a measurement's conditions differ from "
+        "the paper's, its row says so.",
         "",
         f"- Machine: {machine}; device {report.device}"
         + ("" if report.device.startswith("cuda") else "; nothing was measured on a GPU"),
@@ -220,13 +221,23 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
             lines += [
                 f"## {one.part.title}",
                 "",
-                f"Took {one.seconds:.1f} s; `{PARTS_FOLDER}/{one.part.name}.json`.",
+                f"Took {one.seconds:.1f} s; `{PARTS_FOLDER}/{one.part.name}.json`{_made_before(one)}.",
                 "",
             ]
             lines += [table.to_markdown() for table in one.part.tables(one.result)]
             shown = [picture for picture in one.part.pictures(one.result) if not picture.item]
             lines += [f"![{picture.caption}]({picture.file})\n\n{picture.caption}\n" for picture in shown]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _made_before(outcome: Outcome) -> str:
+    """Of a part that was found again: what made it."""
+    if outcome.state != "found again":
+        return ""
+    by = outcome.provenance
+    if by is None:
+        return "; found again, made by an earlier version"
+    return f"; found again, made {by.date[:10]} at commit {(by.commit or 'unknown')[:12]}, PyTorch {by.torch}"
 
 
 def _item_lines(item: ItemReport) -> list[str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.progress import progress_bar
+from htp_diffusion.base.provenance import Provenance, provenance
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.reproduction.part import Part, Workplace
 from htp_modules.errors import HTPError
 
@@ -29,6 +31,7 @@ class Outcome:
         state: What became of it.
         result: Its result; None if it has none.
         seconds: How long it took, in this run or the one that made it.
+        provenance: Code and machine of the run that made it; None in files of earlier versions.
         reason: Why there is no result.
     """
 
@@ -36,6 +39,7 @@ class Outcome:
     state: State
     result: Any = None
     seconds: float | None = None
+    provenance: Provenance | None = None
     reason: str | None = None
 
     @property
@@ -75,7 +79,13 @@ def find_finished(parts: Sequence[Part[Any]], folder: Path) -> list[Outcome]:
         outcomes.append(
             Outcome(part=part, state="to come")
             if found is None
-            else Outcome(part=part, state="found again", result=found.result, seconds=found.seconds)
+            else Outcome(
+                part=part,
+                state="found again",
+                result=found.result,
+                seconds=found.seconds,
+                provenance=found.provenance,
+            )
         )
     return outcomes
 
@@ -143,11 +153,13 @@ def _made(
             console.print(f"{part.title}: failed, out of GPU memory", highlight=False)
             return Outcome(part=part, state="failed", reason="out of GPU memory")
     taken = time.monotonic() - start
-    store.store(part.name, part.asked, _timed(part)(seconds=taken, result=result))
+    made = _timed(part)(seconds=taken, result=result, provenance=provenance())
+    store.store(part.name, part.asked, made)
     console.print(f"{part.title}: {taken:.1f} s", highlight=False)
-    return Outcome(part=part, state="made", result=result, seconds=taken)
+    return Outcome(part=part, state="made", result=result, seconds=taken, provenance=made.provenance)
 
 
 def _timed(part: Part[Any]) -> Any:
-    """The dataclass of a part's result with the time that it took."""
-    return make_dataclass("Timed", [("seconds", float), ("result", part.kind)], frozen=True)
+    """The dataclass of a part's result with the time that it took, and what made it."""
+    by = ("provenance", Provenance | None, field(default=None, metadata=ADDED_LATER))
+    return make_dataclass("Timed", [("seconds", float), ("result", part.kind), by], frozen=True)

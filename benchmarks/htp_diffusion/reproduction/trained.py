@@ -14,6 +14,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.models.preset import PRESETS
+from htp_diffusion.reproduction.datasets import identity
 from htp_diffusion.reproduction.machine import release, training_precision
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
@@ -39,7 +40,7 @@ class TrainedAsked:
     Attributes:
         scale: The sizes.
         preset: Of the models.
-        data: Name of the file of motion; None for procedural motion.
+        data: Name and hash of the file of motion; None for procedural motion.
         device: Where.
     """
 
@@ -67,7 +68,7 @@ def trained_part(scale: Scale, data: Path | None, device: torch.device) -> Part[
     asked = TrainedAsked(
         scale=scale.name,
         preset=scale.training_preset,
-        data=None if data is None else data.name,
+        data=None if data is None else identity(data),
         device=device_name(device),
     )
 

@@ -83,6 +83,7 @@ def test_finished_parts_are_found_again_and_cost_no_time(tmp_path):
     assert second.made == ["b"]
     assert [one.state for one in outcomes] == ["found again", "made"]
     assert outcomes[0].result.number == 7
+    assert outcomes[0].provenance.torch == torch.__version__
     assert "A: found again" in told
 
 

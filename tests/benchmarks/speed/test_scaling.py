@@ -69,6 +69,7 @@ def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
         (["--steps", "1", "1"], "steps expects at least two different values from 1, got [1, 1]"),
         (["--hypotheses", "0", "1"], "hypotheses expects at least two different values from 1, got [0, 1]"),
         (["--batch-size", "0"], "batch-size expects at least 1, got 0"),
+        (["--steps", "1", "2000"], "expected 1 to 1000 sampling steps, got 2000"),
         (["--mode", "cuda-graph"], "mode cuda-graph needs a CUDA device, got cpu"),
         ([*SMALL, "--num-keep", "1.5"], "num_keep as a float is a share"),
         ([*SMALL, "--precision", "tf32"], "precision tf32 needs a CUDA device"),

@@ -247,6 +247,8 @@ def test_samplings_are_read(text, draw):
         ([*SMALL, "--mode", "cuda-graph"], "mode cuda-graph needs a CUDA device, got cpu"),
         ([*SMALL, "--sampling", "20*10"], "sampling expects pass or HxK, as 20x10, got '20*10'"),
         ([*SMALL, "--sampling", "0x1"], "got '0x1'"),
+        (["--sampling", "pass", "1x5000"], "expected 1 to 1000 sampling steps, got 5000"),
+        (["--precision", "fp32", "bf16", "--drift", "--drift-sampling", "1x2000"], "got 2000"),
         (
             [*SMALL, "--hosts", "mixste", "--sampling", "1x1"],
             "only d3dp, finepose, ktpformer-denoiser sample",

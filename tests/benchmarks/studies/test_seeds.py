@@ -5,20 +5,26 @@ import statistics
 
 import pytest
 import torch
+from written import write_npz
 
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.data.virtual_views import embedded_set
 from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.models.contender import Pruning, trained_contender, trained_contenders
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.scoring.draw_and_score import grade
 from htp_diffusion.studies.commands import seeds
 from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
+from htp_diffusion.training.fleet import Fleet
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.trainer import Trainer
 from htp_diffusion.training.virtual import VirtualBatches
 
+CPU = torch.device("cpu")
 MICRO = dataclasses.replace(PRESETS["tiny"], num_frames=6, dim=16, depth=4, num_heads=2, batch_size=1)
 
 
@@ -79,6 +85,32 @@ def test_mean_and_spread_are_those_of_each_checkpoint_scored_by_hand(runs, tmp_p
     assert len(graded) == 6
 
 
+def test_scores_on_a_file_of_the_same_name_are_not_taken_for_these(runs, tmp_path, capsys):
+    for folder, frames in (("one", 12), ("two", 13)):
+        (tmp_path / folder).mkdir()
+        write_npz(tmp_path / folder / "x.npz", ["A/one"], frames=frames)
+    options = ("--sampling", "1x1", "--device", "cpu", "--out", tmp_path / "out")
+    run(runs / "d3dp-0", "--data", tmp_path / "one" / "x.npz", *options)
+    with pytest.raises(SystemExit):
+        run(runs / "d3dp-0", "--data", tmp_path / "two" / "x.npz", *options)
+    assert "data" in capsys.readouterr().err
+
+
+def test_an_ablation_is_a_model_of_its_own(runs, tmp_path):
+    for name, variant in (("whole", None), ("tcep", "tcep")):
+        member = Member(name=name, denoiser=MICRO.denoiser("htp"), variant=variant, seed=int(name == "tcep"))
+        fleet = Fleet(tmp_path, [member], MICRO, synthetic_motions(seed=1, count=1, frames=6), device=CPU)
+        fleet.run(1)
+    run(tmp_path / "whole", tmp_path / "tcep", "--sampling", "1x1", "--device", "cpu", "--out", tmp_path)
+    study = read_json(tmp_path / "seeds.json", SeedStudy)
+    assert [row.run.model for row in study.rows] == ["HTP n=3", "HTP n=3, tcep"]
+    contender = trained_contender(tmp_path / "tcep" / "last.json", Pruning(num_neighbors=3))
+    assert contender.denoiser.htp.config.num_neighbors == 3
+    (tmp_path / "tcep" / "last.json").rename(tmp_path / "tcep" / "htp-tiny.json")
+    with pytest.raises(BenchmarkError, match="holds an ablation, tcep"):
+        trained_contenders(tmp_path / "tcep", "tiny", ("htp",), Pruning())
+
+
 def test_one_seed_has_no_spread(runs, tmp_path):
     run(runs / "d3dp-0", "--sampling", "1x1", "--device", "cpu", "--out", tmp_path)
     study = read_json(tmp_path / "seeds.json", SeedStudy)
@@ -100,6 +132,7 @@ def test_what_cannot_be_compared_is_told(runs, tmp_path, capsys):
     assert "cannot read" in told(runs / "none")
     (tmp_path / "again").symlink_to(runs / "d3dp-0")
     assert "are both D3DP with seed 0" in told(runs / "d3dp-0", tmp_path / "again")
+    assert "sampling expects each HxK once" in told(runs / "d3dp-0", "--sampling", "1x1", "1x1")
     (tmp_path / "out").write_text("")
     assert "cannot make the folder" in told(runs / "d3dp-0", "--sampling", "1x1")
 

@@ -19,6 +19,7 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.diffusion.options import MemoryBudget
 from htp_diffusion.diffusion.sampling import check_budget
+from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NUM_KEEP, NUM_SFT_LAYERS
 from htp_diffusion.speed.agreement import exact_difference, short_inputs
@@ -73,6 +74,7 @@ def check(options: Options) -> None:
             continue
         if len(set(values)) < max(2, len(values)) or min(values) < 1:
             raise BenchmarkError(f"{name} expects at least two different values from 1, got {list(values)}")
+    cosine_schedule().ddim_timesteps(max(options.steps))
     at_least(options, 1, "sampling_frames", "batch_size", "repeats")
     at_least(options, 0, "warmup")
     check_budget(options.memory_budget)
@@ -181,6 +183,7 @@ def _curves(
 
 def main(options: Options) -> None:
     """Measure, print, write, draw."""
+    make_folder(options.out)  # or a wrong one would be told at the end
     result = measure(options)
     show(scaling_table(result))
     out = make_folder(options.out)

@@ -141,6 +141,7 @@ def _public(root: Path, name: str) -> _Entry:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
+    make_folder(options.out)  # or a wrong one would be told at the end
     result = measure(options)
     show(system_times_table(result))
     path = make_folder(options.out) / "system-times.json"

@@ -20,6 +20,7 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.diffusion.options import MemoryBudget
 from htp_diffusion.diffusion.sampling import check_budget, read_hxk
+from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
@@ -114,7 +115,9 @@ def check(options: Options, device: torch.device) -> None:
     for precision in options.precision:
         check_precision(precision, device)
     draws = [parse_sampling(text) for text in options.sampling]
-    _drift_draw(options)
+    for draw in (*draws, _drift_draw(options)):
+        if draw is not None:
+            cosine_schedule().ddim_timesteps(draw.steps)
     if options.drift and not _fast_ways(options):
         raise BenchmarkError("drift compares with fp32, eager: name another precision or mode as well")
     if options.public is None and (alone := set(PUBLIC_ALONE).intersection(options.hosts)):
@@ -251,6 +254,7 @@ def _drift(options: Options, device: torch.device) -> list[Drift]:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
+    make_folder(options.out)  # or a wrong one would be told at the end
     with shards() as shared:
         result = measure(options, shared)
         if not shared.first:

@@ -166,6 +166,7 @@ def measure(options: Options) -> TrainingCost:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
+    make_folder(options.out)  # or a wrong one would be told at the end
     result = measure(options)
     show(step_table(result))
     path = make_folder(options.out) / "training-cost.json"

@@ -226,7 +226,7 @@ def _sweep(options: Options) -> Sweep:
             f"got {recipe.batch_size} and {recipe.learning_rate:g}"
         )
     scoring = Scoring(
-        data=scored.description,
+        data=scored.identity,
         every=options.every,
         hypotheses=options.hypotheses,
         denoising_steps=options.steps,

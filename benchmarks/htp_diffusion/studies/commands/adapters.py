@@ -177,7 +177,7 @@ def study_host(
     """Every variant of one host: errors, cost, speed."""
     clips = [windows(clip, host.num_frames) for clip in scored.clips[::2]]  # two of the four cameras
     clips = first_windows(clips, options.max_windows)
-    errors = [errors_of(host, variant, motions, clips, scored.description, options) for variant in VARIANTS]
+    errors = [errors_of(host, variant, motions, clips, scored.identity, options) for variant in VARIANTS]
     speeds = speeds_of(host, options.repeats)
     return [
         PatchedRow(

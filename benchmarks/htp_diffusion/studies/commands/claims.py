@@ -22,6 +22,7 @@ from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
@@ -215,6 +216,7 @@ def main(options: Options) -> None:
         embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
     )
     check_split(options.data, motions, found)
+    make_folder(options.out)  # or a wrong one would be told at the first checkpoint
     started = [
         replace(
             member,

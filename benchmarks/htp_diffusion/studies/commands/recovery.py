@@ -159,6 +159,7 @@ def main(options: Options) -> None:
     if options.training_steps < 3:
         raise BenchmarkError(f"training-steps expects at least 3, got {options.training_steps}")
     check_seed(options.seed)
+    make_folder(options.out)  # or a wrong one would be told at the end
     batches = VirtualBatches(synthetic_motions(seed=1, count=6), _FRAMES, _BATCH)
     rows = []
     for name, build in RECOVERIES.items():

@@ -45,7 +45,7 @@ from htp_diffusion.studies.unseen import check_unseen
 class Options(StudyMotion, StepOptions):
     """Score checkpoints of several seeds, and print mean and spread of each model.
 
-    Models are told apart by their kind and, if HTP, by n.
+    Models are told apart by their kind and, if HTP, by n and what an ablation leaves out.
     """
 
     checkpoints: Annotated[tyro.conf.Positional[tuple[Path, ...]], by_default("none", "CHECKPOINT...")]
@@ -73,6 +73,8 @@ def main(options: Options) -> None:
     at_least(options, 1, "every")
     weights: Weights = "averaged" if options.averaged else "last"
     ways = [read_hxk(text, "sampling expects HxK") for text in options.sampling]
+    if len(set(ways)) < len(ways):
+        raise BenchmarkError(f"sampling expects each HxK once, got {' '.join(options.sampling)}")
     found = {path: read_record(path) for path in map(json_of, options.checkpoints)}
     if not found or not ways:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
@@ -89,7 +91,7 @@ def main(options: Options) -> None:
         bar = progress.add_task("", total=len(ways) * len(found))
         for hypotheses, steps in ways:
             scoring = Scoring(
-                data=scored.description,
+                data=scored.identity,
                 every=options.every,
                 hypotheses=hypotheses,
                 denoising_steps=steps,
@@ -151,7 +153,7 @@ def _run(checkpoint: Checkpoint) -> Run:
     config = checkpoint.denoiser
     layers = "" if config.htp is None else f" n={config.htp.num_sft_layers}"
     return Run(
-        model=f"{NAMES[config.kind]}{layers}",
+        model=f"{NAMES[config.kind]}{layers}" + (f", {checkpoint.variant}" if checkpoint.variant else ""),
         denoiser=config,
         seed=checkpoint.seed,
         steps=checkpoint.step,

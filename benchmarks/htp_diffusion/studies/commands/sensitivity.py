@@ -112,7 +112,7 @@ def scored_model(
         clips = [windows(clip, contender.config.num_frames).every(options.every) for clip in scored.clips]
         return sensitivity_of(contender, scored.description, clips, device, progress)
 
-    asked = Asked(sha256=checkpoint.sha256, data=scored.description, every=options.every)
+    asked = Asked(sha256=checkpoint.sha256, data=scored.identity, every=options.every)
     return Parts(options.out / "parts").find_or_make(name, asked, Sensitivity, score)
 
 
