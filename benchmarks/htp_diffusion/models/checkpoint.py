@@ -68,6 +68,7 @@ class Checkpoint:
         commit: Revision of the code that the run began with, if known.
         variant: Of an ablation, which parts of HTP the model has; ``denoiser`` is then the whole one.
         view: How the motions are seen, in words; empty in older files.
+        start: Hash of the weights that the run began with; empty for fresh ones, and in older files.
         tensors: File beside this one that holds the weights.
         sha256: Its hash.
     """
@@ -85,6 +86,7 @@ class Checkpoint:
     commit: str | None
     variant: Variant | None = field(default=None, metadata=ADDED_LATER)
     view: str = field(default="", metadata=ADDED_LATER)
+    start: str = field(default="", metadata=ADDED_LATER)
     tensors: str = ""
     sha256: str = ""
 

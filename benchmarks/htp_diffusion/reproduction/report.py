@@ -94,8 +94,9 @@ def item_report(item: Item, outcomes: Sequence[Outcome], given: set[NeedKind]) -
     made = [outcome for outcome in mine if outcome.made]
     figures = [row for one in made for row in one.part.compared(one.result) if row.item == item.name]
     pictures = [one for done in made for one in done.part.pictures(done.result) if one.item == item.name]
-    beside = {row.quoted for row in figures}
-    quoted = [row for row in QUOTED if row.item == item.name and row.quoted not in beside]
+    printed = [row for row in QUOTED if row.item == item.name]
+    beside = [_printed_as(row, printed) for row in figures]
+    quoted = [row for row in printed if row not in beside]
     missing = [need for need in item.needs if need.kind not in given]
     left_out = [f"{one.part.title}: {one.reason or one.state}" for one in mine if not one.made]
     measured = any(row.measured is not None for row in figures) or bool(pictures)
@@ -112,6 +113,17 @@ def item_report(item: Item, outcomes: Sequence[Outcome], given: set[NeedKind]) -
         command=item.command,
         figures=[*sorted(figures, key=lambda row: row.quoted is None), *quoted],
         pictures=pictures,
+    )
+
+
+def _printed_as(figure: Compared, printed: Sequence[Compared]) -> Compared | None:
+    """The paper's figure beside a measured one: of equal figures the one that shares most words with it."""
+    words = set(figure.what.replace(":", " ").replace(",", " ").split())
+    equal = [row for row in printed if row.quoted == figure.quoted]
+    return max(
+        equal,
+        key=lambda row: len(words & set(row.what.replace(":", " ").replace(",", " ").split())),
+        default=None,
     )
 
 

@@ -71,6 +71,7 @@ class Fleet:
         self.step = 0
         self._planned: int | None = None  # steps of the run in which some got further than others
         self.losses: Tensor = torch.zeros(len(members), 0)
+        self._begun = [member.begun for member in self.members]
         found = self._find()
         self._done = [found[m.name][0].step if m.name in found else 0 for m in members]  # when taken up
         if stacked is None:
@@ -208,8 +209,8 @@ class Fleet:
         self._wait()
         losses = self.losses.cpu() * MILLIMETRES
         every = max(1, steps // _STRETCHES)
-        for member, learner, step, line in zip(
-            self.members, self.learners, self.steps_done, losses, strict=True
+        for member, begun, learner, step, line in zip(
+            self.members, self._begun, self.learners, self.steps_done, losses, strict=True
         ):
             history = line[:step]
             if not bool(torch.isfinite(history).all()):
@@ -226,6 +227,7 @@ class Fleet:
                 loss_every=every,
                 variant=member.variant,
                 view=member.view,
+                start=begun,
                 commit=provenance().commit,
             )
             tensors = learner.state() | {"stretch": history.double()}
@@ -269,7 +271,8 @@ class Fleet:
                 f"{self.folder} holds a finished run of {', '.join(found)} alone; name another folder"
             )
         self.losses = torch.zeros(len(self.members), ahead.step)
-        for member, learner, losses in zip(self.members, self.learners, self.losses, strict=True):
+        every = zip(self.members, self._begun, self.learners, self.losses, strict=True)
+        for member, begun, learner, losses in every:
             if member.name not in found:
                 continue
             checkpoint, tensors = found[member.name]
@@ -277,6 +280,7 @@ class Fleet:
                 checkpoint, denoiser=member.denoiser, variant=member.variant, seed=member.seed,
                 preset=member.preset(self.preset), motions=self.motions,
                 view=member.view if checkpoint.view else "",
+                start=begun if checkpoint.view else checkpoint.start,
             )  # fmt: skip
             if asked != checkpoint:
                 raise BenchmarkError(

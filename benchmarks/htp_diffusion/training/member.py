@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.models.checkpoint import load_denoiser
+from htp_diffusion.models.checkpoint import load_denoiser, read_record
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.preset import Preset
 from htp_diffusion.models.stretch import stretched
@@ -49,6 +49,11 @@ class Member:
     def view(self) -> str:
         """How the motions are seen, in words."""
         return f"virtual cameras, {self.variety}, in windows of {self.frames} frames"
+
+    @property
+    def begun(self) -> str:
+        """Hash of the weights that it begins with; empty for fresh ones."""
+        return "" if self.start is None else read_record(self.start).sha256
 
     def preset(self, shared: Preset) -> Preset:
         """How it is trained: as the others of its fleet, with its own tilt."""

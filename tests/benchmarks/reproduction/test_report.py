@@ -81,6 +81,16 @@ def test_an_item_is_made_in_part_while_something_is_missing(given, state):
     assert not [row for row in found.figures[1:] if row.quoted == 772.7]  # not told twice
 
 
+def test_of_equal_figures_the_measured_one_is_not_told_twice():
+    """34.8 is D3DP's parameters in Table I and GLA-GCN's P-MPJPE."""
+    alike = [row for row in QUOTED if row.item == "Table I" and row.quoted == 34.8]
+    assert len(alike) == 2
+    for row, other in (alike, alike[::-1]):
+        figure = Compared(item="Table I", what=f"{row.what}, counted", measured=34.0, quoted=34.8)
+        found = item(report_of([outcome(("Table I",), compared=(figure,))]), "Table I").figures
+        assert [one for one in found if one.quoted == 34.8] == [figure, other]
+
+
 def test_a_part_that_was_left_out_is_the_reason():
     found = item(report_of([outcome(("Table V",), made=False, reason="about 9 s, with 2 s left")]), "Table V")
     assert found.state == "left out"

@@ -201,6 +201,10 @@ def test_a_fleet_can_begin_with_the_weights_of_another_on_shorter_windows(tmp_pa
     assert all(torch.equal(value, expected[key]) for key, value in found.items())
     with pytest.raises(BenchmarkError, match=r"cannot be the start of two: \d+ weights are in one "):
         fleet(tmp_path / "third", [member("two", "htp", start=start)], motions)
+    second.run(1)
+    assert fleet(tmp_path / "second", [member("one", start=start, window=5)], motions).step == 1
+    with pytest.raises(BenchmarkError, match="was trained otherwise"):
+        fleet(tmp_path / "second", [member("one", window=5)], motions)
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path, motions):
