@@ -48,10 +48,10 @@ def leading_window(
     weight = _weight(num_frames)
     best, leading = torch.zeros(length), torch.zeros(length, dtype=torch.int64)
     for window, start in enumerate(starts.tolist()):
-        part = slice(start, min(start + num_frames, length))
-        ahead = weight[: part.stop - start] > best[part]
-        best[part] = torch.where(ahead, weight[: part.stop - start], best[part])
-        leading[part] = torch.where(ahead, window, leading[part])
+        held = min(num_frames, length - start)
+        ahead = weight[:held] > best[start : start + held]
+        leading[start : start + held][ahead] = window
+        best[start : start + held] = torch.maximum(best[start : start + held], weight[:held])
     return leading, torch.arange(length) - starts[leading]
 
 

@@ -118,13 +118,12 @@ def item_report(item: Item, outcomes: Sequence[Outcome], given: set[NeedKind]) -
 
 def _printed_as(figure: Compared, printed: Sequence[Compared]) -> Compared | None:
     """The paper's figure beside a measured one: of equal figures the one that shares most words with it."""
-    words = set(figure.what.replace(":", " ").replace(",", " ").split())
+
+    def words(row: Compared) -> set[str]:
+        return set(row.what.replace(":", " ").replace(",", " ").split())
+
     equal = [row for row in printed if row.quoted == figure.quoted]
-    return max(
-        equal,
-        key=lambda row: len(words & set(row.what.replace(":", " ").replace(",", " ").split())),
-        default=None,
-    )
+    return max(equal, key=lambda row: len(words(row) & words(figure)), default=None)
 
 
 def make_report(

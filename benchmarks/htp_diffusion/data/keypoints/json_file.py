@@ -23,7 +23,7 @@ def read_json(path: Path, limit: int = SIZE_LIMIT) -> Any:
 
     Args:
         path: The file.
-        limit: Most bytes that are read.
+        limit: Most bytes that are read: what other files of its folder left of ``SIZE_LIMIT``.
 
     Raises:
         BenchmarkError: No such file, a larger one, one that is cut off, nested too deeply, or no JSON.
@@ -34,7 +34,9 @@ def read_json(path: Path, limit: int = SIZE_LIMIT) -> Any:
     except OSError as error:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > limit:
-        raise BenchmarkError(f"{path}: more than {limit / 2**20:.4g} MiB of JSON, which is the limit")
+        raise BenchmarkError(
+            f"{path}: more than {SIZE_LIMIT / 2**20:.4g} MiB of JSON, which is the limit of a file or folder"
+        )
     try:
         return json.loads(data)
     except json.JSONDecodeError as error:

@@ -183,10 +183,9 @@ def _curves(
 
 def main(options: Options) -> None:
     """Measure, print, write, draw."""
-    make_folder(options.out)  # or a wrong one would be told at the end
+    out = make_folder(options.out)  # or a wrong one would be told at the end
     result = measure(options)
     show(scaling_table(result))
-    out = make_folder(options.out)
     write_json(out / "scaling.json", result)
     draw_scaling(out / "scaling.png", result)
     print(f"written: {out / 'scaling.json'}, {out / 'scaling.png'}")

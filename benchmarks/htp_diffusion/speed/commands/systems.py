@@ -141,9 +141,9 @@ def _public(root: Path, name: str) -> _Entry:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
-    make_folder(options.out)  # or a wrong one would be told at the end
+    out = make_folder(options.out)  # or a wrong one would be told at the end
     result = measure(options)
     show(system_times_table(result))
-    path = make_folder(options.out) / "system-times.json"
+    path = out / "system-times.json"
     write_json(path, result)
     print(f"written: {path}")

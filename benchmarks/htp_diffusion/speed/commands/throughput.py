@@ -115,9 +115,10 @@ def check(options: Options, device: torch.device) -> None:
     for precision in options.precision:
         check_precision(precision, device)
     draws = [parse_sampling(text) for text in options.sampling]
+    schedule = cosine_schedule()
     for draw in (*draws, _drift_draw(options)):
         if draw is not None:
-            cosine_schedule().ddim_timesteps(draw.steps)
+            schedule.ddim_timesteps(draw.steps)
     if options.drift and not _fast_ways(options):
         raise BenchmarkError("drift compares with fp32, eager: name another precision or mode as well")
     if options.public is None and (alone := set(PUBLIC_ALONE).intersection(options.hosts)):
@@ -254,13 +255,13 @@ def _drift(options: Options, device: torch.device) -> list[Drift]:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
-    make_folder(options.out)  # or a wrong one would be told at the end
+    out = make_folder(options.out)  # or a wrong one would be told at the end
     with shards() as shared:
         result = measure(options, shared)
         if not shared.first:
             return
     for table in throughput_tables(result):
         show(table)
-    path = make_folder(options.out) / "throughput.json"
+    path = out / "throughput.json"
     write_json(path, result)
     print(f"written: {path}")

@@ -166,9 +166,9 @@ def measure(options: Options) -> TrainingCost:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
-    make_folder(options.out)  # or a wrong one would be told at the end
+    out = make_folder(options.out)  # or a wrong one would be told at the end
     result = measure(options)
     show(step_table(result))
-    path = make_folder(options.out) / "training-cost.json"
+    path = out / "training-cost.json"
     write_json(path, result)
     print(f"written: {path}")

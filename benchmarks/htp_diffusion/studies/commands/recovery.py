@@ -159,7 +159,7 @@ def main(options: Options) -> None:
     if options.training_steps < 3:
         raise BenchmarkError(f"training-steps expects at least 3, got {options.training_steps}")
     check_seed(options.seed)
-    make_folder(options.out)  # or a wrong one would be told at the end
+    out = make_folder(options.out)  # or a wrong one would be told at the end
     batches = VirtualBatches(synthetic_motions(seed=1, count=6), _FRAMES, _BATCH)
     rows = []
     for name, build in RECOVERIES.items():
@@ -171,6 +171,6 @@ def main(options: Options) -> None:
         rows.append(Row(recovery=name, first_mm=first, middle_mm=middle, last_mm=last))
     study = Study(provenance=provenance(), steps=options.training_steps, seed=options.seed, rows=rows)
     show(study_table(study))
-    path = make_folder(options.out) / "recovery.json"
+    path = out / "recovery.json"
     write_json(path, study)
     print(f"written: {path}")
