@@ -8,7 +8,7 @@ import htp_diffusion.base.extras  # noqa: F401
 # isort: split
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +28,7 @@ from htp_diffusion.comparison.result import ComparisonResult, EvaluationResult
 from htp_diffusion.data.protocol import Selection
 from htp_diffusion.data.source import Source, test_clips
 from htp_diffusion.diffusion.options import SweepOptions
-from htp_diffusion.models.checkpoint import distinct_names, json_of
-from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.models.contender import Contender, Pruning, named_contenders
 from htp_diffusion.models.public_weights import PublicWeights
 
 
@@ -110,12 +109,7 @@ def _contenders(options: Options) -> list[Contender]:
             "name one checkpoint or several: last.json of a training run, a published one, or public weights "
             "by --weights and --model"
         )
-    paths = [json_of(path) for path in options.checkpoints]
-    own = [
-        replace(trained_contender(path, options.pruning), name=name)
-        for path, name in zip(paths, distinct_names(paths), strict=True)
-    ]
-    contenders = [*own, *contenders]
+    contenders = [*named_contenders(options.checkpoints, options.pruning), *contenders]
     if options.pruning.options and not any(contender.config.prunes for contender in contenders):
         raise BenchmarkError(f"{', '.join(options.pruning.options)}: an option of HTP; no model here prunes")
     return contenders

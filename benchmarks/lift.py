@@ -7,7 +7,7 @@ import htp_diffusion.base.extras  # noqa: F401
 
 # isort: split
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,8 +43,8 @@ from htp_diffusion.lifting.scores import VideoScores, score_table
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
-from htp_diffusion.models.checkpoint import SHIPPED, distinct_names, json_of
-from htp_diffusion.models.contender import Contender, Pruning, trained_contender
+from htp_diffusion.models.checkpoint import SHIPPED
+from htp_diffusion.models.contender import Contender, Pruning, named_contenders
 from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
@@ -204,11 +204,7 @@ def _contenders(options: Options) -> list[Contender]:
     public = options.public.contenders(Pruning() if options.prune else None)[-1:]
     shipped = () if public else (SHIPPED / _DEFAULT,)
     pruning = Pruning() if options.prune else Pruning(num_keep=1.0)
-    paths = [json_of(path) for path in options.checkpoints or shipped]
-    own = [
-        replace(trained_contender(path, pruning, CAMERA_METRES), name=name)
-        for path, name in zip(paths, distinct_names(paths), strict=True)
-    ]
+    own = named_contenders(options.checkpoints or shipped, pruning, CAMERA_METRES)
     for contender in (*public, *own):
         space_of_files(contender, options.height)
     return [*public, *own]

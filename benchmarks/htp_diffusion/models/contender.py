@@ -11,7 +11,7 @@ import tyro
 
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.models.checkpoint import Checkpoint, load_denoiser
+from htp_diffusion.models.checkpoint import Checkpoint, distinct_names, json_of, load_denoiser
 from htp_diffusion.models.config import DenoiserConfig, Kind
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.htp_denoiser import HTPDenoiser
@@ -190,6 +190,26 @@ def trained_contender(path: Path, pruning: Pruning, space: PoseSpace | None = No
         source=path.name,
         checkpoint=checkpoint,
     )
+
+
+def named_contenders(
+    paths: Sequence[Path], pruning: Pruning, space: PoseSpace | None = None
+) -> list[Contender]:
+    """Load checkpoints, called after their files with as many folders before as tell them apart.
+
+    Args:
+        paths: JSON files, or folders of runs, whose last one is taken.
+        pruning: As for ``trained_contender``.
+        space: Likewise.
+
+    Raises:
+        BenchmarkError: As ``trained_contender``, or one is named twice.
+    """
+    files = [json_of(path) for path in paths]
+    return [
+        replace(trained_contender(file, pruning, space), name=name)
+        for file, name in zip(files, distinct_names(files), strict=True)
+    ]
 
 
 def untrained_contenders(
