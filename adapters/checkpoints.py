@@ -68,9 +68,9 @@ def load_checkpoint(
             weights are on the CPU afterwards.
         path: The file, or a folder that holds one checkpoint.
         key: Which of several sets of weights in the file to load; an error names them.
-        strict: Every key has to match. One exception: a patched model takes a checkpoint from before the
-            patch; its keys under ``htp.`` keep their values and are reported as missing. With False, what
-            matches is loaded and the rest reported.
+        strict: Every key of the set has to match. One exception: a patched model takes a checkpoint from
+            before the patch; its keys under ``htp.`` keep their values and are reported as missing. With
+            False, what matches is loaded and the rest reported.
 
     Returns:
         What was loaded and what was not.
@@ -142,16 +142,16 @@ def _choose(
     for where, tensors in file.sets.items():
         short = {name: tensors[long] for name, long in plain_keys(tensors).items()}
         found += [fit(where, short, own, prefix) for prefix in prefixes(short, own) or [""]]
+    needed = len(own) - len(added)
+    whole = [one for one in found if len(one.matched) >= needed]
     if key is not None:
         named = [one for one in found if one.name == key]
         if not named:
             listed = ", ".join(repr(one.name) for one in found)
             raise CheckpointError(f"{path} has no weights at key={key!r}; it has some at {listed}")
-        return named[0]
-    needed = len(own) - len(added)
+        return named[0].beside(whole)
     found.sort(key=lambda one: len(one.matched), reverse=True)
     most = len(found[0].matched)
-    whole = [one for one in found if len(one.matched) >= needed]
     rivals = whole if strict else [one for one in found if 2 * len(one.matched) > most]
     if len(rivals) > 1 and most:
         listed = ", ".join(repr(one.name) for one in rivals)

@@ -7,7 +7,7 @@ comparison.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -59,6 +59,12 @@ class Fit:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     resized: tuple[str, ...]
+
+    def beside(self, rivals: "Iterable[Fit]") -> "Fit":
+        """This set, asked for by name: keys outside its prefix, or under a rival's, are no part of it."""
+        others = tuple(one.prefix for one in rivals if one.prefix not in ("", self.prefix))
+        inside = (key for key in self.unexpected if key.startswith(self.prefix))
+        return replace(self, unexpected=tuple(key for key in inside if not key.startswith(others)))
 
 
 def fit(where: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str) -> Fit:

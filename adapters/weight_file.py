@@ -61,12 +61,13 @@ def _read(path: Path) -> WeightFile:
         start = file.read(512)
     if not start:
         raise CheckpointError(f"{path} is empty")
+    headed = start[7:9] == b"\0{"  # the end of a length of 8 bytes, then JSON
     for first, kind in _OTHERS.items():
-        if start.lstrip().startswith(first):
+        if not headed and start.lstrip().startswith(first):
             raise CheckpointError(f"{path} is {kind}")
     if start[257:262] == b"ustar":
         raise CheckpointError(f"{path} is a tar archive; unpack it, and load the file inside")
-    if path.suffix == ".safetensors" or start[8:9] == b"{":  # a length of 8 bytes, then JSON
+    if headed or path.suffix == ".safetensors":
         return WeightFile(sets={"": _read_safetensors(path)})
     if start.lstrip().startswith(b"{"):
         return WeightFile(sets={"": _read_shards(path)})

@@ -74,9 +74,10 @@ def check_heads(dim: int, num_heads: int) -> int:
         The number of heads.
 
     Raises:
-        ConfigError: No head, or channels left over.
+        ConfigError: No int of at least one head, or channels left over.
     """
-    if num_heads < 1 or dim % num_heads:
+    num_heads = check_count(num_heads, "num_heads")
+    if dim % num_heads:
         raise ConfigError(f"dim expects a multiple of num_heads, got dim={dim}, num_heads={num_heads}")
     return num_heads
 

@@ -65,18 +65,29 @@ class KeptFrames:
         return self.num_kept == self.num_frames
 
     def gather(self, x: Float[Tensor, "batch frames joints dim"]) -> Float[Tensor, "batch kept joints dim"]:
-        """The tokens at the kept frames."""
+        """The tokens at the kept frames.
+
+        Raises:
+            ShapeError: Tokens of another batch or length.
+            MaskError: Tokens on another device.
+        """
         if x.shape[:2] != (self.index.shape[0], self.num_frames):
             raise ShapeError(
                 f"gather expects tokens of batch {self.index.shape[0]}, length {self.num_frames}, "
                 f"got shape {tuple(x.shape)}"
             )
+        self._check_device(x, name="gather")
         return take_frames(x, self.index)
 
     def spread(
         self, x_kept: Float[Tensor, "batch kept joints dim"]
     ) -> Float[Tensor, "batch frames joints dim"]:
-        """The kept tokens back at their frames, zeros between them; ``gather`` undoes it."""
+        """The kept tokens back at their frames, zeros between them; ``gather`` undoes it.
+
+        Raises:
+            ShapeError: Tokens of another batch or number of kept frames.
+            MaskError: Tokens on another device.
+        """
         self.check_tokens(x_kept, name="spread")
         batch, _, joints, dim = x_kept.shape
         empty = x_kept.new_zeros(batch, self.num_frames, joints, dim)
@@ -98,10 +109,11 @@ class KeptFrames:
                 f"{name} expects kept tokens (batch, kept, joints, dim) with (batch, kept) = "
                 f"{tuple(self.index.shape)}, got shape {tuple(x_kept.shape)}"
             )
-        if self.index.device != x_kept.device:
-            raise MaskError(
-                f"{name} expects the kept frames on {x_kept.device}, got them on {self.index.device}"
-            )
+        self._check_device(x_kept, name=name)
+
+    def _check_device(self, x: Tensor, *, name: str) -> None:
+        if self.index.device != x.device:
+            raise MaskError(f"{name} expects the kept frames on {x.device}, got them on {self.index.device}")
 
     def validate(self) -> "KeptFrames":
         """Check the invariants by value (this reads the frames, so it waits for the device).

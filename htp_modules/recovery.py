@@ -74,6 +74,7 @@ class CrossMHSA(nn.Module):
         Raises:
             ShapeError: Tokens that ``kept`` was not made for, other channels, or more frames than built for.
             DtypeError: Tokens that are not floating.
+            MaskError: Tokens on another device than ``kept``.
         """
         longest, dim = self.queries.shape
         check_tokens(x_kept, name="CrossMHSA", dim=dim)
@@ -147,6 +148,7 @@ class Interpolation(nn.Module):
         Raises:
             ShapeError: Tokens that ``kept`` was not made for.
             DtypeError: Tokens that are not floating.
+            MaskError: Tokens on another device than ``kept``.
         """
         check_tokens(x_kept, name="Interpolation")
         check_type(kept, KeptFrames, name="Interpolation")

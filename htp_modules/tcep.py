@@ -5,7 +5,7 @@ Notation:
     correlation   S_j = X_j X_jᵀ / sqrt(D)         (B, J, T, T)
     neighbors     N_k(i), the k highest of row i
     keep          M_j, symmetric, with self-loops
-    x'_j = x_j + G_2(G_1(x_j; P_j); P_j),  P_j = softmax(S_j under M_j) ⊙ Â
+    x'_j = x_j + G_2(G_1(x_j)),  G_l over P_j,l = softmax(S_j under M_j) ⊙ Â_l, each layer with its own Â_l
 """
 
 from typing import TYPE_CHECKING

@@ -221,6 +221,18 @@ def test_safetensors_by_content(tmp_path, name, dtype):
     assert same(target, {key: value.to(dtype).float() for key, value in source.state_dict().items()})
 
 
+def test_a_safetensors_file_that_begins_like_a_web_page(tmp_path):
+    source, target = HOST.make(), HOST.make()
+    state = source.state_dict()
+    save_file(state, tmp_path / "a.bin", {"note": ""})
+    length = int.from_bytes((tmp_path / "a.bin").read_bytes()[:8], "little")
+    wanted = int.from_bytes(b" <", "little")
+    save_file(state, tmp_path / "a.bin", {"note": "x" * (wanted - length)})
+    assert (tmp_path / "a.bin").read_bytes()[:9] == b" <\0\0\0\0\0\0{"
+    load_checkpoint(target, tmp_path / "a.bin")
+    assert same(target, state)
+
+
 def sharded(folder, state, ending):
     """As transformers and diffusers write them."""
     names = [f"model-{number:05}-of-00003.{ending}" for number in (1, 2, 3)]

@@ -63,6 +63,7 @@ def test_keys_under_a_prefix_beside_others(saved):
     assert same(target, before)
     report = load_checkpoint(target, path, strict=False)
     assert (report.prefix, report.unexpected) == ("backbone.", ("head.fc.weight",))
+    assert load_checkpoint(target, path, key="backbone").unexpected == ()  # the backbone alone was asked for
     assert same(target, source.state_dict())
 
 
@@ -140,6 +141,7 @@ SEVERAL = {
         "state_dict.teacher",
     ),
     "at the top and deeper": (lambda a, b: {**a, "ema": b}, "", "ema"),
+    "at the top and under a prefix": (lambda a, b: {**a, **put_under(b, "ema.")}, "", "ema"),
     "in a list": (lambda a, b: [a, b], "0", "1"),
 }
 
@@ -157,8 +159,9 @@ def test_several_sets_that_fit(saved, case, strict):
         load_checkpoint(target, path, strict=strict)
     assert same(target, before)
     for key, source in ((one, first), (other, second)):
-        report = load_checkpoint(target, path, key=key, strict=False)
+        report = load_checkpoint(target, path, key=key, strict=strict)
         assert report.key == key
+        assert report.unexpected == ()
         assert same(target, source.state_dict())
     with pytest.raises(CheckpointError, match=rf"no weights at key='best'; it has some at .*{other!r}"):
         load_checkpoint(target, path, key="best")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htp_modules import HTP, MGPTP, ConfigError, HTPConfig
+from htp_modules import HTP, MGPTP, SFTMHSA, ConfigError, CrossMHSA, HTPConfig
 from htp_modules.config import check_count, check_frames, resolve_frames
 
 
@@ -60,6 +60,15 @@ def test_integers_of_other_libraries_count():
 
     assert check_count(Seven(), "n") == 7
     assert repr(MGPTP(3, required=(Seven(), "last")).required) == "(7, 'last')"
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("heads", [0, 8.0, True, "8", None])
+def test_heads_are_an_int(heads):
+    with pytest.raises(ConfigError, match="num_heads expects an int of at least 1, got"):
+        SFTMHSA(64, heads)
+    with pytest.raises(ConfigError, match="num_heads expects an int of at least 1, got"):
+        CrossMHSA(64, 9, heads)
 
 
 def test_frozen_comparable_hashable_picklable():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from networks import DTYPES
 from torch.testing import assert_close
 
-from htp_modules import KeptFrames
+from htp_modules import KeptFrames, MaskError
 
 
 @st.composite
@@ -56,6 +56,17 @@ def test_all():
 
 def test_all_on_another_device():
     assert KeptFrames.all(2, 3, device="meta").index.is_meta
+
+
+def test_tokens_on_another_device_are_refused():
+    for kept, x in (
+        (KeptFrames.all(2, 3, device="meta"), torch.randn(2, 3, 1, 1)),
+        (KeptFrames.all(2, 3), torch.randn(2, 3, 1, 1, device="meta")),
+    ):
+        with pytest.raises(MaskError, match="gather expects the kept frames on"):
+            kept.gather(x)
+        with pytest.raises(MaskError, match="spread expects the kept frames on"):
+            kept.spread(x)
 
 
 def test_gradients():

@@ -130,21 +130,7 @@ def view(motion: Motion, camera: Camera, generator: torch.Generator | None = Non
     )
 
 
-def windows(clip: Clip, num_frames: int) -> Windows:
-    """Cut a clip into consecutive windows; the last one is aligned to the clip's end.
-
-    Where the last window overlaps the one before it, its own frames are not scored again: every frame counts
-    once. A clip shorter than a window becomes one, as ``cut`` does it.
-
-    Raises:
-        BenchmarkError: Windows without frames.
-    """
-    if num_frames < 1:
-        raise BenchmarkError(f"windows of {num_frames} frames were asked for, expected at least 1")
-    return cut(clip, num_frames)
-
-
-def cut(clip: Clip, num_frames: int, tail: Tail = "first") -> Windows:
+def windows(clip: Clip, num_frames: int, tail: Tail = "first") -> Windows:
     """Cut a clip of any length into windows.
 
     They are consecutive, the last one aligned to the clip's end. A clip shorter than a window becomes one,
@@ -152,9 +138,14 @@ def cut(clip: Clip, num_frames: int, tail: Tail = "first") -> Windows:
 
     Args:
         clip: The clip.
-        num_frames: T, frames of a window, at least 1.
-        tail: What becomes of the frames that two windows share.
+        num_frames: T, frames of a window.
+        tail: What becomes of the frames that two windows share; by default every frame counts once.
+
+    Raises:
+        BenchmarkError: Windows without frames.
     """
+    if num_frames < 1:
+        raise BenchmarkError(f"windows of {num_frames} frames were asked for, expected at least 1")
     length = len(clip.pose_2d)
     count = max(1, length // num_frames if tail == "dropped" else -(-length // num_frames))
     aligned = torch.arange(count) * num_frames

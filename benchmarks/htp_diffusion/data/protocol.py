@@ -16,7 +16,7 @@ from htp_diffusion.base.command import at_least, by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.motionbert import MOTIONBERT_EXCLUDED
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
-from htp_diffusion.data.motion import Tail, Windows, cut
+from htp_diffusion.data.motion import Tail, Windows, windows
 from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.pose.layout import Layout
@@ -121,15 +121,15 @@ def cut_clips(
     for clip in clips:
         if clip.motion in protocol.excluded:
             continue
-        windows = cut(clip.clip, num_frames, protocol.tail)
+        taken = windows(clip.clip, num_frames, protocol.tail)
         if clip.valid is not None:
-            frame = windows.start[:, None] + torch.arange(num_frames)
+            frame = taken.start[:, None] + torch.arange(num_frames)
             valid = clip.valid[frame.clamp(max=len(clip.valid) - 1)]
-            windows = replace(windows, scored=windows.scored & valid)
-        windows = windows.every(every)
-        windows = windows.take(windows.scored.any(dim=1))
-        if len(windows.start):
-            found.append((clip, windows))
+            taken = replace(taken, scored=taken.scored & valid)
+        taken = taken.every(every)
+        taken = taken.take(taken.scored.any(dim=1))
+        if len(taken.start):
+            found.append((clip, taken))
     if not found:
         raise BenchmarkError(
             f"no frame to score: protocol {protocol.name} counts none of the {len(clips)} clips"

@@ -92,7 +92,8 @@ def lift(
     mean = drawn.mean(dim=1)
     spread = (drawn - mean[:, None]).square().sum(dim=-1).mean(dim=1).sqrt()
     poses, spread = (blend(part, starts, len(pose_2d)) for part in (mean, spread))
-    marks = None if kept is None else _marks(kept, starts, len(pose_2d), num_frames)
+    pruned = kept is not None and kept.shape[1] < num_frames
+    marks = _marks(kept, starts, len(pose_2d), num_frames) if pruned else None
     model_frames = len(poses)
     if at_model is not None:
         back = places_among(torch.arange(length, dtype=torch.float64), at_model)

@@ -236,13 +236,13 @@ def with_fewer_early(contender: Contender, num_keep: int | float) -> Contender:
         num_keep: f at those steps: an int, or a float share of T.
 
     Raises:
-        BenchmarkError: It prunes nothing, or keeps no more frames than that as it is.
+        BenchmarkError: It is another model, or keeps no more frames than that as it is.
         HTPError: A number of frames out of range.
     """
     check_frames(num_keep, "early_keep")
     denoiser, num_frames = contender.denoiser, contender.config.num_frames
     if not isinstance(denoiser, HTPDenoiser):
-        raise BenchmarkError(f"early keep needs an HTP denoiser, {contender.name} keeps every frame")
+        raise BenchmarkError(f"early keep needs an HTP denoiser of this project, {contender.name} is none")
     kept = denoiser.htp.config.frames_kept(num_frames)
     config = replace(denoiser.htp.config, num_keep=num_keep)
     fewer = config.frames_kept(num_frames)

@@ -21,7 +21,7 @@ LONGEST_PERIOD = 10_000  # over 2 pi, of the slowest wave of the timestep embedd
 def sinusoidal_embedding(timestep: Real[Tensor, " batch"], dim: int) -> Float[Tensor, "batch dim"]:
     """Sines, then cosines, of the timestep at ``dim / 2`` frequencies, geometric from 1 to 1/10000.
 
-    Float32, or float64 for timesteps given in it.
+    Float32, or float64 for timesteps given in it; the frequencies are float32's, as D3DP's are.
 
     Raises:
         ConfigError: ``dim`` is odd or below 4.

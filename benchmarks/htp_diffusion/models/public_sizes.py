@@ -90,11 +90,11 @@ class Shapes:
         what = f"{path}, taken for a {NAMES[model]},"
         for where, tensors in read_weights(path).sets.items():
             names = plain_keys(tensors)
-            front = next((short[: -len(table)] for short in names if f".{short}".endswith(f".{table}")), None)
-            if front is None or (key is not None and not f"{where}.{front}".startswith(key)):
-                continue
-            own = {short: tensors[long] for short, long in names.items() if short.startswith(front)}
-            return cls({short[len(front) :]: tuple(x.shape) for short, x in own.items()}, model, what)
+            for front in (short[: -len(table)] for short in names if f".{short}".endswith(f".{table}")):
+                if key not in (None, ".".join(filter(None, (where, front[:-1])))):
+                    continue
+                own = {short: tensors[long] for short, long in names.items() if short.startswith(front)}
+                return cls({short[len(front) :]: tuple(x.shape) for short, x in own.items()}, model, what)
         raise BenchmarkError(f"{what} holds no {table}: is it of another --model?")
 
     def inputs(self) -> tuple[int, int, int]:

@@ -98,7 +98,7 @@ def _compared(result: ThroughputResult) -> Sequence[Compared]:
     found = []
     for group in result.groups:
         for row in group.rows:
-            if row.model in HOST_NAMES.values():
+            if not row.is_pruned:
                 continue
             item = "Table V" if row.host == "d3dp" else "Table I"
             found.append(

@@ -93,8 +93,8 @@ def trained_part(scale: Scale, data: Path | None, device: torch.device) -> Part[
 
 
 def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace) -> ClaimsResult:
-    seconds = work.seconds if scale.name == "paper" else min(work.seconds, _TINY_SECONDS + _SCORING["cpu"])
-    ends = time.monotonic() + seconds - _SCORING[work.device.type]
+    seconds = work.seconds - _SCORING[work.device.type]
+    ends = time.monotonic() + (seconds if scale.name == "paper" else min(seconds, _TINY_SECONDS))
     preset = PRESETS[scale.training_preset]
     folder = work.folder / FOLDER
     draw = f"{scale.hypotheses_scored}x{scale.steps_scored}"

@@ -22,7 +22,7 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
     public: list[str] = []
     settings, sizes, machines = set[str](), set[str](), set[str]()
     for result, group, host in _measured(results):
-        pruned = [row for row in group.rows if row.host == host and _is_pruned(row)]
+        pruned = [row for row in group.rows if row.host == host and row.is_pruned]
         if host in rows or not pruned:
             continue
         plain, best = group.plain(host), min(pruned, key=lambda row: row.true_gmacs)
@@ -84,10 +84,6 @@ def _measured(results: Sequence[ThroughputResult]) -> Iterator[tuple[ThroughputR
                 way = (result.device, group.precision, group.mode, group.batch, group.hypotheses)
                 if way == ("cpu", "fp32", "eager", 1, None) and any(row.host == host for row in group.rows):
                     yield result, group, host
-
-
-def _is_pruned(row: Row) -> bool:
-    return row.model.startswith("HTP")
 
 
 def _setting(row: Row, result: ThroughputResult) -> str:

@@ -49,6 +49,16 @@ class Row:
     difference: float | None
 
     @property
+    def is_pruned(self) -> bool:
+        """Whether HTP is in it."""
+        return self.model.startswith("HTP")
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is public code, plain or patched."""
+        return self.fused_difference is None
+
+    @property
     def timing(self) -> Timing:
         """The rounds."""
         return Timing(tuple(self.seconds))

@@ -1,6 +1,6 @@
 """The tables of what timing the models found: speed, the device's limits, and the drift of fast modes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from adapters.clock import speed_up_notes
 from htp_diffusion.base.tables import Cell, Column, Table
@@ -44,7 +44,7 @@ def throughput_table(result: ThroughputResult) -> Table:
             )
             rows.append(cells)
     first = result.groups[0]
-    base = "the public code" if _public(first.rows) else "the plain host"
+    base = "the public code" if any(row.is_public for row in first.rows) else "the plain host"
     return Table(
         title="Speed: "
         + ", ".join((*setting.common, f"D={result.dim}", *_machine(result), *_recovery(result))),
@@ -193,14 +193,10 @@ def _over_first_way(result: ThroughputResult, group: Group, row: Row) -> float |
     for other in result.groups:
         same_work = (other.frames, other.batch, other.timed) == (group.frames, group.batch, group.timed)
         if same_work and (other.precision, other.mode) == (first.precision, first.mode):
-            public = _public(base for base in other.rows if base.host == row.host)
+            public = [base for base in other.rows if base.host == row.host and base.is_public]
             base = public[0] if public else other.plain(row.host)
             return base.timing.median / row.timing.median
     return None
-
-
-def _public(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row.fused_difference is None]
 
 
 def _machine(result: ThroughputResult) -> list[str]:
@@ -231,7 +227,7 @@ def _notes(result: ThroughputResult) -> list[str]:
     if patched := [
         row.model
         for row in rows
-        if row.host not in SAMPLED and row.model == HOST_NAMES[row.host] and row.fused_difference is None
+        if row.host not in SAMPLED and row.model == HOST_NAMES[row.host] and row.is_public
     ]:
         notes.append(f"Plain and pruned from the public code: {', '.join(dict.fromkeys(patched))}.")
     if any(group.hypotheses is not None for group in result.groups):
@@ -252,7 +248,7 @@ def _notes(result: ThroughputResult) -> list[str]:
         " ".join(str(cell) for cell in (row.model, *setting.cells(group)))
         for group in result.groups
         for row in group.rows
-        if row.model.startswith("HTP")
+        if row.is_pruned
         if row.speed_up.is_measurable(len(row.seconds)) and row.speed_up.paired < _EVEN
     ]
     if losses:

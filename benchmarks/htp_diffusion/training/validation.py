@@ -58,7 +58,7 @@ class Validation:
         num_frames: T, frames of a window.
 
     Raises:
-        BenchmarkError: No clip, or one that is shorter than a window.
+        BenchmarkError: No clip.
     """
 
     def __init__(self, clips: Sequence[Clip], num_frames: int) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from htp_diffusion.comparison import poses_picture
 from htp_diffusion.comparison.poses_picture import ScoredFrames, draw_poses, scored_frames
-from htp_diffusion.data.motion import cut, view
+from htp_diffusion.data.motion import view, windows
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.pose.cameras import virtual_cameras
 from htp_diffusion.pose.layout import MPI_INF_3DHP_17
@@ -20,7 +20,7 @@ from htp_diffusion.pose.layout import MPI_INF_3DHP_17
 def clips():
     """Two clips of 20 frames in windows of 8: the last one overlaps the one before it."""
     motions = synthetic_motions(seed=0, count=2, frames=20)
-    return [cut(view(motion, virtual_cameras(motion.positions)[0]), 8) for motion in motions]
+    return [windows(view(motion, virtual_cameras(motion.positions)[0]), 8) for motion in motions]
 
 
 def test_every_scored_frame_once_with_its_own_error(clips):

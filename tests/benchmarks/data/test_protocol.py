@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.labelled import ClipSet, LabelledClip
-from htp_diffusion.data.motion import Motion, cut, view
+from htp_diffusion.data.motion import Motion, view, windows
 from htp_diffusion.data.protocol import EVERY_FRAME, cut_clips, place_root, protocol_named
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.layout import H36M_17, MPI_INF_3DHP_17
@@ -76,10 +76,10 @@ def test_windows_are_those_of_the_public_loops(length, num_frames):
     d3dp.append(padded[-num_frames:])
     whole = [frames[i : i + num_frames] for i in range(0, length - num_frames + 1, num_frames)] or [padded]
     for tail, expected in (("first", d3dp), ("last", d3dp), ("both", d3dp), ("dropped", whole)):
-        windows = cut(clip(length).clip, num_frames, tail)
-        assert windows.pose_2d[:, :, 0, 0].int().tolist() == expected
+        taken = windows(clip(length).clip, num_frames, tail)
+        assert taken.pose_2d[:, :, 0, 0].int().tolist() == expected
         counted = np.zeros(length + num_frames, dtype=int)
-        for start, scored in zip(windows.start.tolist(), windows.scored.numpy(), strict=True):
+        for start, scored in zip(taken.start.tolist(), taken.scored.numpy(), strict=True):
             counted[start : start + num_frames] += scored
         assert not counted[length:].any()
         if tail in ("first", "last"):

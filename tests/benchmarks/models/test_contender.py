@@ -25,7 +25,7 @@ def test_the_early_model_shares_every_weight_and_leaves_the_exact_one_as_it_is()
     assert all(one is other for one, other in pairs)
     buffers = early.early.state_dict()
     assert all(torch.equal(value, buffers[key]) for key, value in exact.denoiser.state_dict().items())
-    with pytest.raises(BenchmarkError, match="needs an HTP denoiser, D3DP keeps every frame"):
+    with pytest.raises(BenchmarkError, match="needs an HTP denoiser of this project, D3DP is none"):
         with_fewer_early(d3dp, 2)
 
 

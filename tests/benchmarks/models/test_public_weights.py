@@ -182,6 +182,22 @@ def test_heads_that_do_not_divide(tmp_path):
         PublicWeights(weights=path, model="mixste", weights_heads=3).contender()
 
 
+def test_one_of_several_sets(tmp_path):
+    first, second = (shaken(NETWORKS["mixste"][0]()) for _ in range(2))
+    sets = {"net": first, "net_ema": second}
+    torch.save(
+        {f"{name}.{key}": x for name, net in sets.items() for key, x in net.state_dict().items()},
+        tmp_path / "x.bin",
+    )
+    for name, network in sets.items():
+        contender, report = given(tmp_path / "x.bin", "mixste", weights_key=name).contender()
+        assert (report.key, report.unexpected) == (name, ())
+        with torch.no_grad():
+            assert_close(poses_of(contender), network(POSE))
+    with pytest.raises(BenchmarkError, match="holds no Temporal_pos_embed"):
+        given(tmp_path / "x.bin", "mixste", weights_key="ne").contender()
+
+
 @pytest.mark.parametrize(
     ("options", "missing"), [({"model": "d3dp"}, "--weights"), ({"weights": "x"}, "--model")]
 )
