@@ -27,6 +27,11 @@ def call_part(owner: nn.Module, name: str, x: Float[Tensor, "*axes"]) -> Float[T
     return x if part is None else part(x)
 
 
+def unchanged(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """The spatial block of a pair whose layer mixes joints and frames in one."""
+    return x
+
+
 def to_tracks(x: Shaped[Tensor, "batch frames joints *axes"]) -> Shaped[Tensor, "batch_joints frames *axes"]:
     """Joints folded into the batch, as attention along the frames takes them."""
     # Not by einops: torch.compile traces its reading of a pattern, which takes longer than all else.

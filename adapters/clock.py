@@ -68,8 +68,8 @@ class SpeedUp:
 
     Attributes:
         of_medians: The slow case's median over the fast one's.
-        paired: Median over the rounds of the ratio within one round: what drifts slowly, as a warming
-            processor does, falls out of it.
+        paired: Median over the rounds of the ratio within one round, in which slow drift, as of a warming
+            processor, cancels.
         paired_low, paired_high: Quartiles of the rounds' ratios; of two, least and largest.
     """
 

@@ -56,7 +56,7 @@ def deviation_of(distances: Float[Tensor, " joints"]) -> Deviation:
 def least_figure(distances: Float[Tensor, " seen"], total: int, metric: Metric) -> float:
     """A lower bound of the figure over ``total`` distances, from the ones known so far.
 
-    The rest is none for the mean, and smaller than all of these for the percentile.
+    The unknown ones count as 0 for the mean, and as smaller than all known ones for the percentile.
     """
     if metric == "mean":
         return float(distances.double().sum()) / total

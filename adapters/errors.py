@@ -26,4 +26,4 @@ class CheckpointError(HTPError, ValueError):
 
 
 class MeasurementError(HTPError, ValueError):
-    """Times that cannot be taken or compared."""
+    """Clips, settings, times or outputs that cannot be measured, compared or drawn."""

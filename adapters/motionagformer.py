@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks
+from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks, unchanged
 from adapters.probe import Probe
 from htp_modules import HTPConfig, KeptFrames, Pair, TemporalMask
 
@@ -179,16 +179,12 @@ def _pruned(host: Any, layer: Any, x: Tensor, kept: KeptFrames) -> Tensor:
     return _dual(host, layer, x, None, kept.index)
 
 
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
 def run_motionagformer(
     host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool
 ) -> Float[Tensor, "batch frames joints features"]:
     """MotionAGFormer's forward pass, pruned."""
     first, *rest = (
-        Pair(_identity, partial(_whole, host, layer), partial(_pruned, host, layer)) for layer in host.layers
+        Pair(unchanged, partial(_whole, host, layer), partial(_pruned, host, layer)) for layer in host.layers
     )
     first = first.after(lambda clip: host.htp.embed(clip, host.joints_embed) + host.pos_embed)
     x = host.rep_logit(host.norm(host.htp(clip, [first, *rest])))
@@ -218,5 +214,5 @@ MOTIONAGFORMER = Adapter(
     ),
     injected="",
     check_frames=CHECK_FRAMES,
-    defaults=HTPConfig(num_sft_layers=3, spatial_gcn=False),
+    defaults=HTPConfig(spatial_gcn=False),
 )

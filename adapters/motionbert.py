@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts, FrameState
-from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks
+from adapters.blocks import call_part, from_tracks, masked_attention, to_tracks, unchanged
 from adapters.probe import Probe
 from htp_modules import SFTMHSA, HTPConfig, Pair, TemporalMask
 
@@ -97,10 +97,6 @@ def _embed(host: Any, clip: Tensor) -> Tensor:
     return call_part(host, "pos_drop", x)
 
 
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
 def _spatial_part(block: Any, x: Tensor) -> Tensor:
     poses, clips = x.flatten(0, 1), x.shape[:2]
     del x  # of a temporal part before this one nobody else holds it
@@ -146,7 +142,7 @@ def run_motionbert(
     host: Any, clip: Float[Tensor, "batch frames joints channels"], return_rep: bool = False
 ) -> Float[Tensor, "batch frames joints features"]:
     """DSTformer's forward pass, pruned."""
-    layers = [Pair(_identity, partial(_dual, host, layer)) for layer in range(len(host.blocks_st))]
+    layers = [Pair(unchanged, partial(_dual, host, layer)) for layer in range(len(host.blocks_st))]
     x = host.htp(clip, [Pair(partial(_embed, host), host.htp.initial), *layers])
     x = host.pre_logits(host.norm(x))
     return x if return_rep else host.head(x)

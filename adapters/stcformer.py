@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts
-from adapters.blocks import from_tracks, to_tracks
+from adapters.blocks import from_tracks, to_tracks, unchanged
 from adapters.probe import Probe
 from htp_modules import HTPConfig, Pair, TemporalMask
 
@@ -106,15 +106,11 @@ def _block(host: Any, block: Any, x: Tensor, mask: TemporalMask | None) -> Tenso
     return x + block.drop(block.mlp(block.layer_norm(x)))
 
 
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
 def run_stcformer(
     host: Any, pose: Float[Tensor, "batch frames joints channels"]
 ) -> Float[Tensor, "batch frames joints 3"]:
     """STCFormer's forward pass, pruned."""
-    first, *rest = (Pair(_identity, partial(_block, host, block)) for block in host.stcformer.stc_block)
+    first, *rest = (Pair(unchanged, partial(_block, host, block)) for block in host.stcformer.stc_block)
     first = first.after(lambda pose: host.gelu(host.htp.embed(pose, host.pose_emb)))
     return host.regress_head(host.htp(pose, [first, *rest]))
 

@@ -41,8 +41,8 @@ def tune(
 
     Without ground truth, a setting is judged by how far its output is from the model's own unpruned output;
     with it, by how much larger its error is. Of a patch from scratch, the unpruned model is HTP with every
-    frame kept and unmasked. Settings that another of no more operations beats are given up
-    as soon as that is certain; the rest is timed in turn with the unpruned model. Settings whose times lie
+    frame kept and unmasked. A setting is dropped as soon as another, of no more operations, is
+    certainly closer; the rest is timed in turn with the unpruned model. Settings whose times lie
     within the spread of the rounds are ranked by their operations.
 
     Args:

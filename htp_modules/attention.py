@@ -35,7 +35,7 @@ def additive_mask(keep: Shaped[Tensor, "*axes"], dtype: torch.dtype) -> Float[Te
 
 
 def _mostly_padded(query: Tensor, key: Tensor) -> bool:
-    """Whether CUDA's first choice of a kernel in 16 bits, which takes keys by the 128, is the slower one."""
+    """Whether CUDA's default kernel in 16 bits, which takes keys in blocks of 128, is the slower one here."""
     short = max(query.shape[-2], key.shape[-2]) <= _SHORT and key.shape[-1] % _ALIGNED == 0
     return short and sixteen_bits_on_cuda(key)
 

@@ -65,7 +65,7 @@ def symmetric_topology(
 
 
 def _nodes_to_add(nodes: int, like: Tensor) -> int:
-    """Of zeros, for a fast product over nodes; only in a compiled graph do they cost less than they save."""
+    """How many zero nodes make a product over nodes fast; none in an eager graph, where they do not pay."""
     slow = sixteen_bits_on_cuda(like) and torch.compiler.is_compiling()
     return -nodes % _ALIGNED if slow else 0
 
@@ -79,8 +79,8 @@ def graph_convolution(
 ) -> Float[Tensor, "*axes nodes out"]:
     """(P ⊙ I)(m ⊙ x W_self) + (P ⊙ (1 - I))(m ⊙ x W_nbr) + b.
 
-    As P (m ⊙ x W_nbr) + diag(P) (m ⊙ x (W_self - W_nbr)) + b, which holds the fewest tensors at once; of a
-    few coordinates over one graph for all samples, as one product of a whole frame.
+    As P (m ⊙ x W_nbr) + diag(P) (m ⊙ x (W_self - W_nbr)) + b, which holds the fewest tensors at once. Where
+    all samples share the graph and nodes have few channels, a frame is one product with one matrix.
     """
     nodes, channels = x.shape[-2:]
     if coupling.ndim == 2 and nodes * channels <= weight.shape[-1]:

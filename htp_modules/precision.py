@@ -21,7 +21,7 @@ def sixteen_bits_on_cuda(tokens: Tensor) -> bool:
 
 
 def product_dtype(tokens: Tensor) -> torch.dtype:
-    """In which layers multiply ``tokens``: under autocast its own, else theirs."""
+    """The dtype in which layers multiply ``tokens``: autocast's, or the tokens' own without autocast."""
     return torch.get_autocast_dtype(_device(tokens)) if autocast_is_on(tokens) else tokens.dtype
 
 

@@ -103,8 +103,7 @@ class ScaledTokens(NamedTuple):
 def scale_tokens(x: Float[Tensor, "*axes"], dims: tuple[int, ...], *, name: str) -> ScaledTokens:
     """Bring tokens into the range in which their products stay finite and distinct.
 
-    Where nothing is checked (:func:`check_finite`), tokens that are not finite are left as they are, and so
-    are those that share their scale.
+    Where nothing is checked (:func:`check_finite`), a group with NaN or infinity is returned unscaled.
 
     Args:
         x: Tokens that frames are about to be selected by.

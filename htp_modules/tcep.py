@@ -83,8 +83,8 @@ def correlated_frames(
     frames = correlation.shape[-1]
     least = torch.finfo(correlation.dtype).min
     itself = torch.eye(frames, dtype=correlation.dtype, device=correlation.device)
-    # Lifted above all others, a frame is always among its own neighbors. Nobody holds the scores but who
-    # selects.
+    # Lifted above all others, a frame is always among its own neighbors. The scores have no name here, so
+    # that the selection can give them back early.
     neighbors = select_highest(
         correlation.detach()
         .nan_to_num(nan=least, posinf=least, neginf=least)

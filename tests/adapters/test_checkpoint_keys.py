@@ -4,6 +4,7 @@ import pytest
 import standins
 import torch
 from hosts import PUBLIC
+from loading import same
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -12,10 +13,6 @@ from adapters import CheckpointError, load_checkpoint
 
 HOST = PUBLIC[0]
 PREFIXES = ["model.", "pose_estimator.", "backbone.", "net.lifter.", "module.model.module.", "ema."]
-
-
-def same(model, state):
-    return all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
 def put_under(state, prefix):

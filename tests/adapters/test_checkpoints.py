@@ -8,6 +8,7 @@ import hosts
 import numpy as np
 import pytest
 import torch
+from loading import same
 from safetensors.torch import save_file
 from torch import nn
 
@@ -15,10 +16,6 @@ import adapters
 from adapters import CheckpointError, load_checkpoint
 
 HOST = hosts.PUBLIC[0]
-
-
-def same(model, state):
-    return all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,15 @@ def test_options_change_without_touching_weights():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_the_first_pair_may_take_poses():
+    network = Network().eval()
+    embed, poses = torch.nn.Linear(3, 8), torch.randn(2, 9, 2, 3)
+    first, *rest = (Pair(*blocks) for blocks in zip(network.spatial, network.temporal, strict=True))
+    assert first.after(embed)[1:] == first[1:]
+    found = network.htp(poses, [first.after(embed), *rest], network.inject)
+    assert torch.equal(found, network(embed(poses)))
+
+
 def test_a_block_may_be_told_which_frames_it_sees():
     network, x = Network().eval(), torch.randn(2, 9, 3, 8)
     expected = network(x)
