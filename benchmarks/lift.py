@@ -50,6 +50,7 @@ from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
 _DEFAULT = "htp-video.json"
+_DRAWN = ("sheet.png", "page.html", "motion.gif", "motion.mp4")
 _SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
 
 Drawing = Literal["all", "sheet", "none"]
@@ -265,6 +266,9 @@ def _write(
         print(f"drawing: {time.perf_counter() - start:.1f} s")
     for name in written:
         print(f"written: {out / name}")
+    for name in _DRAWN:
+        if name not in written and (out / name).exists():
+            print(f"not drawn anew, of an earlier run: {out / name}")
 
 
 def _tell_input(found: Detections, watched: Watched, fps: float | None, options: Options) -> None:

@@ -188,10 +188,20 @@ def _check(options: Options) -> None:
         raise BenchmarkError(f"cannot write {options.out}: it {problem}")
 
 
+def _check_formats(options: Options, recordings: Sequence[Path]) -> None:
+    formats = {path.suffix.lower() for path in recordings}
+    for name in ("amc_fps", "bvh_unit", "bvh_skip"):
+        ending = f".{name[:3]}"
+        if ending not in formats and getattr(options, name) != getattr(Options, name):
+            option = name.replace("_", "-")
+            raise BenchmarkError(f"--{option} is for {ending} files, of which {options.source} holds none")
+
+
 def main(options: Options) -> None:
     """Convert every recording, write the file, and tell where bones have no length."""
     _check(options)
     recordings = find_recordings(options.source)
+    _check_formats(options, recordings)
     skeletons: dict[Path, AsfSkeleton] = {}
     converted: list[Converted] = []
     with progress_bar() as progress:

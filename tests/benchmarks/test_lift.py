@@ -96,13 +96,16 @@ def test_without_pruning_every_frame_is_kept(tmp_path, quick, capsys):
     assert "pruning saves" not in capsys.readouterr().out
 
 
-def test_another_person_and_rule(tmp_path, quick):
+def test_another_person_and_rule(tmp_path, quick, capsys):
     path = alphapose(tmp_path / "a.json", people(15, 17, persons=2), tracks=[3, 8])
     run(path, *quick, "--person", 8, "--rule", "motionbert", "--draw", "sheet")
     saved = np.load(tmp_path / "out" / "poses.npz")
     assert (saved["person"], saved["rule"]) == (8, "motionbert")
     names = {entry.name for entry in (tmp_path / "out").iterdir()}
     assert names == {"poses.npz", "motion.bvh", "sheet.png"}
+    assert "earlier" not in capsys.readouterr().out
+    run(path, *quick, "--person", 3, "--draw", "none")
+    assert f"not drawn anew, of an earlier run: {tmp_path / 'out' / 'sheet.png'}" in capsys.readouterr().out
 
 
 def test_models_beside_each_other_against_a_reference(tmp_path, folder, quick, capsys):

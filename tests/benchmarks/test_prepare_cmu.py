@@ -198,6 +198,15 @@ def test_options_that_do_not_fit(folder, capsys, options, message):
     assert message in refused(capsys, folder, *options)
 
 
+@pytest.mark.parametrize(
+    ("option", "ending"), [("--amc-fps", "amc"), ("--bvh-unit", "bvh"), ("--bvh-skip", "bvh")]
+)
+def test_options_of_a_format_that_is_not_there(folder, capsys, option, ending):
+    for path in (folder / "in").glob(f"*/*.{ending}"):
+        path.unlink()
+    assert f"{option} is for .{ending} files, of which" in refused(capsys, folder, option, "1")
+
+
 def test_a_rate_that_does_not_divide_amc_files(folder, capsys):
     assert "02_01.amc has 120 frames a second" in refused(capsys, folder, "--fps", "50")
 

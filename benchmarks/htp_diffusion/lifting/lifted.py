@@ -27,7 +27,7 @@ class Lifted:
         poses: Camera frame, relative to the root, metres; the mean of the hypotheses.
         spread: Uncertainty: root mean square distance of the hypotheses from their mean, metres; 0 for one.
         kept: Frames that the model kept at the last denoising step of hypothesis one, in the window that
-            counts most for the frame; None for a model that keeps all.
+            counts most for the frame; None for a model without HTP.
         windows: Windows that were sampled.
         window_frames: T, frames of a window.
         model_frames: Frames at the model's rate.
@@ -92,8 +92,7 @@ def lift(
     mean = drawn.mean(dim=1)
     spread = (drawn - mean[:, None]).square().sum(dim=-1).mean(dim=1).sqrt()
     poses, spread = (blend(part, starts, len(pose_2d)) for part in (mean, spread))
-    pruned = kept is not None and kept.shape[1] < num_frames
-    marks = _marks(kept, starts, len(pose_2d), num_frames) if pruned else None
+    marks = None if kept is None else _marks(kept, starts, len(pose_2d), num_frames)
     model_frames = len(poses)
     if at_model is not None:
         back = places_among(torch.arange(length, dtype=torch.float64), at_model)

@@ -56,7 +56,7 @@ def save_poses(path: Path, video: LiftedVideo) -> None:
 
     ``poses`` (frames, 17, 3) with ``joints``, ``parents``, ``layout``, ``unit`` and ``frame_of_reference``;
     ``frames``, ``gap`` (0 seen, 1 gap, 2 long gap), ``filled``, ``swapped``, ``uncertainty`` (metres),
-    ``kept`` (if the model prunes), ``pose_2d`` (screen-normalised), ``image_size``, ``fps`` (0 if unknown),
+    ``kept`` (of a model with HTP), ``pose_2d`` (screen-normalised), ``image_size``, ``fps`` (0 if unknown),
     ``person``, ``format``, ``detector_layout``, ``rule``, ``model``, ``window_frames``, ``source``,
     ``command``, ``commit`` and ``date``.
 

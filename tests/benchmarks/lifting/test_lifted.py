@@ -75,12 +75,6 @@ def test_kept_frames_are_those_of_the_window_that_counts_most():
     assert resampled.kept.shape == (6,)
 
 
-def test_a_model_that_keeps_every_frame_has_no_marks():
-    model = contender("htp")
-    model.denoiser.htp.config = dataclasses.replace(model.config.htp, num_keep=1.0)
-    assert lift(model, torch.rand(20, 17, 2) - 0.5, SAMPLING).kept is None
-
-
 def test_the_same_seed_gives_the_same_poses_whatever_the_memory():
     model, pose_2d = contender("htp"), torch.rand(30, 17, 2) - 0.5
     one = lift(model, pose_2d, SAMPLING)
