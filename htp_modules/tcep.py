@@ -37,8 +37,13 @@ def _aligned(additive: Float[Tensor, "*rows frames"]) -> Float[Tensor, "*rows fr
 
 
 def _cpu_rounds_factors() -> bool:
-    """Whether a CPU may multiply float32 in bfloat16; a compiler cannot ask."""
-    return not torch.compiler.is_compiling() and torch.get_float32_matmul_precision() == "medium"
+    """Whether a CPU may multiply float32 in fewer bits; a compiler cannot ask."""
+    if torch.compiler.is_compiling():
+        return False
+    precision = getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", None)
+    if precision is None:  # PyTorch before 2.9; later, this raises where the newer settings were used
+        return torch.get_float32_matmul_precision() == "medium"
+    return precision not in ("none", "ieee")
 
 
 def products_rounded_once(

@@ -1,22 +1,58 @@
 """TCEP where products may be taken in fewer bits. Oracle: float64, and TCEP where they are not."""
 
+from contextlib import contextmanager
+
+import pytest
 import torch
 
 from htp_modules import TCEP
 from htp_modules.tcep import temporal_correlation
 
+NEWER = hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision")  # from PyTorch 2.9 on
 
-def test_the_mask_does_not_depend_on_the_precision_of_a_cpus_products():
-    tcep, x = TCEP(64, 27).eval(), torch.randn(2, 27, 17, 64)
+
+@contextmanager
+def by_name(name):
     before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def by_backend(backend, precision):
+    before = backend.fp32_precision
+    backend.fp32_precision = precision
+    try:
+        yield
+    finally:
+        backend.fp32_precision = before
+
+
+SETTINGS = {name: lambda name=name: by_name(name) for name in ("high", "medium")}
+if NEWER:
+    BACKENDS = {
+        "cuda": torch.backends.cuda.matmul,
+        "cpu": torch.backends.mkldnn.matmul,
+        "all": torch.backends,
+    }
+    SETTINGS |= {
+        f"{where}, {precision}": lambda backend=backend, precision=precision: by_backend(backend, precision)
+        for where, backend in BACKENDS.items()
+        for precision in ("ieee", "tf32", *(() if where == "cuda" else ("bf16",)))
+    }
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_mask_does_not_depend_on_the_precision_of_products(setting):
+    tcep, x = TCEP(64, 27).eval(), torch.randn(2, 27, 17, 64)
     with torch.no_grad():
         expected = tcep(x)[1].keep
-        try:
-            torch.set_float32_matmul_precision("medium")
+        with SETTINGS[setting]():
             found = tcep(x)[1].keep
             exact = temporal_correlation(x.transpose(1, 2))
-        finally:
-            torch.set_float32_matmul_precision(before)
     assert torch.equal(found, expected)
     wide = x.double().transpose(1, 2)
     torch.testing.assert_close(exact.double(), wide @ wide.mT / 8, rtol=1e-6, atol=1e-6)

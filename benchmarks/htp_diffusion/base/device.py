@@ -47,6 +47,12 @@ def device_name(device: torch.device) -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that tensors may still take, with those that PyTorch keeps back from earlier ones."""
+    kept_back = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept_back
+
+
 def check_precision(precision: Precision, device: torch.device) -> None:
     """Check that a precision exists on a device.
 

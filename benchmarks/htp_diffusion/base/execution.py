@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from adapters import is_patched
 from htp_diffusion.base.errors import BenchmarkError
 
 Mode = Literal["eager", "compiled", "cuda-graph"]
@@ -63,10 +64,8 @@ class Replayed:
 
 
 @contextmanager
-def _compiler_settings() -> Iterator[None]:
-    """Inductor settings: freeze weights, do not recompute masks per head.
-
-    On a CPU, frozen weights are packed for oneDNN's linear layers.
+def _settings_for_a_cpu() -> Iterator[None]:
+    """Inductor settings: freeze weights, which are then packed for oneDNN; do not recompute masks per head.
 
     By default Inductor packs float32 weights for MKL, which is slower and does not fuse GELU. It packs them
     for oneDNN if TF32 is allowed, so TF32 is allowed while compiling, and not when the graph runs: results
@@ -107,7 +106,8 @@ class Compiled:
         shapes = tuple(part.shape for part in inputs)
         if shapes in self._shapes:
             return self._function(*inputs)
-        with _told_in_one_line(), _traced_anew(), _compiler_settings():
+        settings = _settings_for_a_cpu() if inputs[0].device.type == "cpu" else nullcontext()
+        with _told_in_one_line(), _traced_anew(), settings:
             result = self._function(*inputs)
         self._shapes.add(shapes)
         return result
@@ -245,8 +245,7 @@ def prepare_model(
     """
     check_mode(mode, device)
     if mode == "compiled":
-        parts: Sequence[tuple[nn.Module, str]] = getattr(model, "compiled_parts", list)()
-        return (
-            CompiledParts(model, parts) if parts and device.type == "cuda" else Compiled(model, whole=whole)
-        )
+        # The forward of a patched model is its adapter's, which calls no part of the model's own class.
+        by_parts = device.type == "cuda" and hasattr(model, "compiled_parts") and not is_patched(model)
+        return CompiledParts(model, model.compiled_parts()) if by_parts else Compiled(model, whole=whole)
     return Replayed(model, capture_cuda) if mode == "cuda-graph" else model

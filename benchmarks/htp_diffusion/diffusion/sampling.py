@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.device import free_memory
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.ddim import Denoiser, sample
 from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
@@ -199,8 +200,7 @@ def even_max_batch(
     """
     check_budget(memory_budget)
     if memory_budget is None:
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * GIBIBYTE
-        budget = free // 2
+        budget = (free_memory(device) if device.type == "cuda" else 2 * GIBIBYTE) // 2
     else:
         budget = max(1, int(memory_budget * GIBIBYTE))
     within = max_batch_within(budget, sequence_bytes(config.num_frames, H36M_17.num_joints, config.dim))

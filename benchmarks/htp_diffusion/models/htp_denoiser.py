@@ -9,7 +9,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from htp_diffusion.models.denoiser import D3DPDenoiser
-from htp_diffusion.models.mixste import COORDINATES
+from htp_diffusion.models.mixste import COORDINATES, flow_parts
 from htp_modules import HTP, HTPConfig, SpatialGCN
 
 
@@ -47,8 +47,7 @@ class HTPDenoiser(D3DPDenoiser):
 
     def compiled_parts(self) -> list[tuple[nn.Module, str]]:
         """Those of D3DP's denoiser, and HTP's own modules."""
-        modules = (self.htp.tcep, self.htp.mgptp, self.htp.recovery)
-        return [*super().compiled_parts(), *((module, "forward") for module in modules)]
+        return [*super().compiled_parts(), *flow_parts(self.htp)]
 
     def forward(
         self,

@@ -5,9 +5,9 @@ denoising steps are the same.
 """
 
 from jaxtyping import Float, Real
-from torch import Tensor
+from torch import Tensor, nn
 
-from htp_diffusion.models.mixste import MixSTE
+from htp_diffusion.models.mixste import MixSTE, flow_parts
 from htp_modules import HTP, HTPConfig, SpatialGCN
 
 
@@ -49,6 +49,10 @@ class HTPLifter(Lifter):
         self.htp = HTP(dim, num_frames, num_heads, config)
         if self.htp.config.spatial_gcn:
             self.Spatial_patch_to_embedding = SpatialGCN(self.in_channels, dim, self.num_joints)
+
+    def compiled_parts(self) -> list[tuple[nn.Module, str]]:
+        """Those of the trunk, and HTP's own modules."""
+        return [*super().compiled_parts(), *flow_parts(self.htp)]
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

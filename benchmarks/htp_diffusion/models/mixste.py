@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from htp_modules.block import NORM_EPS, TransformerBlock
 from htp_modules.errors import ConfigError, ShapeError
-from htp_modules.htp import Pair
+from htp_modules.htp import HTP, Pair
 from htp_modules.mask import TemporalMask
 from htp_modules.precision import own_precision
 from htp_modules.sft_mhsa import SFTMHSA
@@ -47,6 +47,11 @@ def check_clip(
             f"{name} was built for up to {max_frames} frames, got {frames}; "
             "build it longer or cut the sequence into shorter clips"
         )
+
+
+def flow_parts(htp: HTP) -> list[tuple[nn.Module, str]]:
+    """Methods of HTP's own modules that a compiler may take one by one."""
+    return [(module, "forward") for module in (htp.tcep, htp.mgptp, htp.recovery)]
 
 
 class PoseHead(nn.Sequential):

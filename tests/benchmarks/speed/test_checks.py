@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from adapters import is_patched
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.execution import Replayed, StaticCall, prepare_model
+from htp_diffusion.base.execution import Compiled, Replayed, StaticCall, prepare_model
+from htp_diffusion.models.lifter import HTPLifter
 from htp_diffusion.speed import agreement, drift
 from htp_diffusion.speed.lineup import Sizes, line_up, random_inputs
 from htp_modules import HTPConfig, KeptFrames, Record, TemporalMask, attention, record
@@ -87,6 +89,37 @@ def test_a_pinned_model_is_still_one_graph(monkeypatch):
     found = agreement.exact_difference(entrant, inputs, precision="fp32", mode="compiled", device=CPU)
     assert found < 1e-5
     assert whole == [True]
+
+
+@pytest.mark.parametrize("host", ["d3dp", "mixste", "finepose"])
+def test_what_is_compiled_on_cuda_is_what_runs(monkeypatch, host):
+    runs = []
+
+    def compile_nothing(function, **_):
+        number = len(runs)
+        runs.append(0)
+
+        def counted(*inputs):
+            runs[number] += 1
+            return function(*inputs)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    for entrant in line_up([host], replace(SIZES, depth=3), [PRUNING], None, CPU):
+        runs.clear()
+        inputs = agreement.short_inputs(entrant, 9, CPU)
+        with torch.no_grad():
+            prepare_model(entrant.model, "compiled", torch.device("cuda"))(*inputs)
+        assert min(runs) > 0, entrant.name
+        # Part by part each of our own; a patched model, whose flow is its adapter's, as a whole.
+        assert (len(runs) > 1) == (not is_patched(entrant.model)), entrant.name
+
+
+def test_every_part_of_a_lifter_runs():
+    lifter = HTPLifter(9, dim=8, depth=3, num_heads=2, config=PRUNING).eval()
+    whole = {(type(module).__name__, name) for module, name in lifter.compiled_parts()}
+    assert {("TCEP", "forward"), ("MGPTP", "forward"), ("CrossMHSA", "forward")} < whole
 
 
 def test_what_cannot_be_compiled_is_told(monkeypatch):
@@ -174,3 +207,15 @@ def test_poses_drift_from_themselves_by_nothing():
             assert one.mpjpe_drift == abs(one.mpjpe - one.mpjpe_fp32)
         if one.precision == "fp16":  # the coordinates and the head rounded, too, would move poses further
             assert one.median < 0.1
+
+
+def test_a_cpus_compiler_settings_are_a_cpus_alone(monkeypatch):
+    from torch._inductor import config
+
+    frozen = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    call = Compiled(lambda x: frozen.append(config.freezing) or x)
+    for device in ("cpu", "meta"):
+        call(torch.zeros(2 + len(frozen), device=device))
+    assert frozen == [True, False]
+    assert not config.freezing
