@@ -1,12 +1,14 @@
 """Checks: the tests that need a GPU, run by the test runner in a process of its own, as a part."""
 
-import os
+import importlib.util
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +17,7 @@ import torch
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.results import ADDED_LATER
 from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.reproduction.part import Part, Workplace
 
@@ -23,6 +26,8 @@ _ROOT = Path(__file__).resolve().parents[3]
 _ARGUMENTS = {"cuda": ("-m", "cuda", "tests/cuda"), "cpu": ("-m", "not cuda", "tests/cuda/test_sampling.py")}
 _LIMIT = {"cuda": 150.0, "cpu": 180.0}  # seconds
 _ABOUT = {"cuda": 60.0, "cpu": 25.0}  # seconds (an H200's)
+_PATIENCE = 10.0  # seconds for the report of tests that were stopped
+_WORKERS = 4
 _SHOWN = 20  # failures
 
 
@@ -44,6 +49,7 @@ class Checks:
         passed, failed, skipped: Tests.
         failures: Names of those that failed, the first ones.
         seconds: How long it took.
+        in_time: Whether they ended before they were stopped.
     """
 
     command: str
@@ -52,6 +58,7 @@ class Checks:
     skipped: int
     failures: list[str]
     seconds: float
+    in_time: bool = field(default=True, metadata=ADDED_LATER)
 
 
 def checks_part(device: torch.device) -> Part[Checks]:
@@ -74,10 +81,14 @@ def checks_part(device: torch.device) -> Part[Checks]:
 def run_checks(work: Workplace) -> Checks:
     """Run the tests.
 
+    Those that are stopped for the time's sake are told by what had ended until then.
+
     Raises:
-        BenchmarkError: They did not end in time, or did not run at all.
+        BenchmarkError: They did not run at all, or told nothing when they were stopped.
     """
     arguments = _ARGUMENTS[work.device.type]
+    if work.device.type == "cuda" and importlib.util.find_spec("xdist"):  # their float64 is the CPU's work
+        arguments = (*arguments, "-n", str(_WORKERS), "--dist", "worksteal")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "tests.xml"
@@ -90,22 +101,44 @@ def run_checks(work: Workplace) -> Checks:
             "no:cacheprovider",
             f"--junitxml={report}",
         ]
-        try:
-            done = subprocess.run(  # noqa: S603
-                command,
-                cwd=_ROOT,
-                env=os.environ,
-                capture_output=True,
-                text=True,
-                timeout=max(_ABOUT[work.device.type], min(work.seconds, _LIMIT[work.device.type])),
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BenchmarkError(f"the tests did not end within {error.timeout:.0f} s") from error
+        limit = max(_ABOUT[work.device.type], min(work.seconds, _LIMIT[work.device.type]))
+        told, in_time = _run(command, limit)
         if not report.exists():
-            told = (done.stdout + done.stderr).strip().splitlines() or ["nothing was told"]
-            raise BenchmarkError(f"the tests did not run: {told[-1]}")
-        return read_report(report, f"pytest {' '.join(arguments)}", time.monotonic() - started)
+            reason = told.strip().splitlines()[-1:] or ["nothing was told"]
+            said = f"run: {reason[0]}" if in_time else f"end within {limit:.0f} s"
+            raise BenchmarkError(f"the tests did not {said}")
+        checks = read_report(report, f"pytest {' '.join(arguments)}", time.monotonic() - started)
+        return replace(checks, in_time=in_time)
+
+
+def _run(command: Sequence[str], limit: float) -> tuple[str, bool]:
+    """What a command prints, and whether it ended in time; else it is interrupted, which pytest reports."""
+    with _interruptible():
+        running = subprocess.Popen(  # noqa: S603
+            command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    with running:
+        try:
+            return running.communicate(timeout=limit)[0], True
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGINT)
+        try:
+            return running.communicate(timeout=_PATIENCE)[0], False
+        except subprocess.TimeoutExpired:
+            running.kill()
+            return running.communicate()[0], False
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A process that is started inside the block takes SIGINT, though a program in the background does not."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def read_report(report: Path, command: str, seconds: float) -> Checks:
@@ -145,6 +178,9 @@ def _tables(checks: Checks) -> Sequence[Table]:
                 Column("s", ".0f"),
             ),
             rows=((checks.passed, checks.failed, checks.skipped, checks.seconds),),
-            notes=tuple(f"failed: {name}" for name in checks.failures),
+            notes=(
+                *(f"failed: {name}" for name in checks.failures),
+                *(() if checks.in_time else ("Stopped before the end: the others did not run.",)),
+            ),
         )
     ]

@@ -11,7 +11,6 @@ from adapters.clock import SpeedUp
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.mocap.cmu import CMU_FPS
-from htp_diffusion.reproduction.checks import read_report
 from htp_diffusion.reproduction.datasets import every_within
 from htp_diffusion.reproduction.growth import largest_batch
 from htp_diffusion.reproduction.machine import fast_ways, matmul_flops
@@ -110,17 +109,6 @@ def test_a_folder_without_a_pair_is_refused(tmp_path):
         BenchmarkError, match=r"d3dp-PRESET\.json and htp-PRESET\.json of one preset, got none"
     ):
         find_pair(tmp_path, SCALES["tiny"].pairs)
-
-
-def test_a_test_report_is_counted(tmp_path):
-    (tmp_path / "tests.xml").write_text(
-        '<testsuites><testsuite><testcase classname="t" name="good"/>'
-        '<testcase classname="t" name="bad"><failure message="m"/></testcase>'
-        '<testcase classname="t" name="broken"><error message="m"/></testcase>'
-        '<testcase classname="t" name="none"><skipped/></testcase></testsuite></testsuites>'
-    )
-    found = read_report(tmp_path / "tests.xml", "pytest", 1.5)
-    assert (found.passed, found.failed, found.skipped, found.failures) == (1, 2, 1, ["t::bad", "t::broken"])
 
 
 def test_a_cpu_stands_in_for_a_gpu():
