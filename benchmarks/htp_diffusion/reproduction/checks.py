@@ -131,7 +131,7 @@ def _run(command: Sequence[str], limit: float) -> tuple[str, bool]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """A process that is started inside the block takes SIGINT, though a program in the background does not."""
+    """A process started inside the block takes SIGINT, though a program in the background does not."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -33,7 +33,11 @@ from htp_modules.errors import HTPError
 _MOST_ROUNDS = 3
 _BESIDE = 1.2  # what a round costs beside the passes that it was estimated by
 _BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matmul rate (an H200's)
-_PREPARING: dict[Mode, float] = {"eager": 5.0, "cuda-graph": 15.0, "compiled": 130.0}  # seconds, and the drift
+_PREPARING: dict[Mode, float] = {
+    "eager": 5.0,
+    "cuda-graph": 15.0,
+    "compiled": 130.0,
+}  # seconds, and the drift
 _FAST_SHARE = 0.12  # of the time that is left
 _EFFICIENCY = 0.7
 

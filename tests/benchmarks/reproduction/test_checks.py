@@ -1,5 +1,6 @@
 """The tests as a part: what is told of them, and what of those that take too long."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.reproduction import checks
 from htp_diffusion.reproduction.part import Workplace
 
+WAIT = "while :; do sleep 0.05; done"
 REPORT = (
     '<testsuites><testsuite><testcase classname="t" name="good"/>'
     '<testcase classname="t" name="bad"><failure message="m"/></testcase>'
@@ -57,12 +59,18 @@ def test_tests_that_told_nothing(run):
         run(report=None, in_time=False)
 
 
-def test_what_takes_too_long_is_interrupted_and_may_report(monkeypatch):
-    waiting = "while :; do sleep 0.05; done"
-    assert checks._run(["sh", "-c", "echo done"], 60.0) == ("done\n", True)
-    assert checks._run(["sh", "-c", f"trap 'echo reported; exit' INT; {waiting}"], 1.0) == (
-        "reported\n",
-        False,
-    )
+@pytest.mark.parametrize("ours", [signal.default_int_handler, signal.SIG_IGN])  # ignored in the background
+def test_what_takes_too_long_is_interrupted_and_may_report(ours):
+    before = signal.signal(signal.SIGINT, ours)
+    try:
+        assert checks._run(["sh", "-c", "echo done"], 60.0) == ("done\n", True)
+        reports = ["sh", "-c", f"trap 'echo reported; exit' INT; {WAIT}"]
+        assert checks._run(reports, 1.0) == ("reported\n", False)
+        assert signal.getsignal(signal.SIGINT) is ours
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_does_not_listen_is_killed(monkeypatch):
     monkeypatch.setattr(checks, "_PATIENCE", 0.2)
-    assert checks._run(["sh", "-c", f"trap '' INT; echo deaf; {waiting}"], 1.0) == ("deaf\n", False)
+    assert checks._run(["sh", "-c", f"trap '' INT; echo deaf; {WAIT}"], 1.0) == ("deaf\n", False)
