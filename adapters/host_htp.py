@@ -1,7 +1,8 @@
 """HostHTP: what a patch adds to a host, all of it under ``htp.``."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +13,17 @@ from adapters.adapter import Facts
 from adapters.errors import PatchError
 from adapters.installed import installed
 from htp_modules import HTP, HTPConfig, ShapeError, SpatialGCN
+
+
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Parameters that are made inside the block are float32, in which every initial value can be computed."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class HostHTP(HTP):

@@ -116,6 +116,19 @@ def run_ktpformer(
     return host.head(host.htp(pose, [first, *trunk_pairs(host)], partial(_inject, host)))
 
 
+def ktpformer_places(config: HTPConfig, injected: str) -> tuple[str, ...]:
+    """Where the modules go: the pair with the priors comes before the blocks that are counted."""
+    n = config.num_sft_layers
+    masked = ("the TPA block attends", "the TPA block and temporal block 0 attend")
+    told = masked[n] if n < len(masked) else f"the TPA block and temporal blocks 0 to {n - 1} attend"
+    return (
+        f"TCEP after the KPA block and its norm, then the {injected}",
+        f"SFT MHSA: {told} under the mask, with the host's weights",
+        f"MGPTP before spatial block {n}; the blocks from there on see the kept frames",
+        f"recovery ({config.recovery}) before the head",
+    )
+
+
 def ktpformer_pairs(facts: Facts) -> int:
     """The pair with the priors and those of the trunk."""
     return facts.depth + 1
@@ -135,6 +148,7 @@ KTPFORMER = Adapter(
         ),
     ),
     injected="trajectory prior and temporal position",
+    places=ktpformer_places,
     num_pairs=ktpformer_pairs,
     # Its own embedding is a graph convolution over the skeleton already.
     defaults=HTPConfig(spatial_gcn=False),

@@ -18,7 +18,7 @@ from adapters.d3dp import D3DP
 from adapters.distributed import check_distributed, refresh_distributed
 from adapters.errors import PatchError, UnrecognisedHostError
 from adapters.finepose import FINEPOSE
-from adapters.host_htp import HostHTP
+from adapters.host_htp import HostHTP, float32_by_default
 from adapters.installed import class_without, installed, installed_class, patched_class
 from adapters.ktpformer import KTPFORMER
 from adapters.mixste import MIXSTE
@@ -65,12 +65,14 @@ def find_htp(model: nn.Module) -> tuple[nn.Module, HostHTP]:
         raise PatchError("the model is not patched; call patch(model) first")
     # Somebody may have wrapped it, by torch.compile for instance.
     added = host._modules.get("htp")
-    htp = next((module for module in (added.modules() if added else ()) if isinstance(module, HostHTP)), None)
-    if htp is None:
+    inside = [module for module in (added.modules() if added else ()) if isinstance(module, HostHTP)]
+    if not inside:
         raise PatchError(
             f"the htp that the patch added is no longer in the model ({type(host).__name__}.htp is "
             f"{type(added).__name__}); put it back"
         )
+    # PEFT's wrapper holds the original beside the copy that it trains and runs.
+    htp = next((module for module in inside if module.tcep is getattr(added, "tcep", None)), inside[0])
     htp.belongs_to(host)
     return host, htp
 
@@ -200,7 +202,7 @@ def build(
 ) -> HostHTP:
     """The module ``htp`` for a host, on its device, in its dtype and its training mode."""
     like = adapter.embedded_like(host)
-    with torch.inference_mode(False), torch.device("cpu"):
+    with torch.inference_mode(False), torch.device("cpu"), float32_by_default():
         htp = HostHTP(facts, config, adapter.modules(facts), from_scratch=from_scratch)
     if from_scratch and config.spatial_gcn:
         embedding = host.get_submodule(adapter.embedding)
@@ -222,10 +224,15 @@ def install(host: nn.Module, htp: nn.Module, patched: type) -> None:
 
 
 def _remove(host: nn.Module, htp: HostHTP, original: type[nn.Module]) -> None:
+    named = dict(host.named_parameters(remove_duplicate=False))
+    if gone := [name for name in htp.frozen if name not in named]:
+        raise PatchError(
+            f"{' and '.join(gone)}, frozen by the patch, can be found no more: undo what was done to it first"
+        )
     host.__class__ = original
     host._modules.pop("htp", None)
     for name in htp.frozen:
-        host.get_parameter(name).requires_grad_(True)
+        named[name].requires_grad_(True)
 
 
 def unpatch(model: Model) -> Model:

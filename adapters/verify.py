@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adapters.adapter import Adapter, Facts
 from adapters.errors import PatchError, UnrecognisedHostError
-from adapters.host_htp import HostHTP
+from adapters.host_htp import HostHTP, float32_by_default
 from htp_modules import HTPConfig
 
 # Of the largest output, or of 1 if that is larger: far above float32 rounding (TF32 included), far below
@@ -22,20 +22,24 @@ _TOLERANCE = 1e-3
 
 
 def bare_copy(host: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose forward is its class's own and calls none of the user's hooks.
+    """A copy in evaluation mode whose forward is its class's own, without the user's hooks.
 
     Raises:
         PatchError: The host cannot be copied.
     """
+    # Hooks may hold what cannot be copied, such as a logger's lock; the copy gets none.
+    hooks = {
+        id(value): type(value)()
+        for module in host.modules()
+        for name, value in vars(module).items()
+        if "_hooks" in name and isinstance(value, dict)
+    }
     try:
-        twin = copy.deepcopy(host)
+        twin = copy.deepcopy(host, hooks)
     except Exception as error:
         if is_out_of_memory(error):
             raise
         raise PatchError(f"{type(host).__name__} cannot be copied: {error}") from error
-    for module in twin.modules():
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
     vars(twin).pop("forward", None)  # a wrapper, which may run the original's weights
     return twin.eval().requires_grad_(False)
 
@@ -124,7 +128,7 @@ def _run_both(
     """The outputs of a copy of the host on a short clip, by itself and patched to keep everything."""
     device = adapter.embedded_like(host).device
     # The generator is left as found: a seeded program draws the same numbers with and without this check.
-    with torch.random.fork_rng([]), torch.device("cpu"):
+    with torch.random.fork_rng([]), torch.device("cpu"), float32_by_default():
         torch.default_generator.manual_seed(0)
         twin = bare_copy(host).to(dtype)
         frames = min(adapter.check_frames or facts.num_frames, facts.num_frames)

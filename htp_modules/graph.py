@@ -10,6 +10,8 @@ Notation (paper, Section III-B; the convolution is that of KTPFormer and Modulat
     modulation   m                              (N, out)
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -181,6 +183,13 @@ class SpatialGCN(nn.Module):
         self.noisy_weight = nn.Parameter(torch.empty(noisy_channels, dim)) if noisy_channels else None
         if self.noisy_weight is not None:
             nn.init.xavier_uniform_(self.noisy_weight)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpatialGCN":
+        was_meta = self.skeleton.is_meta
+        super()._apply(fn, recurse)
+        if was_meta and not self.skeleton.is_meta:  # to_empty: no file has its values
+            self.skeleton.copy_(skeleton_graph(self.skeleton.shape[0]))
+        return self
 
     def forward(
         self, x: Float[Tensor, "batch frames joints channels"]

@@ -85,7 +85,6 @@ PLACES = {  # what is injected, how the blocks up to 0 and up to 1 are told, and
     "mixste": ("temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
     "d3dp": ("temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
     "finepose": ("words of the prompts and temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
-    "ktpformer": ("trajectory prior and temporal position", " 0 attends", "s 0 to 1 attend", BLOCKS),
     "motionbert": (
         *("", "", "; dual blocks 1 to 1 attend along time under the mask, in both streams"),
         (
@@ -114,7 +113,7 @@ PLACES = {  # what is injected, how the blocks up to 0 and up to 1 are told, and
         ),
     ),
 }
-BEYOND = [hosts.PRIORS[0], *hosts.PRIORS[2:], hosts.AGFORMERS[0]]
+BEYOND = [hosts.PRIORS[0], hosts.PRIORS[3], hosts.AGFORMERS[0]]
 
 
 @pytest.mark.parametrize("host", [MIXSTE, D3DP, MOTIONBERT, *BEYOND], ids=lambda host: host.name)
@@ -124,6 +123,25 @@ def test_where_the_modules_go(host):
         model = host.patch(host.make(), num_sft_layers=n, recovery=recovery)
         filled = zip(lines, (injected, masked, n + 1, recovery), strict=True)
         assert adapters.describe(model).places == tuple(line.format(part) for line, part in filled)
+
+
+@pytest.mark.parametrize(
+    ("n", "masked"),
+    [
+        (0, "block attends"),
+        (1, "block and temporal block 0 attend"),
+        (2, "block and temporal blocks 0 to 1 attend"),
+    ],
+)
+def test_where_the_modules_go_in_a_host_whose_first_pair_is_no_block(n, masked):
+    ktpformer = hosts.PRIORS[2]
+    model = ktpformer.patch(ktpformer.make(), num_sft_layers=n, recovery="interpolate")
+    assert adapters.describe(model).places == (
+        "TCEP after the KPA block and its norm, then the trajectory prior and temporal position",
+        f"SFT MHSA: the TPA {masked} under the mask, with the host's weights",
+        f"MGPTP before spatial block {n}; the blocks from there on see the kept frames",
+        "recovery (interpolate) before the head",
+    )
 
 
 FEW = {"num_keep": 3, "num_sft_layers": 1}
