@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.diffusion.ddim import Denoiser, sample
+from htp_diffusion.diffusion.ddim import Denoiser, sample_steps
 from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
 from htp_diffusion.diffusion.memory import max_batch_within, sequence_bytes
 from htp_diffusion.diffusion.schedule import cosine_schedule
@@ -105,7 +106,7 @@ class Sampling:
             denoise = cheaper_early(denoiser(early), denoise, last_timestep)
         sequences, frames, joints, _ = pose_2d.shape
         first = self.seed * _SEED_STRIDE + batch * self.batch_size
-        return sample(
+        every_step = sample_steps(
             denoise,
             (sequences, frames, joints),
             schedule=schedule,
@@ -118,6 +119,7 @@ class Sampling:
             dtype=pose_2d.dtype,
             device=pose_2d.device,
         )
+        return deque(every_step, maxlen=1).pop()
 
 
 def check_seed(seed: int) -> None:

@@ -176,6 +176,8 @@ class PriorTrunk(nn.Module):
         self.kpattention = PriorBlock(spatial, dim, mlp_ratio)
         self.tpattention = PriorBlock(TrajectoryAttention(num_frames, dim, num_heads), dim, mlp_ratio)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, COORDINATES))
+        if self.noisy_channels:
+            self.time_mlp = TimestepMLP(dim)
 
     def check_pose_2d(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> None:
         """Refuse what does not fit.
@@ -225,20 +227,6 @@ class KTPFormerDenoiser(PriorTrunk):
     """Predicts the clean 3D poses from noisy ones, the 2D poses and the timestep."""
 
     noisy_channels = COORDINATES
-
-    def __init__(
-        self,
-        num_frames: int = 243,
-        num_joints: int = 17,
-        in_channels: int = 2,
-        dim: int = 512,
-        depth: int = 8,
-        num_heads: int = 8,
-        mlp_ratio: float = 2.0,
-        drop_path: float = 0.0,
-    ) -> None:
-        super().__init__(num_frames, num_joints, in_channels, dim, depth, num_heads, mlp_ratio, drop_path)
-        self.time_mlp = TimestepMLP(dim)
 
     def forward(
         self,
