@@ -11,7 +11,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from htp_diffusion.models.denoiser import TimestepMLP, check_noisy
-from htp_diffusion.models.mixste import COORDINATES, Tokens, check_clip
+from htp_diffusion.models.mixste import COORDINATES, PoseNetwork, Tokens
 from htp_modules.attention import MultiHeadAttention
 from htp_modules.block import MLP, NORM_EPS, DropPath, TransformerBlock
 from htp_modules.errors import ConfigError
@@ -131,7 +131,7 @@ class PriorBlock(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-class PriorTrunk(nn.Module):
+class PriorTrunk(PoseNetwork):
     """The network between a pose and a pose.
 
     Args:
@@ -178,20 +178,6 @@ class PriorTrunk(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, COORDINATES))
         if self.noisy_channels:
             self.time_mlp = TimestepMLP(dim)
-
-    def check_pose_2d(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> None:
-        """Refuse what does not fit.
-
-        Raises:
-            ShapeError: The clips do not fit the model.
-        """
-        check_clip(
-            pose_2d,
-            name=type(self).__name__,
-            num_channels=self.in_channels,
-            num_joints=self.num_joints,
-            max_frames=self.num_frames,
-        )
 
     def mix(
         self, poses: Float[Tensor, "batch frames joints channels"], time: Float[Tensor, "batch dim"] | None
