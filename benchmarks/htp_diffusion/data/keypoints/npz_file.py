@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.npz import leaves, npz_keys, read_member
-from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size
+from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size, nobody
 from htp_diffusion.data.keypoints.joint_count import layout_of_count
 from htp_diffusion.data.keypoints.json_file import image_size
 from htp_diffusion.data.keypoints.mediapipe import KEYS as MEDIAPIPE_KEYS
@@ -142,7 +142,7 @@ def _detectron(path: Path, layout: Layout | None) -> Recording:
         found = layout_of_count(people.shape[2], what, found)
         sightings += [Sighting(frame=frame, joints=person[[0, 1, 3]].T) for person in people]
     if found is None or not sightings:
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+        raise nobody(path)
     about = read_member(path, "metadata", SIZE_LIMIT) if "metadata" in npz_keys(path) else {}
     return Recording(
         format="Detectron detections",
