@@ -30,7 +30,7 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Clip, Motion, windows
 from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
+from htp_diffusion.data.virtual_views import EvaluationSet
 from htp_diffusion.diffusion.options import DRAWS
 from htp_diffusion.diffusion.sampling import Sampling, check_seed, read_hxk
 from htp_diffusion.models.contender import PRESET
@@ -212,9 +212,7 @@ def main(options: Options) -> None:
         raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
     console = Console(stderr=True)
     motions = training_set(options, preset.num_frames)
-    found = (
-        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
-    )
+    found = options.scored(preset.num_frames)
     check_split(options.data, motions, found)
     make_folder(options.out)  # or a wrong one would be told at the first checkpoint
     started = [
