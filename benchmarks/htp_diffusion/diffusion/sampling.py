@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import GIBIBYTE
 from htp_diffusion.diffusion.ddim import Denoiser, sample_steps
 from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
 from htp_diffusion.diffusion.memory import max_batch_within, sequence_bytes
@@ -19,7 +20,6 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.layout import H36M_17, Layout
 
-GIBIBYTE = 2**30
 _HXK = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 _SEED_STRIDE = 2**20  # more windows than any run has, so that two seeds never share a window's noise
 _SEEDS = 2**40  # so that a seed and a window together are a seed of PyTorch's

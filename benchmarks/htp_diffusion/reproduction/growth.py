@@ -8,6 +8,7 @@ import torch
 from htp_diffusion.base.computing import Computing, Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.reproduction.machine import free_bytes, release
 from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
@@ -18,7 +19,6 @@ from htp_diffusion.speed.step_cost import TrainingCost, step_table
 PICTURE = "scaling.png"
 _PAPER_BATCH = 4  # sequences in a step (Section IV-A)
 _FILLED = 0.85  # of the memory that is free
-_GIGA = 1e9
 _EFFICIENCY = 0.6
 _PAIR_GMACS = 147 + 68  # D3DP and HTP n=1, a pass at the paper's sizes (docs/benchmarks.md)
 
@@ -46,7 +46,7 @@ def growth_part(scale: Scale, device: torch.device, flops: float) -> Part[Scalin
     frames = sum(scale.lengths) + sum(scale.batches) * scale.sampling_frames
     frames += 2 * 2 * sum(scale.hypotheses) * scale.sampling_frames  # H and K, flip
     rounds = scale.rounds + 3  # checks in float64, the first call, a round to warm up
-    seconds = 2 * _GIGA * per_frame * frames * rounds / (flops * _EFFICIENCY)
+    seconds = 2 * GIGA * per_frame * frames * rounds / (flops * _EFFICIENCY)
 
     def make(work: Workplace) -> ScalingResult:
         result = scaling.measure(
@@ -91,7 +91,7 @@ def growth_part(scale: Scale, device: torch.device, flops: float) -> Part[Scalin
 def training_step_part(scale: Scale, device: torch.device, flops: float) -> Part[StepCosts]:
     """A step of training at the paper's batch and at the largest."""
     share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
-    seconds = 2 * _GIGA * 3 * (147 + 97) * share * _PAPER_BATCH * (scale.rounds + 3) / (flops * _EFFICIENCY)
+    seconds = 2 * GIGA * 3 * (147 + 97) * share * _PAPER_BATCH * (scale.rounds + 3) / (flops * _EFFICIENCY)
     seconds *= 10 if device.type == "cuda" else 1 + scale.most_sequences / _PAPER_BATCH  # the largest batch
 
     def make(work: Workplace) -> StepCosts:

@@ -8,6 +8,7 @@ import torch
 
 from htp_diffusion.base.computing import Where
 from htp_diffusion.base.device import device_name
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.commands import throughput
@@ -57,7 +58,7 @@ def one_pass_part(
     gmacs = sum(
         sum(_PASS_GMACS[host]) + (_PASS_GMACS[host][0] if public is not None else 0) for host in scale.hosts
     )
-    seconds = 2e9 * gmacs * share / (flops * _EFFICIENCY)
+    seconds = 2 * GIGA * gmacs * share / (flops * _EFFICIENCY)
 
     def make(work: Workplace) -> ThroughputResult:
         return throughput.measure(

@@ -12,6 +12,7 @@ from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.reproduction.compared_speed import compared_speed
 from htp_diffusion.reproduction.heat import Heat
@@ -78,7 +79,7 @@ def sampling_part(
     first = scale.draws[0]
     share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
     passes = 2 * first.hypotheses * first.steps * scale.batch
-    seconds = 2e9 * heat.pass_gmacs * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
+    seconds = 2 * GIGA * heat.pass_gmacs * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
     fixed = _BUILDING[device.type] + (0.0 if way == PLAIN else _PREPARING[mode])
 
     def make(work: Workplace) -> ThroughputResult:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from htp_diffusion.base.tables import Cell, Column, Table
+from htp_diffusion.base.units import MILLI
 from htp_diffusion.speed.lineup import HOST_NAMES, Host
 from htp_diffusion.speed.result import Group, Row, ThroughputResult
-
-_MILLI = 1e-3
 
 
 def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Table:
@@ -31,8 +30,8 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
             _setting(best, result),
             plain.true_gmacs,
             best.true_gmacs,
-            plain.timing.median / _MILLI,
-            best.timing.median / _MILLI,
+            plain.timing.median / MILLI,
+            best.timing.median / MILLI,
             best.speed_up.told(len(best.seconds)),
             str(len(best.seconds)),
         )

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import GIBIBYTE
 from htp_diffusion.data.formats.npz import leaves, npz_keys, read_member
 from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size, nobody
 from htp_diffusion.data.keypoints.joint_count import layout_of_count
@@ -16,7 +17,7 @@ from htp_diffusion.data.keypoints.mediapipe import read_mediapipe_array
 from htp_diffusion.pose.layout import H36M_17, Layout
 from htp_diffusion.pose.layouts import COCO_17
 
-SIZE_LIMIT = 2**30
+SIZE_LIMIT = GIBIBYTE
 """Bytes of one array, unpacked."""
 
 _LAYOUT_NAMES = {"coco": COCO_17, "h36m": H36M_17}  # as VideoPose3D's metadata call them
