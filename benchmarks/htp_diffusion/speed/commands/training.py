@@ -115,9 +115,9 @@ def measure(options: Options) -> TrainingCost:
     device = options.computing.start()
     at_least(options, 1, "frames", "batch_size", "repeats")
     at_least(options, 0, "warmup")
-    for config in denoiser_configs(options).values():
-        config.check_layers()
     preset, configs = PRESETS["paper"], denoiser_configs(options)
+    for config in configs.values():
+        config.check_layers()
     batch = random_batch(options.batch_size, options.frames).to(device)
     torch.manual_seed(0)
     steps: dict[str, Callable[[], float]] = {}
