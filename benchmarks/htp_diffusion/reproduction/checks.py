@@ -1,6 +1,5 @@
 """Checks: the tests that need a GPU, run by the test runner in a process of its own, as a part."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -94,11 +93,9 @@ def run_checks(work: Workplace) -> Checks:
             done = subprocess.run(  # noqa: S603
                 command,
                 cwd=_ROOT,
-                env=os.environ,
                 capture_output=True,
                 text=True,
                 timeout=max(_ABOUT[work.device.type], min(work.seconds, _LIMIT[work.device.type])),
-                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise BenchmarkError(f"the tests did not end within {error.timeout:.0f} s") from error

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from adapters.clock import speed_up_notes
+from adapters.words import counted
 from htp_diffusion.base.tables import Cell, Column, Table
 from htp_diffusion.base.units import GIGA, MEBIBYTE, MILLI
 from htp_diffusion.speed.lineup import HOST_NAMES, SAMPLED
@@ -219,8 +220,7 @@ def _notes(result: ThroughputResult) -> list[str]:
     rounds = len(rows[0].seconds)
     notes = [
         *speed_up_notes([row.speed_up for row in rows], rounds),
-        f"{rounds} {'round' if rounds == 1 else 'rounds'}, a group's models in turn in each; "
-        "ratios are medians over rounds.",
+        f"{counted(rounds, 'round')}, a group's models in turn in each; ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
         f"{checked if fused else ''}Max relative error: the largest difference in the row's precision and "
         "mode over the largest output, the same frames kept.",
