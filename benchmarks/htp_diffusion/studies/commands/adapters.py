@@ -80,7 +80,7 @@ class Options(StudyMotion):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Asked:
     """What the errors of a variant depend on."""
 
     host: str
@@ -149,7 +149,7 @@ def errors_of(
         return errors
 
     name = f"{host.name}-{variant.file}"
-    asked = Score(
+    asked = Asked(
         host=host.story,
         treatment=variant.treatment,
         keep=variant.keep,

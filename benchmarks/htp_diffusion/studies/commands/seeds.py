@@ -59,7 +59,7 @@ class Options(StudyMotion, StepOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Asked:
     """What the errors of a checkpoint depend on."""
 
     run: Run
@@ -139,7 +139,7 @@ def scored_run(
         _, denoiser = load_denoiser(path, weights=weights)
         return grade(denoiser, clips, scoring.sampling(run.denoiser, device), device)
 
-    asked = Score(run=run, weights=weights, scoring=scoring)
+    asked = Asked(run=run, weights=weights, scoring=scoring)
     return SeedErrors(
         run=run,
         hypotheses=scoring.hypotheses,
