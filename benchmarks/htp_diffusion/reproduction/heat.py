@@ -20,8 +20,8 @@ class Heat:
         name: Of the part.
         what: For people.
         hosts: Each host, and how it is pruned.
-        told: Hosts whose figures the table shows. Another host runs beside them, so that their speed is told
-            as a ratio to its own.
+        told: Hosts whose figures are set beside the paper's. Any other host is timed only because their speed
+            is given as a ratio to its own.
         share: Of the time that is left.
     """
 
