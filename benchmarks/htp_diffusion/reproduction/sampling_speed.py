@@ -152,7 +152,7 @@ class _Checked(NamedTuple):
     """By the denoiser's name, how far it is from its written-out attention and from float64."""
 
     fused: dict[str, float]
-    differences: dict[str, float]
+    differences: dict[str, float | None]
 
 
 def _checked(entrants: Sequence[Entrant], scale: Scale, way: Way, work: Workplace) -> _Checked:
