@@ -67,7 +67,7 @@ def main(options: Options) -> None:
     device = options.computing.start()
     samplings = options.sampling.samplings
     options.selection.check()
-    _ = options.source.kind
+    options.source.check()
     out = make_folder(options.out) / "evaluation.json"
     contenders = _contenders(options)
     longest = max(contender.config.num_frames for contender in contenders)

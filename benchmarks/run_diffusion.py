@@ -100,7 +100,7 @@ def main(options: Options) -> None:
     device = options.computing.start()
     sampling = options.sampling.sampling
     options.selection.check()
-    _ = options.source.kind
+    options.source.check()
     out = make_folder(options.out)
     contenders = _contenders(options)
     num_frames = contenders[0].config.num_frames

@@ -178,7 +178,7 @@ def chosen_preset(options: Options) -> Preset:
     at_least(options, 1, "epochs", "batch_size", "save_every")
     at_least(options, 0, "evaluate_every", "synthetic_clips")
     check_seed(options.seed)
-    _ = options.source.kind
+    options.source.check()
     for name in ("learning_rate", "decay", "tilt"):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:

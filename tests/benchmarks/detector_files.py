@@ -158,7 +158,6 @@ def lifted_video(frames=40, fps=30.0, kept=True, seed=0):
             kept=torch.arange(frames) % 3 == 0 if kept else None,
             windows=3,
             window_frames=27,
-            model_frames=frames,
             seconds=1.0,
         ),
         model="htp-example",

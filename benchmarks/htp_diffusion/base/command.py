@@ -15,13 +15,13 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from adapters.verify import is_out_of_memory
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import GIBIBYTE
 from htp_modules.errors import HTPError
 
 Options = TypeVar("Options")
 
 _USAGE, _INTERRUPTED, _UNREAD = 2, 130, 141  # exit codes, as shells and argparse have them
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glibc's malloc.h
-_GIBIBYTE = 2**30
 
 
 def by_default(text: str, metavar: str) -> object:
@@ -75,7 +75,7 @@ def keep_freed_memory() -> None:
     except (OSError, TypeError, AttributeError):  # another C library than glibc
         return
     for threshold in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
-        mallopt(threshold, _GIBIBYTE)
+        mallopt(threshold, GIBIBYTE)
 
 
 def run_command(

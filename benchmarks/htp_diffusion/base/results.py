@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.files import whole_file
+from htp_diffusion.base.files import write_text
 
 Result = TypeVar("Result")
 
@@ -33,12 +33,7 @@ def write_json(path: str | os.PathLike[str], result: Any) -> None:
             message names the field); or the file cannot be written.
     """
     text = json.dumps(_encode(result, "result"), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    path = Path(path)
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
+    write_text(Path(path), text)
 
 
 def read_json(path: str | os.PathLike[str], cls: type[Result]) -> Result:

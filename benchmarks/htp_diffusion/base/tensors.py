@@ -10,8 +10,9 @@ from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import whole_file
+from htp_diffusion.base.units import MEBIBYTE
 
-_CHUNK = 2**20  # bytes hashed at once
+_CHUNK = MEBIBYTE  # bytes hashed at once
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:

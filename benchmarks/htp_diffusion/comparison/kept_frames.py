@@ -1,8 +1,8 @@
 """Retention: the frames that HTP keeps while it samples."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.data.motion import Clip, Windows
+from htp_diffusion.diffusion.observed import observe
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.pose.layout import H36M_17, Layout
-from htp_modules import record
 
 _CURVE, _KEPT, _WINDOW = "#4c6a92", "#d1495b", "#9aa0a8"
 
@@ -53,18 +53,9 @@ def observe_retention(
     """
     device = next(denoiser.parameters()).device
     one = replace(sampling, hypotheses=1, batch_size=len(windows.start))
-    with record(denoiser) as seen:
-        one.draw(denoiser, windows.pose_2d.to(device), layout=layout)
-    sequences = len(windows.start) * (2 if sampling.flip else 1)
-    last_step = _last_rows([kept.index for kept in seen.kept], sequences)
-    return Retention(
-        kept=last_step[: len(windows.start)].cpu(), start=windows.start, num_frames=windows.pose_2d.shape[1]
-    )
-
-
-def _last_rows(calls: Sequence[Int64[Tensor, "_ kept"]], count: int) -> Int64[Tensor, "count kept"]:
-    """The rows of the last calls that make up ``count`` sequences: one step, in calls of any size."""
-    return torch.cat(list(calls))[-count:]
+    seen = observe(denoiser, windows.pose_2d.to(device), one, layout=layout)
+    kept = cast(Tensor, seen.kept)  # a model that prunes
+    return Retention(kept=kept.cpu(), start=windows.start, num_frames=windows.pose_2d.shape[1])
 
 
 def motion_speed(clip: Clip) -> Float[Tensor, " frames"]:

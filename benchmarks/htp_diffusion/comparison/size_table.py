@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from htp_diffusion.base.tables import Cell, Column, Table
+from htp_diffusion.base.units import KILO, MEGA
 from htp_diffusion.comparison.result import ComparisonResult, ModelResult
 from htp_diffusion.models.config import DenoiserConfig
-
-_KILO, _MEGA = 1e3, 1e6
 
 
 def size_table(results: Sequence[ComparisonResult]) -> Table:
@@ -50,9 +49,9 @@ def _row(model: ModelResult) -> tuple[Cell, ...]:
         config.num_frames,
         config.dim,
         config.depth,
-        (model.params or 0) / _MEGA,
-        (model.true_macs_per_frame or 0.0) / _MEGA,
-        None if model.frames_per_second is None else 60 * _KILO / model.frames_per_second,
+        (model.params or 0) / MEGA,
+        (model.true_macs_per_frame or 0.0) / MEGA,
+        None if model.frames_per_second is None else 60 * KILO / model.frames_per_second,
         errors.mpjpe,
         errors.p_mpjpe,
     )

@@ -2,13 +2,13 @@
 
 from adapters.clock import speed_up_notes
 from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.base.units import GIGA, MEBIBYTE, MEGA
 from htp_diffusion.comparison.result import ComparisonResult, ModelResult
 from htp_diffusion.data.protocol import EVERY_FRAME
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.scoring.aggregation import AGGREGATIONS, NEEDS
 from htp_modules.config import resolve_frames
 
-_GIGA, _MEGA, _MEBIBYTE = 1e9, 1e6, 2**20
 _FLUSH_RIGHT = ">"  # the cells are written here, since each row has its own format
 _ETA = {0.0: "deterministic", 1.0: "fresh noise at each step"}
 
@@ -28,10 +28,10 @@ def comparison_table(result: ComparisonResult) -> Table:
         (f"velocity error, mm/frame: {default}", [_error(model, default, "mpjve") for model in models]),
         ("frames/s", [_shown(model.frames_per_second, ",.1f") for model in models]),
         (f"times as fast as {models[0].name}", ["1", *(_speed_up(model) for model in models[1:])]),
-        ("GMACs/frame, THOP", [_shown(model.thop_macs_per_frame, ".4g", _GIGA) for model in models]),
-        ("GMACs/frame, in full", [_shown(model.true_macs_per_frame, ".4g", _GIGA) for model in models]),
-        ("parameters, M", [_shown(model.params, ".3f", _MEGA) for model in models]),
-        ("peak memory, MiB", [_shown(model.peak_memory, ",.0f", _MEBIBYTE) for model in models]),
+        ("GMACs/frame, THOP", [_shown(model.thop_macs_per_frame, ".4g", GIGA) for model in models]),
+        ("GMACs/frame, in full", [_shown(model.true_macs_per_frame, ".4g", GIGA) for model in models]),
+        ("parameters, M", [_shown(model.params, ".3f", MEGA) for model in models]),
+        ("peak memory, MiB", [_shown(model.peak_memory, ",.0f", MEBIBYTE) for model in models]),
     ]
     return Table(
         title=", ".join(

@@ -11,8 +11,8 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.cameras import Camera, ImagePlane, detector_noise
 
 Tail = Literal["first", "last", "both", "dropped"]
-"""The frames that a clip's last window shares with the one before it are scored in the first of the two, in
-the last, or in both; or there is no such window, and the frames after the last whole one are not scored."""
+"""Frames that two windows share are scored in the earlier window, the later one, or both; with 'dropped'
+there are none: frames after the last whole window are not scored."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

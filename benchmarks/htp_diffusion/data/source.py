@@ -78,7 +78,11 @@ class Source:
 
     @property
     def kind(self) -> Dataset:
-        """The data set, once the options are known to fit it.
+        """The data set. Raises as ``check``."""
+        return self.check()
+
+    def check(self) -> Dataset:
+        """Check that the options fit the data set, and say which it is.
 
         Raises:
             BenchmarkError: An option that the data set needs is missing, or one is given that it has not.
@@ -103,9 +107,7 @@ class Source:
     @property
     def has_cameras(self) -> bool:
         """Whether the data set comes with cameras and 2D poses; other motion is seen by virtual cameras.
-
-        Raises:
-            BenchmarkError: As ``kind``.
+        Raises as ``check``.
         """
         return self.kind in ("h36m", "3dhp", "motionbert")
 

@@ -14,7 +14,6 @@ eta 0.
 """
 
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -38,33 +37,6 @@ class Denoiser(Protocol):
     ) -> Float[Tensor, "sequences frames joints 3"]:
         """Predict x_0 for each sequence, all at the same diffusion time."""
         ...
-
-
-def sample(
-    denoise: Denoiser,
-    shape: tuple[int, int, int],
-    *,
-    schedule: CosineSchedule,
-    steps: int = 1,
-    hypotheses: int = 1,
-    eta: float = 1.0,
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-) -> Float[Tensor, "batch hyps frames joints 3"]:
-    """Sample 3D poses; the last prediction of `sample_steps`, with the same arguments."""
-    every_step = sample_steps(
-        denoise,
-        shape,
-        schedule=schedule,
-        steps=steps,
-        hypotheses=hypotheses,
-        eta=eta,
-        generator=generator,
-        dtype=dtype,
-        device=device,
-    )
-    return deque(every_step, maxlen=1).pop()
 
 
 def sample_steps(

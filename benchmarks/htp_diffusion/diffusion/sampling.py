@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from htp_diffusion.base.device import free_memory
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.diffusion.ddim import Denoiser, sample
+from htp_diffusion.base.units import GIBIBYTE
+from htp_diffusion.diffusion.ddim import Denoiser, sample_steps
 from htp_diffusion.diffusion.denoisers import Network, cheaper_early, in_chunks, seeing, with_flip
 from htp_diffusion.diffusion.memory import max_batch_within, sequence_bytes
 from htp_diffusion.diffusion.schedule import cosine_schedule
@@ -19,7 +21,6 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.pose.flip import flip_pose
 from htp_diffusion.pose.layout import H36M_17, Layout
 
-GIBIBYTE = 2**30
 _HXK = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 _SEED_STRIDE = 2**20  # more windows than any run has, so that two seeds never share a window's noise
 _SEEDS = 2**40  # so that a seed and a window together are a seed of PyTorch's
@@ -106,7 +107,7 @@ class Sampling:
             denoise = cheaper_early(denoiser(early), denoise, last_timestep)
         sequences, frames, joints, _ = pose_2d.shape
         first = self.seed * _SEED_STRIDE + batch * self.batch_size
-        return sample(
+        every_step = sample_steps(
             denoise,
             (sequences, frames, joints),
             schedule=schedule,
@@ -119,6 +120,7 @@ class Sampling:
             dtype=pose_2d.dtype,
             device=pose_2d.device,
         )
+        return deque(every_step, maxlen=1).pop()
 
 
 def check_seed(seed: int) -> None:

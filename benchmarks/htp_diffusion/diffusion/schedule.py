@@ -20,6 +20,8 @@ from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
 
+OFFSET = 0.008
+"""s, which keeps the first betas from vanishing."""
 MAX_BETA = 0.999
 """Largest beta of a single step (Nichol and Dhariwal, section 3.2): keeps abar above 0 at the last step."""
 
@@ -91,19 +93,18 @@ class CosineSchedule:
         return list(pairwise(times))
 
 
-def cosine_schedule(num_timesteps: int = 1000, s: float = 0.008) -> CosineSchedule:
+def cosine_schedule(num_timesteps: int = 1000) -> CosineSchedule:
     """Make the cosine schedule: abar_t goes as cos²((t / N + s) / (1 + s) pi / 2), each beta at most 0.999.
 
     Args:
         num_timesteps: Number N of diffusion times.
-        s: Offset that keeps the first betas from vanishing.
 
     Raises:
-        BenchmarkError: num_timesteps is below 1 or s is negative.
+        BenchmarkError: num_timesteps is below 1.
     """
-    if num_timesteps < 1 or s < 0:
-        raise BenchmarkError(f"expected num_timesteps >= 1 and s >= 0, got {num_timesteps} and {s}")
+    if num_timesteps < 1:
+        raise BenchmarkError(f"expected num_timesteps >= 1, got {num_timesteps}")
     time = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
-    curve = torch.cos((time + s) / (1 + s) * (math.pi / 2)).square()
+    curve = torch.cos((time + OFFSET) / (1 + OFFSET) * (math.pi / 2)).square()
     betas = (1 - curve[1:] / curve[:-1]).clamp(0, MAX_BETA)
     return CosineSchedule(torch.cumprod(1 - betas, dim=0))

@@ -2,12 +2,9 @@
 
 from dataclasses import replace
 
-import torch
-
 from htp_diffusion.lifting.lifted import Lifted
 from htp_diffusion.models.config import DenoiserConfig
-from htp_diffusion.pose.layout import H36M_17
-from htp_diffusion.speed.counting import true_macs
+from htp_diffusion.speed.counting import denoiser_on_meta, true_macs
 
 
 def saved_by_pruning(config: DenoiserConfig) -> float | None:
@@ -19,15 +16,8 @@ def saved_by_pruning(config: DenoiserConfig) -> float | None:
     if config.htp is None or config.htp.frames_kept(config.num_frames) == config.num_frames:
         return None
     whole = replace(config, htp=replace(config.htp, num_keep=config.num_frames))
-    return 1 - _macs(config) / _macs(whole)
-
-
-def _macs(config: DenoiserConfig) -> int:
-    shape = (1, config.num_frames, H36M_17.num_joints)
-    with torch.device("meta"):
-        model = config.build().eval()
-        inputs = (torch.empty(*shape, 2), torch.empty(*shape, 3), torch.zeros(1, dtype=torch.int64))
-        return true_macs(model, inputs)
+    pruned, full = (true_macs(*denoiser_on_meta(made.build, made.num_frames)) for made in (config, whole))
+    return 1 - pruned / full
 
 
 def told_cost(name: str, config: DenoiserConfig, lifted: Lifted) -> str:

@@ -6,17 +6,16 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.diffusion.observed import observe
 from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
 from htp_diffusion.lifting.frame_rate import nearest, places_among, positions_at, sample_at
 from htp_diffusion.lifting.windows import blend, cut_windows, leading_window, window_starts
 from htp_diffusion.models.contender import Contender
 from htp_diffusion.models.lifter import Lifter
 from htp_diffusion.models.public_config import NetworkLifter
-from htp_diffusion.pose.layout import H36M_17
-from htp_modules import MGPTP, record
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +29,6 @@ class Lifted:
             counts most for the frame; None for a model without HTP.
         windows: Windows that were sampled.
         window_frames: T, frames of a window.
-        model_frames: Frames at the model's rate.
         seconds: What it took.
     """
 
@@ -39,7 +37,6 @@ class Lifted:
     kept: Bool[Tensor, " frames"] | None
     windows: int
     window_frames: int
-    model_frames: int
     seconds: float
 
 
@@ -93,18 +90,16 @@ def lift(
     spread = (drawn - mean[:, None]).square().sum(dim=-1).mean(dim=1).sqrt()
     poses, spread = (blend(part, starts, len(pose_2d)) for part in (mean, spread))
     marks = None if kept is None else _marks(kept, starts, len(pose_2d), num_frames)
-    model_frames = len(poses)
     if at_model is not None:
         back = places_among(torch.arange(length, dtype=torch.float64), at_model)
         poses, spread = sample_at(poses, back), sample_at(spread, back)
-        marks = None if marks is None else marks[nearest(model_frames, back)]
+        marks = None if marks is None else marks[nearest(len(marks), back)]
     return Lifted(
         poses=poses,
         spread=spread,
         kept=marks,
         windows=len(starts),
         window_frames=num_frames,
-        model_frames=model_frames,
         seconds=time.perf_counter() - start,
     )
 
@@ -120,15 +115,11 @@ def _draw(
     denoiser = contender.denoiser.to(device).eval()
     parts = windows.split(sampling.batch_size)
     poses, kept = [], []
-    pruners = nn.ModuleList(module for module in denoiser.modules() if isinstance(module, MGPTP))
     for number, part in enumerate(parts):
-        with record(pruners) as seen:  # not TCEP's masks, which take much room
-            poses.append(sampling.draw(denoiser, part.to(device), number, H36M_17).cpu())
-        if seen.kept:
-            sequences = len(part) * sampling.hypotheses * (2 if sampling.flip else 1)
-            last_step = torch.cat([call.index for call in seen.kept])[-sequences:]
-            first = last_step[: len(part) * sampling.hypotheses : sampling.hypotheses]
-            kept.append(first.cpu())
+        seen = observe(denoiser, part.to(device), sampling, number)
+        poses.append(seen.poses.cpu())
+        if seen.kept is not None:
+            kept.append(seen.kept.cpu())
         progress(number + 1, len(parts))
     return torch.cat(poses), torch.cat(kept) if kept else None
 

@@ -91,7 +91,7 @@ class Checkpoint:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        _ = self.pose_space
+        PoseSpace.from_json(self.space, "the checkpoint")  # refuses one that is not known
 
     def build(self) -> D3DPDenoiser | Lifter:
         """The model, freshly initialised."""

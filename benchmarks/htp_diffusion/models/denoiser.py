@@ -107,13 +107,7 @@ class D3DPDenoiser(AlternatingTrunk):
         Raises:
             ShapeError: The clips differ in batch, frames or joints, or do not fit the model.
         """
-        check_clip(
-            pose_2d,
-            name=type(self).__name__,
-            num_channels=self.in_channels,
-            num_joints=self.num_joints,
-            max_frames=self.num_frames,
-        )
+        self.check_pose_2d(pose_2d)
         check_noisy(noisy, pose_2d, name=type(self).__name__)
         return self.embed_joints(torch.cat((pose_2d, noisy), dim=-1))
 

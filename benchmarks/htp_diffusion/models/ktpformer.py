@@ -11,7 +11,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from htp_diffusion.models.denoiser import TimestepMLP, check_noisy
-from htp_diffusion.models.mixste import COORDINATES, Tokens, check_clip
+from htp_diffusion.models.mixste import COORDINATES, PoseNetwork, Tokens
 from htp_modules.attention import MultiHeadAttention
 from htp_modules.block import MLP, NORM_EPS, DropPath, TransformerBlock
 from htp_modules.errors import ConfigError
@@ -131,7 +131,7 @@ class PriorBlock(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-class PriorTrunk(nn.Module):
+class PriorTrunk(PoseNetwork):
     """The network between a pose and a pose.
 
     Args:
@@ -176,20 +176,8 @@ class PriorTrunk(nn.Module):
         self.kpattention = PriorBlock(spatial, dim, mlp_ratio)
         self.tpattention = PriorBlock(TrajectoryAttention(num_frames, dim, num_heads), dim, mlp_ratio)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, COORDINATES))
-
-    def check_pose_2d(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> None:
-        """Refuse what does not fit.
-
-        Raises:
-            ShapeError: The clips do not fit the model.
-        """
-        check_clip(
-            pose_2d,
-            name=type(self).__name__,
-            num_channels=self.in_channels,
-            num_joints=self.num_joints,
-            max_frames=self.num_frames,
-        )
+        if self.noisy_channels:
+            self.time_mlp = TimestepMLP(dim)
 
     def mix(
         self, poses: Float[Tensor, "batch frames joints channels"], time: Float[Tensor, "batch dim"] | None
@@ -225,20 +213,6 @@ class KTPFormerDenoiser(PriorTrunk):
     """Predicts the clean 3D poses from noisy ones, the 2D poses and the timestep."""
 
     noisy_channels = COORDINATES
-
-    def __init__(
-        self,
-        num_frames: int = 243,
-        num_joints: int = 17,
-        in_channels: int = 2,
-        dim: int = 512,
-        depth: int = 8,
-        num_heads: int = 8,
-        mlp_ratio: float = 2.0,
-        drop_path: float = 0.0,
-    ) -> None:
-        super().__init__(num_frames, num_joints, in_channels, dim, depth, num_heads, mlp_ratio, drop_path)
-        self.time_mlp = TimestepMLP(dim)
 
     def forward(
         self,

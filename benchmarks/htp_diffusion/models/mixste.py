@@ -54,6 +54,28 @@ def flow_parts(htp: HTP) -> list[tuple[nn.Module, str]]:
     return [(module, "forward") for module in (htp.tcep, htp.mgptp, htp.recovery)]
 
 
+class PoseNetwork(nn.Module):
+    """A network of 2D poses, built for a number of channels, joints and, at most, frames."""
+
+    num_frames: int
+    num_joints: int
+    in_channels: int
+
+    def check_pose_2d(self, pose_2d: Float[Tensor, "batch frames joints channels"]) -> None:
+        """Refuse what does not fit.
+
+        Raises:
+            ShapeError: The clips do not fit the model.
+        """
+        check_clip(
+            pose_2d,
+            name=type(self).__name__,
+            num_channels=self.in_channels,
+            num_joints=self.num_joints,
+            max_frames=self.num_frames,
+        )
+
+
 class PoseHead(nn.Sequential):
     """A layer norm and a linear layer: the poses from tokens.
 
@@ -70,12 +92,12 @@ class PoseHead(nn.Sequential):
             return super().forward(input)
 
 
-class AlternatingTrunk(nn.Module):
+class AlternatingTrunk(PoseNetwork):
     """Position tables, ``depth`` pairs of a spatial and a temporal block, and the head.
 
     Both norms are shared: ``Spatial_norm`` follows every spatial block, ``Temporal_norm`` every temporal one.
-    A subclass sets ``Spatial_patch_to_embedding`` for :meth:`embed_joints`, and calls :meth:`mix` and
-    ``head``, or walks :meth:`pairs` itself.
+    A subclass sets ``in_channels``, and ``Spatial_patch_to_embedding`` for :meth:`embed_joints`; it calls
+    :meth:`mix` and ``head``, or walks :meth:`pairs` itself.
 
     Args:
         num_frames: Length of the temporal position table; shorter clips use its beginning.
@@ -189,13 +211,7 @@ class MixSTE(AlternatingTrunk):
         Raises:
             ShapeError: The clip does not fit what the model was built for.
         """
-        check_clip(
-            pose_2d,
-            name="MixSTE",
-            num_channels=self.in_channels,
-            num_joints=self.num_joints,
-            max_frames=self.num_frames,
-        )
+        self.check_pose_2d(pose_2d)
         return self.embed_joints(pose_2d)
 
     def forward(

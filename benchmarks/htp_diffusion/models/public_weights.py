@@ -91,7 +91,8 @@ class PublicWeights:
     @property
     def space(self) -> PoseSpace:
         """What the numbers of the poses mean: what the model was trained for, but for what is overridden."""
-        space = SPACES[self._model]
+        _, model = self._named
+        space = SPACES[model]
         return PoseSpace(
             layout=space.layout if self.weights_layout is None else layout_named(self.weights_layout),
             unit=self.weights_unit or space.unit,
@@ -109,12 +110,13 @@ class PublicWeights:
             BenchmarkError: No weights are given, or they are of another network or skeleton.
             HTPError: A file that cannot be read or does not fit whole, or pruning out of range.
         """
-        path, name = self._path, NAMES[self._model]
-        config = read_config(path, self._model, self.weights_heads, self.weights_key, self.weights_action)
+        path, of = self._named
+        name = NAMES[of]
+        config = read_config(path, of, self.weights_heads, self.weights_key, self.weights_action)
         model = config.build()
         report = _load(model, path, self.weights_key)
         if pruning is not None:
-            defaults = _ADAPTERS[self._model].defaults
+            defaults = _ADAPTERS[of].defaults
             layers = min(defaults.num_sft_layers, config.depth - 1)
             untrained = replace(defaults, num_sft_layers=layers, recovery="interpolate", spatial_gcn=False)
             config = pruning.applied_to(replace(config, htp=untrained))
@@ -137,16 +139,11 @@ class PublicWeights:
         return [plain] if pruning is None else [plain, self.contender(pruning)[0]]
 
     @property
-    def _model(self) -> PublicModel:
-        if not self.given or self.model is None:
+    def _named(self) -> tuple[Path, PublicModel]:
+        """The file, and what it is of."""
+        if not self.given or self.weights is None or self.model is None:
             raise BenchmarkError("no public weights are given: --weights FILE --model NAME")
-        return self.model
-
-    @property
-    def _path(self) -> Path:
-        if self.weights is None:
-            raise BenchmarkError("no public weights are given: --weights FILE --model NAME")
-        return self.weights
+        return self.weights, self.model
 
 
 class Sampler(nn.Module):

@@ -107,8 +107,6 @@ def look_at(
     eye: Float[Tensor, "3"],
     target: Float[Tensor, "3"],
     *,
-    focal: float = FOCAL,
-    image_size: tuple[int, int] = IMAGE_SIZE,
     name: str = "camera",
 ) -> Camera:
     """A level camera at ``eye`` that looks at ``target``, its principal point at the image's centre.
@@ -116,8 +114,6 @@ def look_at(
     Args:
         eye: The camera's centre in the world, metres.
         target: The point that falls on the principal point, metres.
-        focal: Focal length, pixels.
-        image_size: Width and height, pixels.
         name: The camera's name.
 
     Raises:
@@ -132,13 +128,13 @@ def look_at(
         )
     forward, right = forward / forward.norm(), right / right.norm()
     down = torch.linalg.cross(forward, right)
-    width, height = image_size
+    width, height = IMAGE_SIZE
     return Camera(
         rotation=torch.stack([right, down, forward]).float(),
         translation=eye.float(),
-        focal=torch.tensor([focal, focal]),
+        focal=torch.tensor([FOCAL, FOCAL]),
         centre=torch.tensor([width / 2, height / 2]),
-        image_size=image_size,
+        image_size=IMAGE_SIZE,
         name=name,
     )
 

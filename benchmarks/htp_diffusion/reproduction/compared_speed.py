@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from adapters.clock import speed_up
 from adapters.words import counted
+from htp_diffusion.base.units import MEBIBYTE
 from htp_diffusion.reproduction.machine import PLAIN
 from htp_diffusion.reproduction.part import Compared
 from htp_diffusion.speed.drift import Drift
@@ -17,7 +18,6 @@ _MADE_HOW: dict[Host, str] = {
     "finepose": "; prompts encoded once a sampling",
     "ktpformer-denoiser": "; its public lifter, told the timestep: its own denoiser is not public",
 }
-_MEBIBYTE = 2**20
 
 _Figure = tuple[str, float, float | None, str]  # name, measured, printed, what its condition adds
 
@@ -71,7 +71,7 @@ def _figures(group: Group, row: Row, number: int) -> list[_Figure]:
         ("% of the square matmul rate", 100 * row.flops / group.roofline.square.flops, None, ""),
     ]
     if row.peak_memory is not None:
-        figures.append(("peak memory, MiB", row.peak_memory / _MEBIBYTE, None, "; weights left out"))
+        figures.append(("peak memory, MiB", row.peak_memory / MEBIBYTE, None, "; weights left out"))
     ratios = {} if row is base else {base.model: speed_up(base.timing, row.timing)}
     plain = group.plain(row.host)
     if row is not plain and plain is not base:

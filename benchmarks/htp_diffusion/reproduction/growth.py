@@ -8,8 +8,10 @@ import torch
 from htp_diffusion.base.computing import Computing, Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.reproduction.machine import free_bytes, release
 from htp_diffusion.reproduction.part import Compared, Part, Picture, Workplace
+from htp_diffusion.reproduction.pass_cost import PASS_GMACS, share
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.commands import scaling, training
 from htp_diffusion.speed.scaling import ScalingResult, draw_scaling, scaling_table
@@ -18,9 +20,8 @@ from htp_diffusion.speed.step_cost import TrainingCost, step_table
 PICTURE = "scaling.png"
 _PAPER_BATCH = 4  # sequences in a step (Section IV-A)
 _FILLED = 0.85  # of the memory that is free
-_GIGA = 1e9
 _EFFICIENCY = 0.6
-_PAIR_GMACS = 147 + 68  # D3DP and HTP n=1, a pass at the paper's sizes (docs/benchmarks.md)
+_D3DP = PASS_GMACS["d3dp"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,11 @@ class StepCosts:
 def growth_part(scale: Scale, device: torch.device, flops: float) -> Part[ScalingResult]:
     """Cost over T, batch, H and K."""
     sizes = scale.sizes
-    per_frame = _PAIR_GMACS / 243 * sizes.dim**2 / 512**2
+    per_frame = (_D3DP[0] + _D3DP[1]) * share(sizes) / sizes.frames
     frames = sum(scale.lengths) + sum(scale.batches) * scale.sampling_frames
     frames += 2 * 2 * sum(scale.hypotheses) * scale.sampling_frames  # H and K, flip
     rounds = scale.rounds + 3  # checks in float64, the first call, a round to warm up
-    seconds = 2 * _GIGA * per_frame * frames * rounds / (flops * _EFFICIENCY)
+    seconds = 2 * GIGA * per_frame * frames * rounds / (flops * _EFFICIENCY)
 
     def make(work: Workplace) -> ScalingResult:
         result = scaling.measure(
@@ -90,8 +91,8 @@ def growth_part(scale: Scale, device: torch.device, flops: float) -> Part[Scalin
 
 def training_step_part(scale: Scale, device: torch.device, flops: float) -> Part[StepCosts]:
     """A step of training at the paper's batch and at the largest."""
-    share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
-    seconds = 2 * _GIGA * 3 * (147 + 97) * share * _PAPER_BATCH * (scale.rounds + 3) / (flops * _EFFICIENCY)
+    gmacs = 3 * (_D3DP[0] + _D3DP[3]) * share(scale.sizes) * _PAPER_BATCH
+    seconds = 2 * GIGA * gmacs * (scale.rounds + 3) / (flops * _EFFICIENCY)
     seconds *= 10 if device.type == "cuda" else 1 + scale.most_sequences / _PAPER_BATCH  # the largest batch
 
     def make(work: Workplace) -> StepCosts:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from htp_diffusion.reproduction.pass_cost import PASS_GMACS
 from htp_diffusion.speed.lineup import Entrant, Host, Sizes, line_up
 from htp_modules import HTPConfig
 
@@ -19,8 +20,8 @@ class Heat:
         name: Of the part.
         what: For people.
         hosts: Each host, and how it is pruned.
-        told: Hosts whose figures are told; another one runs for the ratio to it.
-        pass_gmacs: One pass of each at the paper's sizes, together, by matrix products.
+        told: Hosts whose figures are set beside the paper's. Any other host is timed only because their speed
+            is given as a ratio to its own.
         share: Of the time that is left.
     """
 
@@ -28,8 +29,16 @@ class Heat:
     what: str
     hosts: tuple[tuple[Host, tuple[HTPConfig, ...]], ...]
     told: tuple[Host, ...]
-    pass_gmacs: float
     share: float
+
+    @property
+    def pass_gmacs(self) -> int:
+        """One pass of each at the paper's sizes, together, by matrix products."""
+        return sum(
+            PASS_GMACS[host][layers]
+            for host, prunings in self.hosts
+            for layers in (0, *(pruning.num_sft_layers for pruning in prunings))
+        )
 
     def line_up(self, sizes: Sizes, public: Path | None, device: torch.device) -> list[Entrant]:
         """The denoisers, each host plain before what prunes it.
@@ -49,7 +58,6 @@ D3DP_AND_HTP = Heat(
     what="Whole samplings",
     hosts=(("d3dp", (_N1, _N3)),),
     told=("d3dp",),
-    pass_gmacs=147 + 68 + 97,  # docs/benchmarks.md
     share=0.4,
 )
 RIVALS = Heat(
@@ -57,7 +65,6 @@ RIVALS = Heat(
     what="FinePOSE and KTPFormer beside D3DP, whole samplings",
     hosts=(("d3dp", ()), ("finepose", (_N1,)), ("ktpformer-denoiser", ())),
     told=("finepose", "ktpformer-denoiser"),
-    pass_gmacs=147 + 156 + 77 + 153,  # as measure.py throughput counts them
     share=0.25,
 )
 """Table V's other two rows; D3DP runs again, since a ratio is told of models that ran in turn."""

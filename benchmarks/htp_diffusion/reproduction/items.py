@@ -96,10 +96,17 @@ _SCORE = (
     "--protocol paper"
 )
 _ABLATE = "python benchmarks/study.py ablations --tables "
+_SYSTEMS = "systems compared; which figures it prints is not known here"
 
 
 def _known(item: str) -> str:
     return printed_tables()[item].known
+
+
+def _unknown(number: str, shows: str) -> Item:
+    """A table whose content is not known here."""
+    name = f"Table {number}"
+    return Item(name=name, shows=shows, needs=(_UNKNOWN,), command=_SELF + "counts", known=_known(name))
 
 
 ITEMS: tuple[Item, ...] = (
@@ -110,16 +117,7 @@ ITEMS: tuple[Item, ...] = (
         command=_SCORE,
         known=_known("Table I"),
     ),
-    *(
-        Item(
-            name=f"Table {number}",
-            shows="systems compared; which figures it prints is not known here",
-            needs=(_UNKNOWN,),
-            command=_SELF + "counts",
-            known=_known(f"Table {number}"),
-        )
-        for number in ("II", "III", "IV")
-    ),
+    *(_unknown(number, _SYSTEMS) for number in ("II", "III", "IV")),
     Item(
         name="Table V",
         shows="cost and speed of the diffusion systems: MACs a frame and frames a second at two HxK",
@@ -128,20 +126,8 @@ ITEMS: tuple[Item, ...] = (
         "--sampling 20x1 20x10 --batch-size 8 --device cuda",
         known=_known("Table V"),
     ),
-    Item(
-        name="Table VI",
-        shows="systems compared; which figures it prints is not known here",
-        needs=(_UNKNOWN,),
-        command=_SELF + "counts",
-        known=_known("Table VI"),
-    ),
-    Item(
-        name="Table VII",
-        shows="not known here",
-        needs=(_UNKNOWN,),
-        command=_SELF + "counts",
-        known=_known("Table VII"),
-    ),
+    _unknown("VI", _SYSTEMS),
+    _unknown("VII", "not known here"),
     Item(
         name="Table VIII",
         shows="n, the pairs of blocks that see every frame, and f, the frames kept",
@@ -149,13 +135,7 @@ ITEMS: tuple[Item, ...] = (
         command=_ABLATE + "viii",
         known=_known("Table VIII"),
     ),
-    Item(
-        name="Table IX",
-        shows="not known here",
-        needs=(_UNKNOWN,),
-        command=_SELF + "counts",
-        known=_known("Table IX"),
-    ),
+    _unknown("IX", "not known here"),
     Item(
         name="Table X",
         shows="k, the frames that a frame attends to, changed at inference",

@@ -28,7 +28,7 @@ def sources(
         fps: Of npz files.
 
     Raises:
-        BenchmarkError: Numbers that do not fit each other, or as ``Source.kind``.
+        BenchmarkError: Numbers that do not fit each other, or as ``Source.check``.
     """
     if dataset and len(dataset) != len(data):
         raise BenchmarkError(f"dataset expects one for each --data, got {len(dataset)} for {len(data)}")
@@ -48,7 +48,7 @@ def sources(
             if kind in kinds and left[name]:
                 value = left[name].pop(0)
                 source = replace(source, **{name: None if value == "none" else value})
-        _ = source.kind
+        source.check()
         found.append(source)
     for name, rest in left.items():
         if rest:

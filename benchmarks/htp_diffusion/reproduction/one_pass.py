@@ -8,18 +8,15 @@ import torch
 
 from htp_diffusion.base.computing import Where
 from htp_diffusion.base.device import device_name
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.reproduction.part import Compared, Part, Workplace
+from htp_diffusion.reproduction.pass_cost import PASS_GMACS, share
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.commands import throughput
 from htp_diffusion.speed.lineup import HOST_NAMES
 from htp_diffusion.speed.result import ThroughputResult
 from htp_diffusion.speed.tables import throughput_tables
 
-_PASS_GMACS = {
-    "d3dp": (147, 68, 97),
-    "mixste": (147, 68, 97),
-    "motionbert": (185, 106, 116),
-}  # docs/benchmarks.md
 _EFFICIENCY = 0.75  # of the best matmul rate (docs/benchmarks.md)
 _BESIDE_ROUNDS = 3.5  # passes for the first call, the memory and the checks in float64
 _FIXED = 15.0  # seconds: counting, building and checking the models, imports
@@ -53,11 +50,9 @@ def one_pass_part(
         public: Folder of public code; None leaves it out.
         flops: The device's rate, for the estimate.
     """
-    share = (scale.sizes.frames * scale.sizes.dim**2) / (243 * 512**2)
-    gmacs = sum(
-        sum(_PASS_GMACS[host]) + (_PASS_GMACS[host][0] if public is not None else 0) for host in scale.hosts
-    )
-    seconds = 2e9 * gmacs * share / (flops * _EFFICIENCY)
+    costs = [PASS_GMACS[host] for host in scale.hosts]
+    gmacs = sum(sum(cost.values()) + (0 if public is None else cost[0]) for cost in costs)
+    seconds = 2 * GIGA * gmacs * share(scale.sizes) / (flops * _EFFICIENCY)
 
     def make(work: Workplace) -> ThroughputResult:
         return throughput.measure(

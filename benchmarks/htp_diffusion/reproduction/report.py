@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from adapters.words import counted
-from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.files import whole_file
+from htp_diffusion.base.files import write_text
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import Column, Table
@@ -182,12 +181,7 @@ def write_report(folder: Path, report: Report, outcomes: Sequence[Outcome]) -> N
         BenchmarkError: A file cannot be written.
     """
     write_json(folder / "report.json", report)
-    path = folder / "report.md"
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(to_markdown(report, outcomes), encoding="utf-8")
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
+    write_text(folder / "report.md", to_markdown(report, outcomes))
 
 
 def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from htp_diffusion.base.device import device_name
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.comparison.comparison import compare
 from htp_diffusion.comparison.poses_picture import draw_poses, scored_frames
 from htp_diffusion.comparison.result import ComparisonResult
@@ -27,7 +28,6 @@ from htp_diffusion.speed.paper_tables import printed_or_none
 ERROR_COST, POSES, WORST = "error-cost.png", "poses.png", "worst.png"
 _BATCH = 2  # windows; more only take more memory on a CPU
 _DRAWN = 4  # frames of a picture
-_GIGA = 1e9
 _EFFICIENCY = 0.25  # of the best matmul rate, for narrow models on short windows
 _PRINTED = {"D3DP": "D3DP", "HTP n=3": "HTP"}  # how Table I calls a model
 
@@ -111,7 +111,7 @@ def _make(pair: Pair, sampling: Sampling, work: Workplace) -> ComparisonResult:
     models, clips, sampling = result.models, cut.windows, result.sampling
     condition = f"{result.data.partition(':')[0]}, {sampling.label}"
     points = [
-        (m.name, (m.thop_macs_per_frame or 0.0) / _GIGA, m.scores.over_frames["mean"].mpjpe) for m in models
+        (m.name, (m.thop_macs_per_frame or 0.0) / GIGA, m.scores.over_frames["mean"].mpjpe) for m in models
     ]
     draw_error_cost(work.folder / ERROR_COST, points, condition)
     shown = {model.name: torch.cat(poses[model.name]) for model in models[:2]}
@@ -146,7 +146,7 @@ def _compared(result: ComparisonResult) -> Sequence[Compared]:
             Compared(
                 item="Figure 1",
                 what=f"{model.name}: GMACs a frame by THOP",
-                measured=(model.thop_macs_per_frame or 0.0) / _GIGA,
+                measured=(model.thop_macs_per_frame or 0.0) / GIGA,
                 quoted=None,
                 condition=condition.partition(";")[0],
             )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -12,18 +13,20 @@ from htp_diffusion.base.device import Precision, device_name, precision_of
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import provenance
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.reproduction.compared_speed import compared_speed
 from htp_diffusion.reproduction.heat import Heat
 from htp_diffusion.reproduction.machine import PLAIN, Way, release
 from htp_diffusion.reproduction.pair import Pair
 from htp_diffusion.reproduction.part import Part, Workplace
+from htp_diffusion.reproduction.pass_cost import share
 from htp_diffusion.reproduction.scale import Scale, ScaleName
 from htp_diffusion.speed.agreement import exact_difference, fused_difference, short_inputs
 from htp_diffusion.speed.drift import Drift, measure_drift
 from htp_diffusion.speed.lineup import Entrant
 from htp_diffusion.speed.result import Group, ThroughputResult
-from htp_diffusion.speed.roofline import SQUARES, measure_roofline
+from htp_diffusion.speed.roofline import SQUARES, Roofline, measure_roofline
 from htp_diffusion.speed.sharding import Shards
 from htp_diffusion.speed.tables import throughput_tables
 from htp_diffusion.speed.timing import Draw, Setting, time_group, timed_call
@@ -80,9 +83,9 @@ def sampling_part(
     precision, mode = way
     public = public if way == PLAIN else None
     first = scale.draws[0]
-    share = scale.sizes.frames * scale.sizes.dim**2 / (243 * 512**2)
     passes = 2 * first.hypotheses * first.steps * scale.batch
-    seconds = 2e9 * heat.pass_gmacs * (1.5 if public else 1) * share * passes / (flops * _EFFICIENCY)
+    gmacs = heat.pass_gmacs * (1.5 if public else 1) * share(scale.sizes) * passes
+    seconds = 2 * GIGA * gmacs / (flops * _EFFICIENCY)
     fixed = _BUILDING[device.type] + (0.0 if way == PLAIN else _PREPARING[mode])
 
     def make(work: Workplace) -> ThroughputResult:
@@ -116,22 +119,14 @@ def sampling_part(
 def _measure(
     heat: Heat, scale: Scale, way: Way, public: Path | None, pair: Pair, work: Workplace
 ) -> ThroughputResult:
-    """Build, check once, and time each H and K for as many rounds as there is time."""
+    """Build, check and time the denoisers, and tell how far a fast way drifts."""
     ends = time.monotonic() + work.seconds
     precision, mode = way
     device, sizes = work.device, scale.sizes
     entrants = heat.line_up(sizes, public, device)
     if mode == "compiled":
         torch.compiler.reset()
-    fused, differences = {}, {}
-    for number, entrant in enumerate(entrants):
-        inputs = short_inputs(entrant, sizes.frames, device)
-        if entrant.own:
-            fused[entrant.name] = fused_difference(entrant.model, inputs)
-        differences[entrant.name] = exact_difference(
-            entrant, inputs, precision=precision, mode=mode, device=device
-        )
-        work.progress(number + 1, len(entrants) + len(scale.draws))
+    checked = _checked(entrants, scale, way, work)
     roofline = measure_roofline(
         device,
         precision,
@@ -142,32 +137,7 @@ def _measure(
         copied_bytes=None if scale.name == "paper" else 1 << 20,
     )
     drift = [] if way == PLAIN else _drift(scale, way, pair, device)
-    a_pass = _seconds_of_a_pass(entrants, scale, precision, device)
-    groups: list[Group] = []
-    for number, draw in enumerate(scale.draws):
-        if groups:  # what a pass really takes in this mode
-            last = scale.draws[number - 1]
-            timed = sum(row.timing.median for row in groups[-1].rows)
-            a_pass = timed / (last.hypotheses * last.steps)
-        a_round = a_pass * draw.hypotheses * draw.steps
-        before = a_round * _before_the_clock(mode, device, draw)
-        rounds = rounds_within(ends - time.monotonic() - _BESIDE * before, _BESIDE * a_round)
-        if groups and rounds < 1:
-            break
-        groups.append(
-            time_group(
-                entrants,
-                _setting(scale, draw, precision, mode),
-                device=device,
-                shards=Shards(),
-                roofline=roofline,
-                fused=fused,
-                differences=differences,
-                repeats=max(1, rounds),
-                warmup=0,
-            )
-        )
-        work.progress(len(entrants) + number + 1, len(entrants) + len(scale.draws))
+    groups = _timed_draws(entrants, scale, way, roofline, checked, ends, work)
     return ThroughputResult(
         dim=sizes.dim,
         depth=sizes.depth,
@@ -180,6 +150,68 @@ def _measure(
         drift=drift,
         provenance=provenance(),
     )
+
+
+class _Checked(NamedTuple):
+    """By the denoiser's name, how far it is from its written-out attention and from float64."""
+
+    fused: dict[str, float]
+    differences: dict[str, float | None]
+
+
+def _checked(entrants: Sequence[Entrant], scale: Scale, way: Way, work: Workplace) -> _Checked:
+    """Check what every denoiser computes, once."""
+    precision, mode = way
+    found = _Checked({}, {})
+    for number, entrant in enumerate(entrants):
+        inputs = short_inputs(entrant, scale.sizes.frames, work.device)
+        if entrant.own:
+            found.fused[entrant.name] = fused_difference(entrant.model, inputs)
+        found.differences[entrant.name] = exact_difference(
+            entrant, inputs, precision=precision, mode=mode, device=work.device
+        )
+        work.progress(number + 1, len(entrants) + len(scale.draws))
+    return found
+
+
+def _timed_draws(
+    entrants: Sequence[Entrant],
+    scale: Scale,
+    way: Way,
+    roofline: Roofline,
+    checked: _Checked,
+    ends: float,
+    work: Workplace,
+) -> list[Group]:
+    """Time each H and K for as many rounds as there is time; the first for one at least."""
+    precision, mode = way
+    a_pass = _seconds_of_a_pass(entrants, scale, precision, work.device)
+    groups: list[Group] = []
+    for number, draw in enumerate(scale.draws):
+        if groups:  # what a pass really takes in this mode
+            last = scale.draws[number - 1]
+            timed = sum(row.timing.median for row in groups[-1].rows)
+            a_pass = timed / (last.hypotheses * last.steps)
+        a_round = a_pass * draw.hypotheses * draw.steps
+        before = a_round * _before_the_clock(mode, work.device, draw)
+        rounds = rounds_within(ends - time.monotonic() - _BESIDE * before, _BESIDE * a_round)
+        if groups and rounds < 1:
+            break
+        groups.append(
+            time_group(
+                entrants,
+                _setting(scale, draw, precision, mode),
+                device=work.device,
+                shards=Shards(),
+                roofline=roofline,
+                fused=checked.fused,
+                differences=checked.differences,
+                repeats=max(1, rounds),
+                warmup=0,
+            )
+        )
+        work.progress(len(entrants) + number + 1, len(entrants) + len(scale.draws))
+    return groups
 
 
 def _before_the_clock(mode: Mode, device: torch.device, draw: Draw) -> float:

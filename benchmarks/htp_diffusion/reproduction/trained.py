@@ -12,7 +12,6 @@ from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.device import device_name
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
-from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.reproduction.datasets import identity
 from htp_diffusion.reproduction.machine import release, training_precision
@@ -109,7 +108,7 @@ def _make(scale: Scale, data: Path | None, asked: TrainedAsked, work: Workplace)
         out=folder,
     )
     motions = training_set(options, preset.num_frames)
-    found = embedded_set(preset.num_frames) if data is None else file_set(data)
+    found = options.scored(preset.num_frames)
     check_split(data, motions, found)
     fleet = Fleet(
         folder,

@@ -42,7 +42,7 @@ class ClipScore:
         name: The clip.
         frames: Frames that were scored; one that counts twice is two.
         errors: Mean errors over these frames, by way of aggregation.
-        steps: Steps between them that the velocity error is the mean of; None for one fewer than frames.
+        steps: Steps between them that the velocity error is the mean of; None means frames - 1.
         action: What it shows; None where actions have no names.
     """
 

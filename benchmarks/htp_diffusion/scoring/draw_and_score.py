@@ -1,4 +1,4 @@
-"""Grading: poses of every window are drawn on their own and scored, clip by clip."""
+"""Grading: poses are sampled window by window and scored, clip by clip."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -22,7 +22,6 @@ def score_clips(
     score: Callable[[Tensor, Windows], Score],
     *,
     device: torch.device,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Score]:
     """Draw poses batch by batch, and score each clip once its windows are there.
 
@@ -32,13 +31,11 @@ def score_clips(
         draw: From the 2D poses of a batch and its number to (windows, hypotheses, frames, joints, 3).
         score: Scores the hypotheses of one clip's windows.
         device: Where the 2D poses go.
-        progress: Told the batches done and all batches after each.
     """
     batches = WindowBatches(clips, batch_size)
     scorer = batches.scorer(score)
     for number in range(len(batches)):
         scorer.add(draw(batches[number].to(device), number))
-        progress(number + 1, len(batches))
     return scorer.scores
 
 

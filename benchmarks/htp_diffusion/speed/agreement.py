@@ -33,8 +33,8 @@ def short_inputs(entrant: Entrant, frames: int, device: torch.device) -> tuple[T
 def fused_difference(model: nn.Module, inputs: tuple[Tensor, ...]) -> float:
     """How far the fused attention is from the written-out one in float64, as a share of the largest output.
 
-    In float64, as in less, rounding may tip the selection of frames, and the outputs then differ for a good
-    reason.
+    In float64, as in less, rounding may tip the selection of frames: the outputs may then differ through the
+    selection alone.
 
     Raises:
         BenchmarkError: They disagree, so that a time would be that of a wrong result.

@@ -68,11 +68,15 @@ def count_denoiser(build: Callable[[], nn.Module], num_frames: int) -> Count:
         build: Makes the denoiser.
         num_frames: T.
     """
+    return count(*denoiser_on_meta(build, num_frames))
+
+
+def denoiser_on_meta(build: Callable[[], nn.Module], num_frames: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """A denoiser and the inputs of one sequence, as ``count_denoiser`` takes them: shapes without values."""
     shape = (1, num_frames, H36M_17.num_joints)
     with torch.device("meta"):
-        model = build()
         inputs = (torch.empty(*shape, 2), torch.empty(*shape, 3), torch.zeros(1, dtype=torch.int64))
-    return count(model, inputs)
+        return build(), inputs
 
 
 def thop_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:

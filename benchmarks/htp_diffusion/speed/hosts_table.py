@@ -1,12 +1,12 @@
 """One line a host, plain and patched, from whatever timing runs there are."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from htp_diffusion.base.tables import Cell, Column, Table
+from htp_diffusion.base.units import MILLI
 from htp_diffusion.speed.lineup import HOST_NAMES, Host
 from htp_diffusion.speed.result import Group, Row, ThroughputResult
-
-_MILLI = 1e-3
 
 
 def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Table:
@@ -18,47 +18,17 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
         results: Timing runs.
         known: Names of the hosts that can be patched, to tell which were not timed.
     """
-    rows: dict[Host, tuple[Cell, ...]] = {}
-    public: list[str] = []
-    settings, sizes, machines = set[str](), set[str](), set[str]()
+    shown: dict[Host, _Shown] = {}
     for result, group, host in _measured(results):
         pruned = [row for row in group.rows if row.host == host and row.is_pruned]
-        if host in rows or not pruned:
-            continue
-        plain, best = group.plain(host), min(pruned, key=lambda row: row.true_gmacs)
-        rows[host] = (
-            HOST_NAMES[host],
-            _setting(best, result),
-            plain.true_gmacs,
-            best.true_gmacs,
-            plain.timing.median / _MILLI,
-            best.timing.median / _MILLI,
-            best.speed_up.told(len(best.seconds)),
-            str(len(best.seconds)),
-        )
-        settings.add(f"T={group.frames}, batch 1, fp32, eager, f={result.num_keep * group.frames:.0f}")
-        if plain.fused_difference is None:
-            public.append(HOST_NAMES[host])
-        else:
-            sizes.add(f"D={result.dim}")
-        made = result.provenance
-        machines.add(f"{made.cpu}, {made.told_threads}, torch {made.torch}")
-    missing = [name for name in known if not any(name.startswith(HOST_NAMES[host]) for host in rows)]
-    notes = [
-        "Random weights; cross_attention needs training, interpolate none. MACs: every matrix product, "
-        "attention and HTP's modules included."
-    ]
-    told = "; ".join(sorted(machines))
-    notes.append(
-        "Plain and patched in turn in each round; ms: medians of the rounds, times as fast: the median of "
-        f"their ratios [quartiles]. {told}."
-    )
-    if public:
-        notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
-    if sizes:
-        notes.append(f"{'The others are our' if public else 'Our'} own models at {'; '.join(sorted(sizes))}.")
-    if missing:
-        notes.append(f"Can be patched, not timed yet: {', '.join(missing)}.")
+        if host not in shown and pruned:
+            best = min(pruned, key=lambda row: row.true_gmacs)
+            shown[host] = _Shown(result, group, group.plain(host), best)
+    missing = [name for name in known if not any(name.startswith(HOST_NAMES[host]) for host in shown)]
+    settings = {
+        f"T={one.group.frames}, batch 1, fp32, eager, f={one.result.num_keep * one.group.frames:.0f}"
+        for one in shown.values()
+    }
     return Table(
         title=f"One pass on a CPU: {'; '.join(sorted(settings))}",
         columns=(
@@ -71,9 +41,52 @@ def hosts_table(results: Sequence[ThroughputResult], known: Sequence[str]) -> Ta
             Column("times as fast"),
             Column("rounds"),
         ),
-        rows=tuple(rows.values()),
-        notes=tuple(notes),
+        rows=tuple(_row(one) for one in shown.values()),
+        notes=_notes(list(shown.values()), missing),
     )
+
+
+class _Shown(NamedTuple):
+    """A host's line: the run it is from, and its rows there before and after the patch."""
+
+    result: ThroughputResult
+    group: Group
+    plain: Row
+    best: Row
+
+
+def _row(shown: _Shown) -> tuple[Cell, ...]:
+    plain, best = shown.plain, shown.best
+    return (
+        HOST_NAMES[plain.host],
+        f"{best.model.rpartition(' ')[2]}, {shown.result.recovery}",
+        plain.true_gmacs,
+        best.true_gmacs,
+        plain.timing.median / MILLI,
+        best.timing.median / MILLI,
+        best.speed_up.told(len(best.seconds)),
+        str(len(best.seconds)),
+    )
+
+
+def _notes(shown: Sequence[_Shown], missing: Sequence[str]) -> tuple[str, ...]:
+    public = [HOST_NAMES[one.plain.host] for one in shown if one.plain.fused_difference is None]
+    sizes = {f"D={one.result.dim}" for one in shown if one.plain.fused_difference is not None}
+    made = [one.result.provenance for one in shown]
+    machines = {f"{one.cpu}, {one.told_threads}, torch {one.torch}" for one in made}
+    notes = [
+        "Random weights; cross_attention needs training, interpolate none. MACs: every matrix product, "
+        "attention and HTP's modules included.",
+        "Plain and patched in turn in each round; ms: medians of the rounds, times as fast: the median of "
+        f"their ratios [quartiles]. {'; '.join(sorted(machines))}.",
+    ]
+    if public:
+        notes.append(f"Public code at its published size, plain and patched: {', '.join(public)}.")
+    if sizes:
+        notes.append(f"{'The others are our' if public else 'Our'} own models at {'; '.join(sorted(sizes))}.")
+    if missing:
+        notes.append(f"Can be patched, not timed yet: {', '.join(missing)}.")
+    return tuple(notes)
 
 
 def _measured(results: Sequence[ThroughputResult]) -> Iterator[tuple[ThroughputResult, Group, Host]]:
@@ -84,8 +97,3 @@ def _measured(results: Sequence[ThroughputResult]) -> Iterator[tuple[ThroughputR
                 way = (result.device, group.precision, group.mode, group.batch, group.hypotheses)
                 if way == ("cpu", "fp32", "eager", 1, None) and any(row.host == host for row in group.rows):
                     yield result, group, host
-
-
-def _setting(row: Row, result: ThroughputResult) -> str:
-    pairs = row.model.rpartition(" ")[2]
-    return f"{pairs}, {result.recovery}"

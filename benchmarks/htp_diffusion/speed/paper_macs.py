@@ -6,6 +6,7 @@ import torch
 
 from adapters import patch_mixste, patch_motionbert
 from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.base.units import GIGA, MEGA
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
@@ -20,7 +21,6 @@ from htp_diffusion.speed.paper_tables import printed, printed_or_none
 from htp_modules import HTPConfig
 
 FRAMES, DIM, DEPTH = 243, 512, 8
-_GIGA, _MEGA = 1e9, 1e6
 _A_FRAME = "GMACs a frame, "
 _TABLE_V = (
     ("training, one pass", "training, one pass", 1),
@@ -156,9 +156,9 @@ def _row(model: str, setting: str, cost: Count, item: str, printed_as: str | Non
     return MacsRow(
         model=model,
         setting=setting,
-        thop_gmacs=cost.thop_macs / _GIGA,
-        true_gmacs=cost.true_macs / _GIGA,
-        params_m=cost.params / _MEGA,
+        thop_gmacs=cost.thop_macs / GIGA,
+        true_gmacs=cost.true_macs / GIGA,
+        params_m=cost.params / MEGA,
         paper_gmacs=printed(item, row, "GMACs a pass"),
         paper_params_m=printed_or_none(item, row, "parameters, M"),
     )
@@ -167,13 +167,13 @@ def _row(model: str, setting: str, cost: Count, item: str, printed_as: str | Non
 def _per_frame(
     model: str, setting: str, cost: Count, passes: int, paper_gmacs: float, frames: int = FRAMES
 ) -> MacsRow:
-    share = passes / frames / _GIGA
+    share = passes / frames / GIGA
     return MacsRow(
         model=model,
         setting=f"G/frame: {setting}",
         thop_gmacs=cost.thop_macs * share,
         true_gmacs=cost.true_macs * share,
-        params_m=cost.params / _MEGA,
+        params_m=cost.params / MEGA,
         paper_gmacs=paper_gmacs,
         paper_params_m=None,
     )

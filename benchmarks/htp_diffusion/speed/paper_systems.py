@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.base.units import GIGA, MEGA, MILLI
 from htp_diffusion.speed.counting import thop_macs
 from htp_diffusion.speed.lineup import Host, random_inputs
 from htp_diffusion.speed.paper_tables import (
@@ -33,7 +34,6 @@ _HOSTS: dict[str, tuple[Host, int, Callable[..., nn.Module]]] = {
     "STCFormer-L": ("stcformer", 6, public_stcformer),
 }
 """Systems that can be patched: what they are called with, their depth, and what builds them."""
-_GIGA, _MEGA, _MILLI = 1e9, 1e6, 1e-3
 _OTHERS = ("Table II", "Table III", "Table IV", "Table V", "Table VI", UNPLACED)
 _ERRORS = ("MPJPE, mm, CPN 2D", "P-MPJPE, mm, CPN 2D", "MPJPE, mm, true 2D")
 
@@ -84,8 +84,8 @@ def _again(row: SystemRow, public: Path) -> SystemRow:
     model = model.eval()
     return replace(
         row,
-        counted_params_m=sum(parameter.numel() for parameter in model.parameters()) / _MEGA,
-        counted_gmacs=thop_macs(model, inputs) / _GIGA,
+        counted_params_m=sum(parameter.numel() for parameter in model.parameters()) / MEGA,
+        counted_gmacs=thop_macs(model, inputs) / GIGA,
     )
 
 
@@ -123,7 +123,7 @@ def systems_table(rows: list[SystemRow], times: SystemTimes) -> Table:
                 count.counted_gmacs if count else None,
                 printed_or_none(table.item, system, "parameters, M"),
                 count.counted_params_m if count else None,
-                time.timing.median / _MILLI if time else None,
+                time.timing.median / MILLI if time else None,
                 count.counted_on if count else None,
                 count.note if count else None,
             )

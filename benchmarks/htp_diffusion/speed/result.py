@@ -7,12 +7,11 @@ from htp_diffusion.base.device import Precision
 from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import ADDED_LATER
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.speed.drift import Drift
 from htp_diffusion.speed.lineup import HOST_NAMES, Host
 from htp_diffusion.speed.roofline import Roofline
 from htp_modules.config import Recovery
-
-_GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ class Row:
     @property
     def flops(self) -> float:
         """Floating-point operations a second: two a multiply-accumulate."""
-        return 2 * self.true_gmacs * _GIGA / self.timing.median
+        return 2 * self.true_gmacs * GIGA / self.timing.median
 
 
 @dataclass(frozen=True, kw_only=True)

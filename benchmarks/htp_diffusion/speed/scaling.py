@@ -16,10 +16,10 @@ from htp_diffusion.base.execution import Mode
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Cell, Column, Table
+from htp_diffusion.base.units import MILLI
 
 Axis = Literal["T", "B", "H", "K"]
 
-_MILLI = 1e-3
 _COLOURS = ("#d1495b", "#4c6a92")
 _WORDS: dict[Axis, str] = {
     "T": "frames T, one pass",
@@ -133,8 +133,8 @@ def scaling_table(result: ScalingResult) -> Table:
             cells = (
                 curve.model,
                 f"{curve.axis}={point.value}",
-                median / _MILLI,
-                point.timing.iqr / _MILLI,
+                median / MILLI,
+                point.timing.iqr / MILLI,
                 clips * frames / median,
                 point.value / first.value,
                 median / first.timing.median,

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from adapters.clock import SpeedUp, speed_up_notes
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.base.units import MEBIBYTE
 from htp_modules.config import resolve_frames
-
-_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +71,8 @@ def step_table(result: TrainingCost) -> Table:
             model.speed_up.cell(len(model.seconds)),
             f"{model.speed_up.paired_low:.2f} to {model.speed_up.paired_high:.2f}",
             baseline.true_gmacs / model.true_gmacs,
-            None if model.peak_memory is None else model.peak_memory / _MEBIBYTE,
-            model.resident / _MEBIBYTE,
+            None if model.peak_memory is None else model.peak_memory / MEBIBYTE,
+            model.resident / MEBIBYTE,
             _ratio(model, baseline),
         )
         for model in result.models

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from adapters.clock import SpeedUp, Timing, speed_up_notes
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
-
-_MILLI = 1e-3
+from htp_diffusion.base.units import MILLI
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +89,9 @@ def system_times_table(result: SystemTimes) -> Table:
                 "public" if row.public else "ours",
                 row.frames,
                 row.frames_out,
-                row.timing.median / _MILLI,
-                row.timing.iqr / _MILLI,
-                row.timing.median / _MILLI / row.frames_out,
+                row.timing.median / MILLI,
+                row.timing.iqr / MILLI,
+                row.timing.median / MILLI / row.frames_out,
                 row.speed_up.cell(len(row.seconds)),
                 row.thop_gmacs,
                 row.true_gmacs,

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from adapters.clock import speed_up_notes
+from adapters.words import counted
 from htp_diffusion.base.tables import Cell, Column, Table
+from htp_diffusion.base.units import GIGA, MEBIBYTE, MILLI
 from htp_diffusion.speed.lineup import HOST_NAMES, SAMPLED
 from htp_diffusion.speed.result import Group, Row, ThroughputResult
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 
-_GIGA, _MILLI, _MEBIBYTE, _PERCENT = 1e9, 1e-3, 2**20, 1e-2
+_PERCENT = 1e-2
 _EVEN = 1.0
 
 
@@ -29,8 +31,8 @@ def throughput_table(result: ThroughputResult) -> Table:
             cells = (
                 row.model,
                 *setting.cells(group),
-                timing.median / _MILLI,
-                timing.iqr / _MILLI,
+                timing.median / MILLI,
+                timing.iqr / MILLI,
                 frames / timing.median,
                 group.batch / timing.median,
                 row.speed_up.cell(len(row.seconds)),
@@ -39,7 +41,7 @@ def throughput_table(result: ThroughputResult) -> Table:
                 *((_over_first_way(result, group, row),) if several else ()),
                 row.thop_gmacs,
                 row.true_gmacs,
-                None if row.peak_memory is None else row.peak_memory / _MEBIBYTE,
+                None if row.peak_memory is None else row.peak_memory / MEBIBYTE,
                 row.difference,
             )
             rows.append(cells)
@@ -80,17 +82,17 @@ def roofline_table(result: ThroughputResult) -> Table:
     for group in result.groups:
         for row in group.rows:
             median, roofline = row.timing.median, group.roofline
-            operations = 2 * row.true_gmacs * _GIGA
+            operations = 2 * row.true_gmacs * GIGA
             cells = (
                 row.model,
                 *setting.cells(group),
-                median / _MILLI,
-                row.flops / _GIGA,
+                median / MILLI,
+                row.flops / GIGA,
                 row.flops / roofline.square.flops / _PERCENT,
                 row.flops / roofline.own.flops / _PERCENT,
-                operations / roofline.square.flops / _MILLI,
-                row.moved_bytes / _GIGA,
-                row.moved_bytes / roofline.copied / _MILLI,
+                operations / roofline.square.flops / MILLI,
+                row.moved_bytes / GIGA,
+                row.moved_bytes / roofline.copied / MILLI,
             )
             rows.append(cells)
     return Table(
@@ -218,8 +220,7 @@ def _notes(result: ThroughputResult) -> list[str]:
     rounds = len(rows[0].seconds)
     notes = [
         *speed_up_notes([row.speed_up for row in rows], rounds),
-        f"{rounds} {'round' if rounds == 1 else 'rounds'}, a group's models in turn in each; "
-        "ratios are medians over rounds.",
+        f"{counted(rounds, 'round')}, a group's models in turn in each; ratios are medians over rounds.",
         "Random weights. MACs: every matrix product, attention included. Peak memory: weights left out.",
         f"{checked if fused else ''}Max relative error: the largest difference in the row's precision and "
         "mode over the largest output, the same frames kept.",
@@ -259,9 +260,9 @@ def _notes(result: ThroughputResult) -> list[str]:
 def _rates(words: str, roofline: Roofline) -> str:
     return (
         f"{words}: matmul {_rate(roofline.square)}, own shape {_rate(roofline.own)}; "
-        f"copy {roofline.copied / _GIGA:,.1f} GB/s."
+        f"copy {roofline.copied / GIGA:,.1f} GB/s."
     )
 
 
 def _rate(rate: MatmulRate) -> str:
-    return f"{rate.flops / _GIGA:,.1f} GFLOP/s ({rate.rows} x {rate.inner} x {rate.columns})"
+    return f"{rate.flops / GIGA:,.1f} GFLOP/s ({rate.rows} x {rate.inner} x {rate.columns})"

@@ -10,6 +10,7 @@ from torch import Tensor
 from adapters.clock import Timing, interleaved, peak_memory, speed_up
 from htp_diffusion.base.device import Precision, precision_of
 from htp_diffusion.base.execution import Mode, prepare_model
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.diffusion.sampling import Sampling, even_max_batch
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.speed.counting import Count
@@ -19,7 +20,6 @@ from htp_diffusion.speed.result import Group, Row
 from htp_diffusion.speed.roofline import MatmulRate, Roofline
 from htp_diffusion.speed.sharding import Shards
 
-_GIGA = 1e9
 _WORDS = 3  # inputs before those of the prompts: 2D poses, noisy poses, timestep
 
 
@@ -177,8 +177,8 @@ def time_group(
                 host=entrant.host,
                 seconds=list(timing.samples),
                 speed_up=speed_up(timings[HOST_NAMES[entrant.host]], timing),
-                thop_gmacs=cost.thop_macs / _GIGA,
-                true_gmacs=cost.true_macs / _GIGA,
+                thop_gmacs=cost.thop_macs / GIGA,
+                true_gmacs=cost.true_macs / GIGA,
                 moved_bytes=float(elements * _bytes_per_number(setting.precision)),
                 peak_memory=_largest(peaks[entrant.name], shards),
                 fused_difference=fused.get(entrant.name),

@@ -10,13 +10,13 @@ from adapters.clock import told_speed_up
 from htp_diffusion.base.picture import save_png
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.base.units import GIGA, MEGA
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.variants import VariantConfig
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.studies.paper_rows import TABLES, Recipe, TableName
 from htp_diffusion.studies.seeds_table import mean_and_deviation
 
-_MEGA_IN_GIGA = 1e3
 _MARKERS = "os^Dvp*XPh"
 _PANELS_IN_A_ROW = 3
 
@@ -64,7 +64,7 @@ class AblationRow:
     @property
     def true_mmacs_per_frame(self) -> float:
         """Multiply-accumulates of a pass by frame of the window, M."""
-        return _MEGA_IN_GIGA * self.true_gmacs / self.sampled.denoiser.num_frames
+        return (GIGA / MEGA) * self.true_gmacs / self.sampled.denoiser.num_frames
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ class Scoring:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Asked:
     """What the errors of a model depend on.
 
     Attributes:
@@ -183,7 +183,7 @@ class Sweep:
             clips = [shorter_windows(clip, sampled.denoiser.num_frames) for clip in self.clips]
             return grade(model, clips, self.scoring.sampling(sampled.denoiser, self.device), self.device)
 
-        asked = Score(training=training, sampled=sampled, scoring=self.scoring)
+        asked = Asked(training=training, sampled=sampled, scoring=self.scoring)
         return self._scores.find_or_make(f"{training.name}-as-{model_name(sampled)}", asked, Errors, score)
 
     def _load(self, training: Training, sampled: VariantConfig) -> torch.nn.Module:

@@ -7,7 +7,7 @@ from written import mpi_poses as poses
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats import matlab
 from htp_diffusion.data.formats.matlab import read_mat
-from htp_diffusion.data.formats.mpi_inf_3dhp import MPI_ACTIVITIES, read_mpi_mat
+from htp_diffusion.data.formats.mpi_inf_3dhp import read_mpi_mat
 from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import mpi_test_camera
 
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(128)
@@ -21,7 +21,6 @@ def annotations(frames=4):
         "annot3": table["data_3d"][:, None].astype("float64"),
         "univ_annot3": table["data_3d"][:, None] * 0.9,
         "valid_frame": np.array([[0], [1], [1], [1]], dtype="uint8")[:frames],
-        "activity_annotation": np.array([[1], [2], [7], [7]], dtype="float64")[:frames],
     }
 
 
@@ -36,12 +35,6 @@ def check_sequence(path):
         expected = stored["annot2"][:, 0] / 960 - [1, 1080 / 1920]
         np.testing.assert_allclose(item.clip.pose_2d.numpy(), expected, atol=1e-6)
         assert item.valid.tolist() == [False, True, True, True]
-        assert [MPI_ACTIVITIES[label - 1] for label in item.activity.tolist()] == [
-            "Standing/Walking",
-            "Exercising",
-            "Miscellaneous",
-            "Miscellaneous",
-        ]
 
 
 def stand_in(folder, monkeypatch, name, source):

@@ -36,7 +36,6 @@ def test_frames_of_a_source_become_one_sequence(tmp_path):
         image = content["joint3d_image"][rows].astype("float64")
         expected = image / 500 - [1, height / 1000, 0]
         np.testing.assert_allclose(sequence.target.numpy(), expected, atol=1e-6)
-        np.testing.assert_array_equal(sequence.confidence.numpy(), content["confidence"][rows, :, 0])
 
 
 def test_the_exclusions_are_motionberts():
@@ -101,15 +100,6 @@ def test_the_training_part_has_targets_but_no_metric_pose(tmp_path):
         torch.testing.assert_close(clip.pose_3d + clip.root[:, None], sequence.target)
 
 
-@pytest.mark.parametrize("shape", ["2d", None])
-def test_confidence_may_be_flat_or_missing(tmp_path, shape):
-    flat = motionbert_part("test")["confidence"][..., 0]
-    path = write_motionbert(tmp_path / "a.pkl", confidence=flat if shape else None)
-    sequences = read_motionbert(path, "test")
-    expected = flat[:4] if shape else np.ones((4, 17))
-    np.testing.assert_array_equal(sequences[0].confidence.numpy(), expected)
-
-
 def test_errors_name_what_is_wrong(tmp_path):
     def message(**change):
         with pytest.raises(BenchmarkError) as caught:
@@ -163,7 +153,6 @@ def test_windows_come_in_order_and_lazily(tmp_path):
         got, expected = next(windows), window(index)
         assert got.name == f"{index:08d}"
         np.testing.assert_array_equal(got.pose_2d.numpy(), expected["data_input"][..., :2])
-        np.testing.assert_array_equal(got.confidence.numpy(), expected["data_input"][..., 2])
         np.testing.assert_allclose(got.target.numpy(), expected["data_label"], atol=1e-6)
     with pytest.raises(BenchmarkError, match=r"00000011.pkl: damaged pickle"):
         next(windows)

@@ -51,7 +51,6 @@ def test_test_clips_have_valid_frames_and_their_own_image_size(tmp_path):
     assert [c.clip.name for c in clips] == [f"TS{i}@TS{i}:annot3" for i in range(1, 7)]
     for index, item in enumerate(clips, start=1):
         assert item.valid.tolist() == [True, False, True, True]
-        assert item.activity is None
         width, height = (1920, 1080) if index > 4 else (2048, 2048)
         assert item.clip.camera.image_size == (width, height)
         pixels = poses(mpi_test_camera(f"TS{index}"), 4, index)["data_2d"].astype("float64")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from networks_2d import Recorder, equivariant, flip_joints, lift, lopsided, poses_2d, seeded
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.diffusion.ddim import sample, step_weights
+from htp_diffusion.diffusion.ddim import sample_steps, step_weights
 from htp_diffusion.diffusion.schedule import cosine_schedule
 
 SCHEDULE = cosine_schedule()
@@ -237,8 +237,10 @@ def test_the_sampler_calls_its_denoiser_once_a_step_with_poses_and_a_time():
         calls.append((noisy.shape, timestep))
         return noisy / 2
 
-    result = sample(denoise, (2, 4, 5), schedule=SCHEDULE, steps=3, hypotheses=3, generator=seeded())
-    assert result.shape == (2, 3, 4, 5, 3)
+    predictions = sample_steps(
+        denoise, (2, 4, 5), schedule=SCHEDULE, steps=3, hypotheses=3, generator=seeded()
+    )
+    assert [tuple(x0.shape) for x0 in predictions] == [(2, 3, 4, 5, 3)] * 3
     assert calls == [((6, 4, 5, 3), 999), ((6, 4, 5, 3), 665), ((6, 4, 5, 3), 332)]
 
 

@@ -1,11 +1,13 @@
 """Lifters called as denoisers are MixSTE, plain and patched."""
 
+import pytest
 import torch
 
 import adapters
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.mixste import MixSTE
 from htp_modules import HTPConfig
+from htp_modules.errors import ShapeError
 
 SIZES = {"num_frames": 9, "dim": 16, "depth": 3, "num_heads": 2}
 PRUNING = HTPConfig(num_keep=4, num_sft_layers=1)
@@ -42,6 +44,16 @@ def test_the_pruned_one_is_mixste_patched_from_scratch():
     assert all(key.startswith("Spatial_patch_to_embedding") for key in missing)  # out of use
     pose_2d, noisy, timestep = inputs()
     torch.testing.assert_close(lifter(pose_2d, noisy, timestep), patched(pose_2d))
+
+
+@pytest.mark.parametrize(
+    ("kind", "htp", "name"), [("mixste", None, "Lifter"), ("htp-mixste", PRUNING, "HTPLifter")]
+)
+def test_a_lifter_tells_its_own_name_of_a_clip_that_does_not_fit(kind, htp, name):
+    pose_2d, noisy, timestep = inputs()
+    lifter = DenoiserConfig(kind=kind, htp=htp, **SIZES).build()
+    with pytest.raises(ShapeError, match=f"^{name} was built for 17 joints, got 16"):
+        lifter(pose_2d[:, :, 1:], noisy[:, :, 1:], timestep)
 
 
 def test_which_kinds_prune():

@@ -17,6 +17,7 @@ from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.models.contender import Pruning, trained_contender, trained_contenders
 from htp_diffusion.models.preset import PRESETS
 from htp_diffusion.scoring.draw_and_score import grade
+from htp_diffusion.studies import options as study_options
 from htp_diffusion.studies.commands import seeds
 from htp_diffusion.studies.seeds_table import SeedStudy, seeds_table
 from htp_diffusion.training.fleet import Fleet
@@ -153,7 +154,7 @@ def test_motion_that_was_trained_on_is_not_scored(runs, tmp_path, capsys, monkey
     class Trained:
         motions = ("synthetic/walking_000",)
 
-    monkeypatch.setattr(seeds, "file_set", lambda _, unit: Trained())
+    monkeypatch.setattr(study_options, "file_set", lambda _, unit: Trained())
     with pytest.raises(SystemExit):
         run(runs / "d3dp-0", "--data", "some.npz", "--device", "cpu", "--out", tmp_path)
     assert "trained on motion that is to be scored: synthetic/walking_000" in capsys.readouterr().err

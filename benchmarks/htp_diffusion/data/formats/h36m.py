@@ -50,15 +50,11 @@ class H36MClip:
         clip: The motion; its name is "subject/trial@camera".
         subject: Such as "S9".
         action: One of ``H36M_ACTIONS``.
-        trial: The trial's name in the file, such as "Walking 1".
-        detections: The file that the 2D poses come from.
     """
 
     clip: Clip
     subject: str
     action: str
-    trial: str
-    detections: str
 
 
 def read_h36m(
@@ -104,15 +100,7 @@ def read_h36m(
                 raise BenchmarkError(f"{path_2d}: positions_2d has no {motion.name}, which {path_3d} has")
             action = _action(trial, path_3d)
             for clip in _clips(motion, subject, views[motion.name], layout, path_2d, conversion):
-                clips.append(
-                    H36MClip(
-                        clip=clip,
-                        subject=subject,
-                        action=action,
-                        trial=trial,
-                        detections=Path(path_2d).name,
-                    )
-                )
+                clips.append(H36MClip(clip=clip, subject=subject, action=action))
     return clips
 
 

@@ -23,16 +23,11 @@ class Lens:
         focal: Focal length along x and y.
         centre: Principal point.
         image_size: Width and height.
-        radial: k1, k2, k3 of the distortion d(x) = x (1 + k1 r^2 + k2 r^4 + k3 r^6 + p.x) + p r^2, of a
-            ray x = (X / Z, Y / Z) and r = |x|.
-        tangential: p of the same formula, along x and y.
     """
 
     focal: tuple[float, float]
     centre: tuple[float, float]
     image_size: tuple[int, int]
-    radial: tuple[float, float, float]
-    tangential: tuple[float, float]
 
 
 H36M_LENSES = {
@@ -40,29 +35,21 @@ H36M_LENSES = {
         focal=(1145.0494, 1143.7811),
         centre=(512.5415, 515.4515),
         image_size=(1000, 1002),
-        radial=(-0.20709892, 0.24777518, -0.0030751503),
-        tangential=(-0.0009756989, -0.0014244716),
     ),
     "55011271": Lens(
         focal=(1149.6757, 1147.5917),
         centre=(508.84863, 508.0649),
         image_size=(1000, 1000),
-        radial=(-0.19421363, 0.24040854, 0.0068199756),
-        tangential=(-0.0016190266, -0.0027408944),
     ),
     "58860488": Lens(
         focal=(1149.1407, 1148.799),
         centre=(519.81586, 501.40265),
         image_size=(1000, 1000),
-        radial=(-0.20833819, 0.255488, -0.0024604974),
-        tangential=(0.001484387, -0.0007599993),
     ),
     "60457274": Lens(
         focal=(1145.5114, 1144.7739),
         centre=(514.9682, 501.88202),
         image_size=(1000, 1002),
-        radial=(-0.19838409, 0.21832368, -0.008947807),
-        tangential=(-0.0005872056, -0.001813362),
     ),
 }
 """By the camera's number, in the order of the views in every file."""

@@ -1,8 +1,8 @@
 """Human3.6M as MotionBERT prepared it: one pickle of all frames, or one pickle a window.
 
-The 2D poses are stacked-hourglass detections with confidences. The 3D poses live in the image: x and y are
-pixels, depth is relative to the root and in the scale that a pixel has at the root. The 2.5D factor, in
-millimetres a pixel, turns them into the poses that MotionBERT scores.
+The 2D poses are stacked-hourglass detections, whose confidences are not read. The 3D poses live in the
+image: x and y are pixels, depth is relative to the root and in the scale that a pixel has at the root. The
+2.5D factor, in millimetres a pixel, turns them into the poses that MotionBERT scores.
 """
 
 import itertools
@@ -39,7 +39,6 @@ class MotionBertSequence:
         subject: Such as "S9".
         camera: The camera's number, such as "ca_01".
         pose_2d: Screen-normalised, as ``Camera.normalise_screen`` does it.
-        confidence: The detector's, in [0, 1].
         target: What MotionBERT predicts: x and y screen-normalised, depth relative to the root, all in half
             image widths.
         action: The action's name; None in the training part, whose file has none.
@@ -53,7 +52,6 @@ class MotionBertSequence:
     subject: str
     camera: str
     pose_2d: Float[Tensor, "frames joints 2"]
-    confidence: Float[Tensor, "frames joints"]
     target: Float[Tensor, "frames joints 3"]
     action: str | None
     scale: Float[Tensor, " frames"] | None
@@ -109,9 +107,6 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
     frames = len(source)
     pixels = numbers(table, "joint_2d", what, (frames, _JOINTS), (2, 3))[..., :2]
     image = numbers(table, "joint3d_image", what, (frames, _JOINTS), (3,))
-    confidence = np.ones((frames, _JOINTS), dtype="float32")
-    if "confidence" in table:
-        confidence = numbers(table, "confidence", what, (frames, _JOINTS), (None, 1)).reshape(frames, -1)
     sizes = _image_sizes(texts(table, "camera_name", what, frames), what)
     width, shift = sizes[:, 0], np.stack([np.ones(frames), sizes[:, 1] / sizes[:, 0]], axis=-1)
     pose_2d = pixels / width[:, None, None] * 2 - shift[:, None]
@@ -134,7 +129,6 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
             subject=subject,
             camera=camera,
             pose_2d=to_tensor(pose_2d[start:end]),
-            confidence=to_tensor(confidence[start:end]),
             target=to_tensor(target[start:end]),
             action=None if actions is None else actions[start],
             scale=None if scale is None else to_tensor(scale[start:end]),

@@ -19,18 +19,16 @@ _JOINTS = H36M_17.num_joints
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MotionBertWindow:
-    """One window that MotionBERT's preparation cut out: 2D poses, confidences and targets, as above.
+    """One window that MotionBERT's preparation cut out: 2D poses and targets.
 
     Attributes:
         name: The file's name without its ending.
         pose_2d: Screen-normalised.
-        confidence: The detector's.
         target: In half image widths, as ``MotionBertSequence.target``.
     """
 
     name: str
     pose_2d: Float[Tensor, "frames joints 2"]
-    confidence: Float[Tensor, "frames joints"]
     target: Float[Tensor, "frames joints 3"]
 
     def to_clip(self) -> Clip:
@@ -58,6 +56,5 @@ def read_motionbert_windows(folder: str | Path) -> Iterator[MotionBertWindow]:
         yield MotionBertWindow(
             name=path.stem,
             pose_2d=to_tensor(seen[..., :2]),
-            confidence=to_tensor(seen[..., 2]),
             target=to_tensor(target),
         )

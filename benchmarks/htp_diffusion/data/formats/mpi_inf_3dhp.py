@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
@@ -23,17 +23,6 @@ MPI_ANNOTATIONS = ("annot3", "univ_annot3")
 """annot3: the poses as they were, which the cameras project onto the 2D poses (D3DP's _ori files);
 univ_annot3: each person scaled to the height of Human3.6M's universal skeleton (P-STMO's files)."""
 
-MPI_ACTIVITIES = (
-    "Standing/Walking",
-    "Exercising",
-    "Sitting",
-    "Reaching/Crouching",
-    "On The Floor",
-    "Sports",
-    "Miscellaneous",
-)
-"""By activity label, from 1."""
-
 MPI_TEST_FPS = 25.0
 """The files of the test set do not tell it; half of the training sequences have it."""
 
@@ -48,7 +37,6 @@ class MPIClip:
         sequence: "Seq1" or "Seq2" in training, the subject's name in the test set.
         annotation: One of ``MPI_ANNOTATIONS``, as the caller said.
         valid: Frames that the evaluation counts.
-        activity: Each frame's label, an index of ``MPI_ACTIVITIES`` plus 1; None where the file has none.
         layout: The order of the joints.
     """
 
@@ -57,7 +45,6 @@ class MPIClip:
     sequence: str
     annotation: str
     valid: Bool[Tensor, " frames"]
-    activity: Int64[Tensor, " frames"] | None
     layout: Layout = MPI_INF_3DHP_17
 
 
@@ -91,28 +78,18 @@ def read_mpi_train(path: str | Path, annotation: str) -> list[MPIClip]:
         if not isinstance(fps, (int, float)) or not fps > 0:
             raise BenchmarkError(f"{what}: frames a second expects a number above 0, got {fps!r}")
         for camera, table in views.items():
-            clip = _clip(
-                table,
-                f"{subject}/{sequence}",
-                mpi_train_camera(str(camera)),
-                annotation,
-                float(fps),
-                f"{what}, camera {camera}",
-            )
+            view = f"{what}, camera {camera}"
+            lens = mpi_train_camera(str(camera))
+            pixels, pose = _poses(table, annotation, view)
+            valid = torch.ones(len(pose), dtype=torch.bool)
+            clip = _clip(pixels, pose, valid, f"{subject}/{sequence}", lens, annotation, float(fps), view)
             clips.append(
-                MPIClip(
-                    clip=clip,
-                    subject=subject,
-                    sequence=sequence,
-                    annotation=annotation,
-                    valid=torch.ones(len(clip.pose_2d), dtype=torch.bool),
-                    activity=None,
-                )
+                MPIClip(clip=clip, subject=subject, sequence=sequence, annotation=annotation, valid=valid)
             )
     return clips
 
 
-def read_mpi_test(path: str | Path, annotation: str, fps: float = MPI_TEST_FPS) -> list[MPIClip]:
+def read_mpi_test(path: str | Path, annotation: str) -> list[MPIClip]:
     """Read data_test_3dhp.npz or data_test_3dhp_ori.npz.
 
     ``data`` = {"TS1": {"data_2d", "data_3d", "valid"}}, as in training; TS5 and TS6 are normalised by their
@@ -121,7 +98,6 @@ def read_mpi_test(path: str | Path, annotation: str, fps: float = MPI_TEST_FPS) 
     Args:
         path: The file.
         annotation: Which of ``MPI_ANNOTATIONS`` it holds; the file does not say which, you must.
-        fps: Its frame rate.
 
     Raises:
         BenchmarkError: As ``read_mpi_train``; or the valid frames are not one 0 or 1 a frame.
@@ -133,13 +109,11 @@ def read_mpi_test(path: str | Path, annotation: str, fps: float = MPI_TEST_FPS) 
             raise BenchmarkError(
                 f"{path}: {name} is no test sequence ({', '.join(MPI_TEST)}): is this a test file?"
             )
-        clips.append(_test_clip(table, str(name), annotation, fps, f"{path}: {name}"))
+        clips.append(_test_clip(table, str(name), annotation, f"{path}: {name}"))
     return clips
 
 
-def read_mpi_mat(
-    path: str | Path, annotation: str, sequence: str | None = None, fps: float = MPI_TEST_FPS
-) -> MPIClip:
+def read_mpi_mat(path: str | Path, annotation: str, sequence: str | None = None) -> MPIClip:
     """Read the annot_data.mat of one test sequence, which holds both annotations.
 
     MATLAB v7.3 files need the package h5py, older ones scipy.
@@ -148,21 +122,19 @@ def read_mpi_mat(
         path: The file.
         annotation: Which of ``MPI_ANNOTATIONS`` to take.
         sequence: "TS1" to "TS6"; None takes the name of the file's folder.
-        fps: Its frame rate.
 
     Raises:
         BenchmarkError: As ``read_mpi_test``, or the package that the file needs is not installed.
     """
     _check(annotation)
     name = sequence or Path(path).resolve().parent.name
-    arrays = read_mat(path, ("annot2", annotation, "valid_frame", "activity_annotation"))
+    arrays = read_mat(path, ("annot2", annotation, "valid_frame"))
     table = {
         "data_2d": _people(arrays["annot2"], f"{path}: annot2"),
         "data_3d": _people(arrays[annotation], f"{path}: {annotation}"),
         "valid": arrays["valid_frame"],
-        "activity": arrays["activity_annotation"],
     }
-    return _test_clip(table, name, annotation, fps, str(path))
+    return _test_clip(table, name, annotation, str(path))
 
 
 def _check(annotation: str) -> None:
@@ -177,25 +149,21 @@ def _people(array: Any, what: str) -> Any:
     return array[:, 0]
 
 
-def _test_clip(table: Any, name: str, annotation: str, fps: float, what: str) -> MPIClip:
+def _test_clip(table: Any, name: str, annotation: str, what: str) -> MPIClip:
     """A test sequence with its valid frames."""
-    clip = _clip(table, name, mpi_test_camera(name), annotation, fps, what)
-    frames = len(clip.pose_2d)
-    valid = _valid(table, frames, what)
-    activity = _per_frame(table, "activity", frames, what) if "activity" in table else None
-    return MPIClip(
-        clip=clip,
-        subject=name,
-        sequence=name,
-        annotation=annotation,
-        valid=valid,
-        activity=activity,
-    )
+    camera = mpi_test_camera(name)
+    pixels, pose = _poses(table, annotation, what)
+    valid = _valid(table, len(pose), what)
+    clip = _clip(pixels, pose, valid, name, camera, annotation, MPI_TEST_FPS, what)
+    return MPIClip(clip=clip, subject=name, sequence=name, annotation=annotation, valid=valid)
 
 
 def _valid(table: Mapping[Any, Any], frames: int, what: str) -> Bool[Tensor, " frames"]:
     """The frames that count."""
-    valid = _per_frame(table, "valid", frames, what)
+    value = table.get("valid")
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" or value.size != frames:
+        raise BenchmarkError(f"{what}: valid must be an array of {frames} numbers, one a frame")
+    valid = torch.from_numpy(value.reshape(-1).astype("int64"))
     if not set(valid.unique().tolist()) <= {0, 1}:
         raise BenchmarkError(f"{what}: valid expects 0 or 1 for each frame")
     if not bool(valid.any()):
@@ -203,16 +171,10 @@ def _valid(table: Mapping[Any, Any], frames: int, what: str) -> Bool[Tensor, " f
     return valid.bool()
 
 
-def _per_frame(table: Mapping[Any, Any], key: str, frames: int, what: str) -> Int64[Tensor, " frames"]:
-    """One whole number a frame."""
-    value = table.get(key)
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" or value.size != frames:
-        raise BenchmarkError(f"{what}: {key} must be an array of {frames} numbers, one a frame")
-    return torch.from_numpy(value.reshape(-1).astype("int64"))
-
-
-def _clip(table: Any, name: str, camera: Camera, annotation: str, fps: float, what: str) -> Clip:
-    """Pixels and camera-frame millimetres as a clip."""
+def _poses(
+    table: Any, annotation: str, what: str
+) -> tuple[Float[Tensor, "frames joints 2"], Float[Tensor, "frames joints 3"]]:
+    """Pixels and camera-frame millimetres, as they stand in a file."""
     if not isinstance(table, dict) or not {"data_2d", "data_3d"} <= set(table):
         has = ", ".join(map(str, table)) if isinstance(table, dict) else type(table).__name__
         raise BenchmarkError(f"{what} must hold data_2d and data_3d, it has {has}")
@@ -222,8 +184,21 @@ def _clip(table: Any, name: str, camera: Camera, annotation: str, fps: float, wh
         MPI_INF_3DHP_17.require(poses, f"{what}: {key}")
     if len(pixels) != len(pose):
         raise BenchmarkError(f"{what}: data_2d has {len(pixels)} frames, data_3d {len(pose)}")
+    return pixels, pose
+
+
+def _clip(
+    pixels: Float[Tensor, "frames joints 2"],
+    pose: Float[Tensor, "frames joints 3"],
+    counts: Bool[Tensor, " frames"],
+    name: str,
+    camera: Camera,
+    annotation: str,
+    fps: float,
+    what: str,
+) -> Clip:
+    """Pixels and camera-frame millimetres as a clip."""
     # Nobody vouches for the frames that do not count, which are most of the test set.
-    counts = _valid(table, len(pose), what) if "valid" in table else torch.ones(len(pose), dtype=torch.bool)
     require_unit(pose[counts], MPI_INF_3DHP_17, "millimetres", f"{what}: data_3d ({annotation})")
     require_pixels(pixels[counts], f"{what}: data_2d")
     root = pose[:, MPI_INF_3DHP_17.root]

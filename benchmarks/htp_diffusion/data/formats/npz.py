@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
+from htp_diffusion.base.units import MEBIBYTE
 from htp_diffusion.data.formats.units import UNITS, Unit, require_unit
 from htp_diffusion.data.formats.unpickle import restricted_loads
 from htp_diffusion.data.motion import Motion
@@ -155,7 +156,7 @@ def read_member(path: Path, key: str, limit: int | None = None) -> Any:
         size = archive.getinfo(f"{key}.npy").file_size
         if limit is not None and size > limit:
             raise BenchmarkError(
-                f"{path}: {key} has {size / 2**20:.4g} MiB, over the limit of {limit / 2**20:.4g}"
+                f"{path}: {key} has {size / MEBIBYTE:.4g} MiB, over the limit of {limit / MEBIBYTE:.4g}"
             )
         with archive.open(f"{key}.npy") as member:
             version = np.lib.format.read_magic(member)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.keypoints.detections import Recording, Sighting
-from htp_diffusion.data.keypoints.joint_count import layout_of_count
+from htp_diffusion.data.keypoints.detections import Recording, Sighting, nobody
+from htp_diffusion.data.keypoints.joint_count import layout_of_count, one_layout
 from htp_diffusion.data.keypoints.json_file import number_array, require_keys, whole_number
 from htp_diffusion.pose.layout import Layout
 
@@ -38,19 +38,16 @@ def read_alphapose(path: Path, content: Any, layout: Layout | None = None) -> Re
         what = f"{path}, entry {index}"
         entry = require_keys(entry, ("image_id", "keypoints"), what)
         joints = number_array(entry["keypoints"], 3, what)
-        here = layout_of_count(len(joints), what, layout)
-        if found is not None and here != found:
-            raise BenchmarkError(f"{what}: {here.name} after {found.name}: two layouts are mixed")
-        found = here
+        found = one_layout(layout_of_count(len(joints), what, layout), found, what)
         sightings.append(
             Sighting(
                 frame=_frame(entry["image_id"], what),
-                joints=joints[: here.num_joints],
+                joints=joints[: found.num_joints],
                 track=_track(entry.get("idx")),
             )
         )
-    if found is None:
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+    if found is None or not sightings:
+        raise nobody(path)
     return Recording(format="AlphaPose results", layout=found, sightings=tuple(sightings))
 
 

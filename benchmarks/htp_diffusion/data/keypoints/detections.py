@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
@@ -26,6 +27,11 @@ def read_size(text: str) -> Size:
     if match is None:
         raise BenchmarkError(f"size expects width and height as 1920x1080, got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def nobody(path: Path) -> BenchmarkError:
+    """The error of a file that shows no person."""
+    return BenchmarkError(f"{path}: no person was detected in any frame")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -29,3 +29,19 @@ def layout_of_count(count: int, what: str, asked: Layout | None = None) -> Layou
         counts = ", ".join(f"{number} ({layout.name})" for number, layout in _KNOWN.items())
         raise BenchmarkError(f"{what}: {count} joints are no known layout's; known are {counts}")
     return known
+
+
+def one_layout(here: Layout, before: Layout | None, what: str) -> Layout:
+    """The layout of a person, which is that of those before, if there are any.
+
+    Args:
+        here: The person's.
+        before: That of those before.
+        what: Where the person comes from, told in the error.
+
+    Raises:
+        BenchmarkError: It is another one.
+    """
+    if before is not None and here != before:
+        raise BenchmarkError(f"{what}: {here.name} after {before.name}: two layouts are mixed")
+    return here

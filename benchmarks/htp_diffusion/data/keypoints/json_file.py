@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import MEBIBYTE
 
-SIZE_LIMIT = 64 * 2**20
+SIZE_LIMIT = 64 * MEBIBYTE
 """Bytes of a file, and of all files of a folder: 100,000 frames of one person, and as Python objects under
 2 GiB whatever the text is."""
 
@@ -35,7 +36,8 @@ def read_json(path: Path, limit: int = SIZE_LIMIT) -> Any:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > limit:
         raise BenchmarkError(
-            f"{path}: more than {SIZE_LIMIT / 2**20:.4g} MiB of JSON, which is the limit of a file or folder"
+            f"{path}: more than {SIZE_LIMIT / MEBIBYTE:.4g} MiB of JSON, "
+            "which is the limit of a file or folder"
         )
     try:
         return json.loads(data)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.keypoints.detections import Recording, Sighting
+from htp_diffusion.data.keypoints.detections import Recording, Sighting, nobody
 from htp_diffusion.data.keypoints.json_file import image_size, require_keys, whole_number
 from htp_diffusion.pose.layouts import MEDIAPIPE_33
 
@@ -86,7 +86,7 @@ def _recording(
     path: Path, sightings: list[Sighting], size: tuple[int, int] | None, fps: float | None
 ) -> Recording:
     if not sightings:
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+        raise nobody(path)
     places = np.abs(np.concatenate([sighting.joints[:, :2] for sighting in sightings]))
     return Recording(
         format="MediaPipe landmarks",

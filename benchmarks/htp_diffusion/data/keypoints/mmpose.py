@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.keypoints.detections import Recording, Sighting
-from htp_diffusion.data.keypoints.joint_count import layout_of_count
+from htp_diffusion.data.keypoints.detections import Recording, Sighting, nobody
+from htp_diffusion.data.keypoints.joint_count import layout_of_count, one_layout
 from htp_diffusion.data.keypoints.json_file import number_array, require_keys, whole_number
 from htp_diffusion.pose.layout import H36M_17, Layout
 
@@ -56,20 +56,17 @@ def read_mmpose(path: Path, content: Any, layout: Layout | None = None) -> Recor
             scores = number_array(instance["keypoint_scores"], 1, f"{what}: keypoint_scores")
             if len(places) != len(scores):
                 raise BenchmarkError(f"{what}: {len(places)} keypoints and {len(scores)} scores")
-            here = layout_of_count(len(places), what, named)
-            if found is not None and here != found:
-                raise BenchmarkError(f"{what}: {here.name} after {found.name}: two layouts are mixed")
-            found = here
+            found = one_layout(layout_of_count(len(places), what, named), found, what)
             track = instance.get("track_id")
             sightings.append(
                 Sighting(
                     frame=frame,
-                    joints=np.hstack([places, scores])[: here.num_joints],
+                    joints=np.hstack([places, scores])[: found.num_joints],
                     track=None if track is None else whole_number(track, f"{what}: track_id"),
                 )
             )
     if found is None or not sightings:
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+        raise nobody(path)
     return Recording(format="MMPose predictions", layout=found, sightings=tuple(sightings))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.units import GIBIBYTE
 from htp_diffusion.data.formats.npz import leaves, npz_keys, read_member
-from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size
+from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size, nobody
 from htp_diffusion.data.keypoints.joint_count import layout_of_count
 from htp_diffusion.data.keypoints.json_file import image_size
 from htp_diffusion.data.keypoints.mediapipe import KEYS as MEDIAPIPE_KEYS
@@ -16,7 +17,7 @@ from htp_diffusion.data.keypoints.mediapipe import read_mediapipe_array
 from htp_diffusion.pose.layout import H36M_17, Layout
 from htp_diffusion.pose.layouts import COCO_17
 
-SIZE_LIMIT = 2**30
+SIZE_LIMIT = GIBIBYTE
 """Bytes of one array, unpacked."""
 
 _LAYOUT_NAMES = {"coco": COCO_17, "h36m": H36M_17}  # as VideoPose3D's metadata call them
@@ -142,7 +143,7 @@ def _detectron(path: Path, layout: Layout | None) -> Recording:
         found = layout_of_count(people.shape[2], what, found)
         sightings += [Sighting(frame=frame, joints=person[[0, 1, 3]].T) for person in people]
     if found is None or not sightings:
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+        raise nobody(path)
     about = read_member(path, "metadata", SIZE_LIMIT) if "metadata" in npz_keys(path) else {}
     return Recording(
         format="Detectron detections",

@@ -5,8 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.data.keypoints.detections import Recording, Sighting
-from htp_diffusion.data.keypoints.joint_count import layout_of_count
+from htp_diffusion.data.keypoints.detections import Recording, Sighting, nobody
+from htp_diffusion.data.keypoints.joint_count import layout_of_count, one_layout
 from htp_diffusion.data.keypoints.json_file import SIZE_LIMIT, number_array, read_json, require_keys
 from htp_diffusion.pose.layout import Layout
 
@@ -38,13 +38,10 @@ def read_openpose(path: Path, layout: Layout | None = None) -> Recording:
             joints = number_array(
                 require_keys(entry, ("pose_keypoints_2d",), str(file))["pose_keypoints_2d"], 3, what
             )
-            here = layout_of_count(len(joints), what, layout)
-            if found is not None and here != found:
-                raise BenchmarkError(f"{file}: {here.name} after {found.name}: two layouts are mixed")
-            found = here
-            sightings.append(Sighting(frame=frame, joints=joints[: here.num_joints]))
+            found = one_layout(layout_of_count(len(joints), what, layout), found, str(file))
+            sightings.append(Sighting(frame=frame, joints=joints[: found.num_joints]))
     if found is None or not sightings:
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+        raise nobody(path)
     return Recording(format="OpenPose", layout=found, sightings=tuple(sightings))
 
 

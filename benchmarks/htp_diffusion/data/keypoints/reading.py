@@ -8,7 +8,7 @@ import numpy as np
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.keypoints.alphapose import is_alphapose, read_alphapose
-from htp_diffusion.data.keypoints.detections import Detections, Recording, Sighting, Size
+from htp_diffusion.data.keypoints.detections import Detections, Recording, Sighting, Size, nobody
 from htp_diffusion.data.keypoints.json_file import read_json
 from htp_diffusion.data.keypoints.mediapipe import is_mediapipe, read_mediapipe
 from htp_diffusion.data.keypoints.mmpose import is_mmpose, read_mmpose
@@ -97,7 +97,7 @@ def _read(path: Path, format: Format | None, layout: Layout | None, video: str |
 
 def _json_format(path: Path, content: Any) -> Format:
     if content == [] or (isinstance(content, dict) and content.get("instance_info") == []):
-        raise BenchmarkError(f"{path}: no person was detected in any frame")
+        raise nobody(path)
     if is_alphapose(content):
         return "alphapose"
     if is_mmpose(content):

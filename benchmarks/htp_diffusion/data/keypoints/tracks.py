@@ -22,15 +22,14 @@ def numbered_by_file(sightings: Sequence[Sighting]) -> bool:
     return all(track is not None for _, track in numbers) and len(set(numbers)) == len(numbers)
 
 
-def follow(sightings: Sequence[Sighting], longest_loss: int = LONGEST_LOSS) -> tuple[Track, ...]:
+def follow(sightings: Sequence[Sighting]) -> tuple[Track, ...]:
     """Tracks by the file's numbers where they follow people, else by overlap.
 
     Frame by frame, the two boxes that overlap most are joined first; who overlaps nobody of the last
-    ``longest_loss`` frames begins a track.
+    ``LONGEST_LOSS`` frames begins a track.
 
     Args:
         sightings: In any order.
-        longest_loss: Frames that somebody may be out of sight.
 
     Returns:
         The person seen in the most frames first, of equals the one with the smaller number.
@@ -39,7 +38,7 @@ def follow(sightings: Sequence[Sighting], longest_loss: int = LONGEST_LOSS) -> t
     numbers = (
         [sighting.track or 0 for sighting in ordered]
         if numbered_by_file(ordered)
-        else _numbers_by_overlap(ordered, longest_loss)
+        else _numbers_by_overlap(ordered)
     )
     count = Counter(numbers)
     chosen = sorted(count, key=lambda number: (-count[number], number))
@@ -59,7 +58,7 @@ def _track(number: int, sightings: Sequence[Sighting]) -> Track:
     )
 
 
-def _numbers_by_overlap(ordered: Sequence[Sighting], longest_loss: int) -> list[int]:
+def _numbers_by_overlap(ordered: Sequence[Sighting]) -> list[int]:
     """A number for each sighting; ``ordered`` by frame."""
     boxes = [_box(sighting) for sighting in ordered]
     numbers = [-1] * len(ordered)
@@ -68,7 +67,7 @@ def _numbers_by_overlap(ordered: Sequence[Sighting], longest_loss: int) -> list[
     while begin < len(ordered):
         frame = ordered[begin].frame
         end = next((i for i in range(begin, len(ordered)) if ordered[i].frame != frame), len(ordered))
-        near = {number: seen for number, seen in last.items() if frame - ordered[seen].frame <= longest_loss}
+        near = {number: seen for number, seen in last.items() if frame - ordered[seen].frame <= LONGEST_LOSS}
         pairs = sorted(
             (-overlap, number, here)
             for here in range(begin, end)

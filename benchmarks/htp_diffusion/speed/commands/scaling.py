@@ -17,6 +17,7 @@ from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.diffusion.options import MemoryBudget
 from htp_diffusion.diffusion.sampling import check_budget
 from htp_diffusion.diffusion.schedule import cosine_schedule
@@ -29,8 +30,6 @@ from htp_diffusion.speed.scaling import Axis, Curve, Point, ScalingResult, draw_
 from htp_diffusion.speed.sharding import Shards
 from htp_diffusion.speed.timing import Draw, Setting, timed_call
 from htp_modules import HTPConfig
-
-_GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +161,7 @@ def _curves(
             name = f"{entrant.name}, {axis}={value}"
             cases[name] = timed_call(entrant, setting, device, Shards())
             points.setdefault(entrant.name, []).append(
-                (name, value, setting.passes * entrant.cost.true_macs / _GIGA)
+                (name, value, setting.passes * entrant.cost.true_macs / GIGA)
             )
     with torch.inference_mode(), precision_of(options.computing.precision, device):
         for case in cases.values():

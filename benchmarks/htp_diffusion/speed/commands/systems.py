@@ -16,6 +16,7 @@ from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.base.units import GIGA, MEGA
 from htp_diffusion.models.contender import NUM_SFT_LAYERS
 from htp_diffusion.speed.counting import Count, count
 from htp_diffusion.speed.lineup import HOST_NAMES, Sizes, line_up, random_inputs
@@ -23,8 +24,6 @@ from htp_diffusion.speed.options import PUBLIC, Rounds, TimedSizes
 from htp_diffusion.speed.public_systems import PUBLIC_SYSTEMS
 from htp_diffusion.speed.system_times import SystemTime, SystemTimes, system_times_table
 from htp_modules import HTPConfig
-
-_GIGA, _MEGA = 1e9, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +85,9 @@ def measure(options: Options) -> SystemTimes:
                 frames_out=entry.frames_out,
                 seconds=list(timings[entry.name].samples),
                 speed_up=speed_up(timings[HOST_NAMES["mixste"]], timings[entry.name]),
-                thop_gmacs=entry.cost.thop_macs / _GIGA,
-                true_gmacs=entry.cost.true_macs / _GIGA,
-                params_m=entry.cost.params / _MEGA,
+                thop_gmacs=entry.cost.thop_macs / GIGA,
+                true_gmacs=entry.cost.true_macs / GIGA,
+                params_m=entry.cost.params / MEGA,
             )
             for entry in entries
         ],

@@ -19,6 +19,7 @@ from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.diffusion.schedule import cosine_schedule
 from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.contender import NUM_SFT_LAYERS
@@ -32,7 +33,6 @@ from htp_diffusion.training.noising import NoisyBatch, add_noise, denoising_loss
 from htp_modules import HTPConfig
 
 _BASELINE = "D3DP"
-_GIGA = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +115,9 @@ def measure(options: Options) -> TrainingCost:
     device = options.computing.start()
     at_least(options, 1, "frames", "batch_size", "repeats")
     at_least(options, 0, "warmup")
-    for config in denoiser_configs(options).values():
-        config.check_layers()
     preset, configs = PRESETS["paper"], denoiser_configs(options)
+    for config in configs.values():
+        config.check_layers()
     batch = random_batch(options.batch_size, options.frames).to(device)
     torch.manual_seed(0)
     steps: dict[str, Callable[[], float]] = {}
@@ -135,7 +135,7 @@ def measure(options: Options) -> TrainingCost:
         peaks[name] = peak_memory(steps[name], device)
     timings = interleaved(steps, repeats=options.repeats, warmup=options.warmup, device=device)
     gmacs = {
-        name: count_denoiser(config.build, options.frames).true_macs * options.batch_size / _GIGA
+        name: count_denoiser(config.build, options.frames).true_macs * options.batch_size / GIGA
         for name, config in configs.items()
     }
     return TrainingCost(

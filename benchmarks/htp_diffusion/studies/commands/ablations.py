@@ -26,10 +26,10 @@ from htp_diffusion.base.progress import progress_bar
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.base.units import GIGA, MEGA
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.options import EVERY
 from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.options import OneDraw
 from htp_diffusion.diffusion.sampling import Sampling, check_seed
 from htp_diffusion.models.contender import PRESET
@@ -52,7 +52,6 @@ from htp_diffusion.studies.sweep import Scoring, Sweep
 from htp_diffusion.studies.unseen import check_split
 
 _TIMED = 4  # windows of the preset's length
-_GIGA, _MEGA = 1e9, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +146,9 @@ def table_rows(
                 training=model_name(row.model),
                 errors=[sweep.errors(training, row.sampled) for training in trainings],
                 final_losses=[sweep.trained(training).losses[-1] for training in trainings],
-                thop_gmacs=cost.thop_macs / _GIGA,
-                true_gmacs=cost.true_macs / _GIGA,
-                params_m=cost.params / _MEGA,
+                thop_gmacs=cost.thop_macs / GIGA,
+                true_gmacs=cost.true_macs / GIGA,
+                params_m=cost.params / MEGA,
                 speed_up=speed.paired,
                 speed_up_low=speed.paired_low,
                 speed_up_high=speed.paired_high,
@@ -208,9 +207,7 @@ def _check(options: Options) -> None:
 
 def _sweep(options: Options) -> Sweep:
     preset = PRESETS[options.preset]
-    scored = (
-        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
-    )
+    scored = options.scored(preset.num_frames)
     motions = training_motions(Source(data=options.data, unit=options.unit))
     check_split(options.data, motions, scored)
     recipe = Recipe(

@@ -24,9 +24,10 @@ from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
+from htp_diffusion.base.units import GIGA
 from htp_diffusion.data.motion import Motion, Windows, windows
 from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
+from htp_diffusion.data.virtual_views import EvaluationSet
 from htp_diffusion.data.window_batches import check_limit, first_windows
 from htp_diffusion.scoring.clip_scores import Errors
 from htp_diffusion.speed.counting import true_macs
@@ -79,7 +80,7 @@ class Options(StudyMotion):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Asked:
     """What the errors of a variant depend on."""
 
     host: str
@@ -148,7 +149,7 @@ def errors_of(
         return errors
 
     name = f"{host.name}-{variant.file}"
-    asked = Score(
+    asked = Asked(
         host=host.story,
         treatment=variant.treatment,
         keep=variant.keep,
@@ -188,7 +189,7 @@ def study_host(
             mpjpe=error.mpjpe,
             p_mpjpe=error.p_mpjpe,
             mpjve=error.mpjve,
-            gmacs=true_macs(variant.patch(host.model), host.inputs(1)) / 1e9,
+            gmacs=true_macs(variant.patch(host.model), host.inputs(1)) / GIGA,
             speed_up=speed.paired,
             speed_up_low=speed.paired_low,
             speed_up_high=speed.paired_high,
@@ -201,7 +202,7 @@ def main(options: Options) -> None:
     """Study both hosts, print the table, write the JSON and the picture."""
     at_least(options, 1, "host_steps", "tune_steps", "repeats")
     check_limit(options.max_windows)
-    scored = embedded_set(NUM_FRAMES) if options.data is None else file_set(options.data, unit=options.unit)
+    scored = options.scored(NUM_FRAMES)
     motions = training_motions(Source(data=options.data, unit=options.unit))
     check_split(options.data, motions, scored)
     hosts = [mixste_host(motions, options.host_steps, options.parts), d3dp_host()]

@@ -30,11 +30,11 @@ from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Clip, Motion, windows
 from htp_diffusion.data.options import EVERY, EXTRA
 from htp_diffusion.data.source import Source, training_motions
-from htp_diffusion.data.virtual_views import EvaluationSet, embedded_set, file_set
+from htp_diffusion.data.virtual_views import EvaluationSet
 from htp_diffusion.diffusion.options import DRAWS
 from htp_diffusion.diffusion.sampling import Sampling, check_seed, read_hxk
 from htp_diffusion.models.contender import PRESET
-from htp_diffusion.models.preset import PRESETS, PresetName
+from htp_diffusion.models.preset import PRESETS, Preset, PresetName
 from htp_diffusion.scoring.metrics import MILLIMETRES
 from htp_diffusion.studies.claims import MODELS, members, predict, score
 from htp_diffusion.studies.claims_table import ClaimRow, ClaimsResult, claims_table
@@ -187,34 +187,11 @@ def _model_of(member: Member) -> str:
 def main(options: Options) -> None:
     """Train, score, print the table, write the JSON."""
     began = time.monotonic()
-    unknown = [name for name in options.models if name not in MODELS]
-    if unknown or not options.models:
-        raise BenchmarkError(
-            f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
-        )
-    at_least(options, 1, "every", "batch_size", "training_steps")
-    if not options.sampling:
-        raise BenchmarkError("sampling expects at least one HxK")
-    for text in options.sampling:
-        hypotheses, steps = read_hxk(text, "sampling expects HxK")
-        Sampling(hypotheses=hypotheses, steps=steps, eta=1.0, flip=True, seed=0, batch_size=1)  # checks them
-    for name, value in (("minutes", options.minutes), ("learning-rate", options.learning_rate)):
-        if value is not None and not 0 < value < math.inf:
-            raise BenchmarkError(f"{name} expects a number above 0, got {value:g}")
-    for seed in options.seeds:
-        check_seed(seed)
+    preset = _checked_preset(options)
     device = options.computing.start()
-    preset = PRESETS[options.preset]
-    for name in ("batch_size", "learning_rate"):
-        if (value := getattr(options, name)) is not None:
-            preset = replace(preset, **{name: value})
-    if options.window is not None and not 1 <= options.window <= preset.num_frames:
-        raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
     console = Console(stderr=True)
     motions = training_set(options, preset.num_frames)
-    found = (
-        embedded_set(preset.num_frames) if options.data is None else file_set(options.data, unit=options.unit)
-    )
+    found = options.scored(preset.num_frames)
     check_split(options.data, motions, found)
     make_folder(options.out)  # or a wrong one would be told at the first checkpoint
     started = [
@@ -231,3 +208,34 @@ def main(options: Options) -> None:
     show(claims_table(result))
     write_json(options.out / "claims.json", result)
     print(f"written: {options.out / 'claims.json'}")
+
+
+def _checked_preset(options: Options) -> Preset:
+    """The preset with what is given in its place.
+
+    Raises:
+        BenchmarkError: An option out of range.
+    """
+    unknown = [name for name in options.models if name not in MODELS]
+    if unknown or not options.models:
+        raise BenchmarkError(
+            f"models expects some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}"
+        )
+    at_least(options, 1, "every", "batch_size", "training_steps")
+    if not options.sampling:
+        raise BenchmarkError("sampling expects at least one HxK")
+    for text in options.sampling:
+        hypotheses, steps = read_hxk(text, "sampling expects HxK")
+        Sampling(hypotheses=hypotheses, steps=steps, eta=1.0, flip=True, seed=0, batch_size=1)  # checks them
+    for name, value in (("minutes", options.minutes), ("learning-rate", options.learning_rate)):
+        if value is not None and not 0 < value < math.inf:
+            raise BenchmarkError(f"{name} expects a number above 0, got {value:g}")
+    for seed in options.seeds:
+        check_seed(seed)
+    preset = PRESETS[options.preset]
+    for name in ("batch_size", "learning_rate"):
+        if (value := getattr(options, name)) is not None:
+            preset = replace(preset, **{name: value})
+    if options.window is not None and not 1 <= options.window <= preset.num_frames:
+        raise BenchmarkError(f"window expects 1 to {preset.num_frames} frames, got {options.window}")
+    return preset

@@ -26,7 +26,6 @@ from htp_diffusion.base.results import write_json
 from htp_diffusion.base.tables import show
 from htp_diffusion.data.motion import Windows, windows
 from htp_diffusion.data.options import EVERY
-from htp_diffusion.data.virtual_views import embedded_set, file_set
 from htp_diffusion.diffusion.options import DRAWS, StepOptions
 from htp_diffusion.diffusion.sampling import read_hxk
 from htp_diffusion.models.checkpoint import Checkpoint, json_of, load_denoiser, read_record
@@ -60,7 +59,7 @@ class Options(StudyMotion, StepOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Asked:
     """What the errors of a checkpoint depend on."""
 
     run: Run
@@ -80,7 +79,7 @@ def main(options: Options) -> None:
         raise BenchmarkError("expected at least one checkpoint and one sampling")
     num_frames = _comparable(found)
     device = options.where.start()
-    scored = embedded_set(num_frames) if options.data is None else file_set(options.data, unit=options.unit)
+    scored = options.scored(num_frames)
     if options.data is not None:
         check_unseen(found, scored.motions)
     clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
@@ -140,7 +139,7 @@ def scored_run(
         _, denoiser = load_denoiser(path, weights=weights)
         return grade(denoiser, clips, scoring.sampling(run.denoiser, device), device)
 
-    asked = Score(run=run, weights=weights, scoring=scoring)
+    asked = Asked(run=run, weights=weights, scoring=scoring)
     return SeedErrors(
         run=run,
         hypotheses=scoring.hypotheses,

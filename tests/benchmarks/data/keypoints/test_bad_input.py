@@ -10,6 +10,7 @@ from detector_files import alphapose, detectron, mmpose, mmpose_frames, openpose
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.keypoints import json_file, npz_file
 from htp_diffusion.data.keypoints.reading import read_detections
+from htp_diffusion.pose.layouts import COCO_17
 
 SIZE = (1000, 800)
 
@@ -78,6 +79,8 @@ def test_no_person_at_all(tmp_path):
     refused(detectron(tmp_path / "d.npz", people(2, 17), empty=(0, 1)), nobody)
     np.savez(tmp_path / "l.npz", landmarks=np.full((3, 33, 4), np.nan))
     refused(tmp_path / "l.npz", nobody)
+    with pytest.raises(BenchmarkError, match=nobody):
+        read_detections(tmp_path / "a.json", format="alphapose", layout=COCO_17)
 
 
 def test_another_number_of_joints_than_any_layout(tmp_path):
