@@ -246,6 +246,10 @@ def prepare_model(
     check_mode(mode, device)
     if mode == "compiled":
         # The forward of a patched model is its adapter's, which calls no part of the model's own class.
-        by_parts = device.type == "cuda" and hasattr(model, "compiled_parts") and not is_patched(model)
-        return CompiledParts(model, model.compiled_parts()) if by_parts else Compiled(model, whole=whole)
+        parts: Sequence[tuple[nn.Module, str]] = (
+            [] if is_patched(model) else getattr(model, "compiled_parts", list)()
+        )
+        return (
+            CompiledParts(model, parts) if parts and device.type == "cuda" else Compiled(model, whole=whole)
+        )
     return Replayed(model, capture_cuda) if mode == "cuda-graph" else model
