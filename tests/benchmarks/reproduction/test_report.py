@@ -1,7 +1,7 @@
 """The report. Oracle: the list of the paper's tables and figures, and links that must lead somewhere."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -11,7 +11,7 @@ from htp_diffusion.base.tables import Column, Table
 from htp_diffusion.reproduction.items import ITEMS
 from htp_diffusion.reproduction.part import Compared, Part, Picture
 from htp_diffusion.reproduction.quoted import QUOTED
-from htp_diffusion.reproduction.report import Report, make_report, summary_table, write_report
+from htp_diffusion.reproduction.report import Report, make_report, summary_table, to_markdown, write_report
 from htp_diffusion.reproduction.runner import Outcome
 from htp_diffusion.speed.paper_tables import UNPLACED
 
@@ -95,6 +95,27 @@ def test_a_part_that_was_left_out_is_the_reason():
     found = item(report_of([outcome(("Table V",), made=False, reason="about 9 s, with 2 s left")]), "Table V")
     assert found.state == "left out"
     assert found.left_out == ["One's part: about 9 s, with 2 s left"]
+
+
+def test_an_item_of_which_a_part_was_left_out_is_made_in_part():
+    figure = Compared(item="Table V", what="speed", measured=2.0, quoted=None)
+    outcomes = [outcome(("Table V",), compared=(figure,)), outcome(("Table V",), made=False, reason="late")]
+    found = item(report_of(outcomes, ("gpu",)), "Table V")
+    assert (found.state, found.missing, found.left_out) == ("made in part", [], ["One's part: late"])
+
+
+@pytest.mark.parametrize(
+    ("commit", "dirty", "told"),
+    [
+        ("0123456789abcdef", False, "commit 0123456789ab; Python"),
+        ("0123456789abcdef", True, "commit 0123456789ab with changes; Python"),
+        (None, False, "commit unknown; Python"),
+    ],
+)
+def test_code_that_was_changed_is_told(commit, dirty, told):
+    report = report_of([])
+    report = replace(report, provenance=replace(report.provenance, commit=commit, dirty=dirty))
+    assert told in to_markdown(report, [])
 
 
 def test_the_written_report_is_read_back_and_its_links_lead_somewhere(tmp_path):

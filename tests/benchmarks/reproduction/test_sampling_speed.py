@@ -3,14 +3,19 @@
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from adapters.clock import SpeedUp
 from htp_diffusion.base.results import read_json
+from htp_diffusion.reproduction import sampling_speed
 from htp_diffusion.reproduction.compared_speed import compared_speed
 from htp_diffusion.reproduction.heat import RIVALS
+from htp_diffusion.reproduction.scale import SCALES
 from htp_diffusion.speed.result import ThroughputResult
+from htp_diffusion.speed.timing import Draw
 
 RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
 
@@ -85,3 +90,35 @@ def test_rivals_are_told_beside_the_paper_with_their_ratio_to_d3dp_of_the_same_r
     assert found["HTP w/ FinePOSE n=1: times as fast as D3DP"].measured == 2.0
     assert found["HTP w/ FinePOSE n=1: times as fast as FinePOSE"].measured == ratio.paired
     assert "FinePOSE: times as fast as FinePOSE" not in found
+
+
+def test_later_samplings_take_the_rounds_that_a_pass_of_the_first_one_leaves_time_for(monkeypatch):
+    """2x3 takes 6 s, a pass 1 s. 2x1 takes 2 s: of 10 s, 4.8 go before the clock, 2.4 to each round."""
+    rounds = []
+
+    def timed(_, setting, *, repeats, **__):
+        rounds.append((setting.draw.hypotheses, setting.draw.steps, repeats))
+        return SimpleNamespace(rows=[SimpleNamespace(timing=SimpleNamespace(median=m)) for m in (2.0, 4.0)])
+
+    monkeypatch.setattr(sampling_speed, "time_group", timed)
+    monkeypatch.setattr(sampling_speed, "_seconds_of_a_pass", lambda *_: 9.0)
+    monkeypatch.setattr(sampling_speed.time, "monotonic", lambda: 0.0)
+    scale = replace(SCALES["tiny"], draws=(Draw(hypotheses=2, steps=3), Draw(hypotheses=2, steps=1)))
+    checked = SimpleNamespace(fused={}, differences={})
+    work = SimpleNamespace(device=torch.device("cpu"), progress=lambda *_: None)
+    groups = sampling_speed._timed_draws([], scale, ("fp32", "eager"), None, checked, 10.0, work)
+    assert len(groups) == 2
+    assert rounds == [(2, 3, 1), (2, 1, 2)]
+
+
+def test_the_drift_of_both_models_is_told(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        sampling_speed, "measure_drift", lambda ways, **named: given.append((ways, named)) or "drift"
+    )
+    pair = SimpleNamespace(contenders=lambda: ["D3DP", "HTP", "HTP early"])
+    scale = replace(SCALES["tiny"], drift=Draw(hypotheses=3, steps=4))
+    assert sampling_speed._drift(scale, ("bf16", "eager"), pair, "cpu") == "drift"
+    [(ways, named)] = given
+    assert ways == [("bf16", "eager")]
+    assert (named["contenders"], named["hypotheses"], named["steps"]) == (["D3DP", "HTP"], 3, 4)

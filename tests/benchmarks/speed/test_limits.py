@@ -32,6 +32,19 @@ def test_rates_by_hand(monkeypatch):
     )
 
 
+def test_a_rate_is_that_of_one_call_of_several(monkeypatch):
+    called = []
+
+    def timed(cases, **_):
+        cases[""]()
+        return {"": Timing((12.0, 8.0))}
+
+    monkeypatch.setattr(roofline, "_CALLS", {"cpu": 4})
+    monkeypatch.setattr(roofline, "interleaved", timed)
+    assert roofline._fastest(lambda: called.append(1), CPU, 2, lambda: None) == 2.0
+    assert len(called) == 4
+
+
 def test_products_are_measured_in_the_models_precision(monkeypatch):
     dtypes = []
 

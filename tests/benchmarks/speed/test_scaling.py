@@ -1,13 +1,18 @@
 """The script that times over T, H and K."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.clock import Timing
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.computing import Computing
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json
 from htp_diffusion.speed.commands import scaling
+from htp_diffusion.speed.counting import Count
 from htp_diffusion.speed.scaling import ScalingResult, fitted_exponent
 
 SIZES = ["--frames", "9", "18", "--hypotheses", "1", "2", "--steps", "1", "3", "--sampling-frames", "9"]
@@ -60,6 +65,50 @@ def test_every_axis_is_timed_written_printed_and_drawn(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "D3DP: time grows as T^" in printed
     assert str(picture) in printed
+
+
+def test_every_point_is_what_its_axis_says(monkeypatch):
+    """Each case takes as many seconds as its name ends with; a pass over a clip costs a GMAC a frame."""
+    settings, prunings = {axis: [] for axis in "TBHK"}, []
+
+    def line_up(hosts, sizes, pruned, *_):
+        prunings.extend(pruned)
+        cost = Count(thop_macs=1, true_macs=sizes.frames * 10**9, params=1)
+        return [SimpleNamespace(name=name, host="d3dp", cost=cost) for name in ("D3DP", "HTP n=1")]
+
+    def timed(cases, **_):
+        [axis] = {name.partition("=")[0][-1] for name in cases if "D3DP" in name}
+        settings[axis] = [case() for name, case in cases.items() if "D3DP" in name]
+        return {name: Timing((float(name.rpartition("=")[2]), 9.0)) for name in cases}
+
+    monkeypatch.setattr(scaling, "line_up", line_up)
+    monkeypatch.setattr(scaling, "short_inputs", lambda *_: None)
+    monkeypatch.setattr(scaling, "exact_difference", lambda *_, **__: None)
+    monkeypatch.setattr(scaling, "timed_call", lambda one, setting, *_: lambda: setting)
+    monkeypatch.setattr(scaling, "interleaved", timed)
+    options = scaling.Options(
+        frames=(9, 18), batches=(1, 3), hypotheses=(1, 2), steps=(1, 5), sampling_frames=9, num_keep=4,
+        batch_size=7, computing=Computing(device="cpu"),
+    )  # fmt: skip
+    result = scaling.measure(options)
+    assert {(one.num_sft_layers, one.num_keep) for one in prunings} == {(1, 4)}
+    told = {
+        axis: [
+            (one.sizes.frames, one.batch, one.draw and (one.draw.hypotheses, one.draw.steps)) for one in found
+        ]
+        for axis, found in settings.items()
+    }
+    assert told == {
+        "T": [(9, 7, None), (18, 7, None)],
+        "B": [(9, 1, None), (9, 3, None)],
+        "H": [(9, 7, (1, 1)), (9, 7, (2, 1))],
+        "K": [(9, 7, (1, 1)), (9, 7, (1, 5))],
+    }
+    gmacs = {"T": [63, 126], "B": [9, 27], "H": [126, 252], "K": [126, 630]}
+    assert len(result.curves) == 8
+    for curve in result.curves:
+        assert [point.seconds for point in curve.points] == [[point.value, 9.0] for point in curve.points]
+        assert [point.true_gmacs for point in curve.points] == gmacs[curve.axis]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """The cost of a training step: what is timed, what is counted, and what a step does."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
+from adapters.clock import Timing
 from htp_diffusion.base.command import run_command
+from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.results import read_json
 from htp_diffusion.speed.commands import training
+from htp_diffusion.speed.counting import Count
 from htp_diffusion.speed.step_cost import TrainingCost
 from htp_diffusion.training.noising import denoising_loss
 
@@ -51,6 +55,30 @@ def test_a_step_moves_the_weights_as_adamw_does():
     for ours, theirs in zip(model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(ours, theirs)
         assert ours.grad is None
+
+
+def test_every_model_is_told_by_its_own_time_memory_and_cost(monkeypatch):
+    asked, seconds = [], {"D3DP": (8.0, 8.0, 8.0), "HTP n=3": (2.0, 4.0, 2.0)}
+
+    def peak(step, _):
+        asked.append(step)
+        return 100 * (1 + asked.index(step))
+
+    monkeypatch.setattr(training, "peak_memory", peak)
+    monkeypatch.setattr(
+        training, "interleaved", lambda steps, **_: {name: Timing(seconds[name]) for name in steps}
+    )
+    counts = {"d3dp": Count(thop_macs=1, true_macs=5 * 10**9, params=1)}
+    counts["htp"] = replace(counts["d3dp"], true_macs=3 * 10**9)
+    monkeypatch.setattr(training, "count_denoiser", lambda build, _: counts[build.__self__.kind])
+    options = training.Options(
+        frames=5, dim=8, depth=4, heads=2, batch_size=2, num_keep=2, computing=Precise(device="cpu")
+    )
+    baseline, htp = training.measure(options).models
+    assert (baseline.peak_memory, htp.peak_memory) == (100, 200)
+    assert (baseline.true_gmacs, htp.true_gmacs) == (10.0, 6.0)  # two sequences
+    assert (baseline.median, baseline.iqr, baseline.speed_up.paired) == (8.0, 0.0, 1.0)
+    assert (htp.seconds, htp.median, htp.speed_up.paired) == ([2.0, 4.0, 2.0], 2.0, 4.0)
 
 
 def test_a_loss_that_is_not_finite_is_not_timed(monkeypatch):
