@@ -66,7 +66,7 @@ def compare(
     sampling = fit_sampling(sampling, cut.count, widest, memory_budget, device)
     announce([contender.denoiser for contender in contenders], cut.windows, sampling, device, precision)
     batches = WindowBatches(cut.windows, sampling.batch_size, device)
-    runners = _runners(contenders, cut, sampling, batches, mode, device)
+    runners = _runners(contenders, cut, sampling, batches, mode, precision, device)
     total = (len(batches) + clock) * len(runners)
     done = 0
 
@@ -75,7 +75,7 @@ def compare(
         done += 1
         progress(done, total)
 
-    with precision_of(precision, device), torch.no_grad():
+    with torch.no_grad():
         if clock:
             for runner in runners:
                 runner.warm_up(mode, device)
@@ -146,6 +146,7 @@ def _runners(
     sampling: Sampling,
     batches: WindowBatches,
     mode: Mode,
+    precision: Precision,
     device: torch.device,
 ) -> list[_Runner]:
     layout = cut.found.space.layout
@@ -156,7 +157,8 @@ def _runners(
         return prepare_model(model.to(device).eval(), mode, device)
 
     def draw(network: Network, early: Network | None, number: int) -> Tensor:
-        return sampling.draw(network, batches[number], number, layout, early)
+        with precision_of(precision, device):  # which poses are not scored in
+            return sampling.draw(network, batches[number], number, layout, early)
 
     def score(hypotheses: Tensor, windows: Windows) -> ClipScore:
         return score_clip(
