@@ -61,6 +61,7 @@ def test_files_and_what_is_told(tmp_path, quick, capsys):
         "window_frames": 12, "person": 0, "source": "alphapose-results.json",
     }  # fmt: skip
     assert {key: saved[key].item() for key in expected} == expected
+    assert read_bvh(out / "motion.bvh").fps == pytest.approx(30)
     assert saved["frames"].tolist() == list(range(60))
     assert saved["gap"].tolist() == [0] * 10 + [1] * 3 + [0] * 12 + [2] * 20 + [0] * 15
     assert (saved["uncertainty"] >= 0).all()
@@ -120,6 +121,10 @@ def test_models_beside_each_other_against_a_reference(tmp_path, folder, quick, c
         assert [line for line in printed.splitlines() if name in line and "│" in line]
     found = read_json(tmp_path / "out" / "scores.json", VideoScores)
     assert [score.name for score in found.scores] == ["htp-tiny", "d3dp-tiny"]
+    pose = torch.from_numpy(np.load(tmp_path / "out" / "poses.npz")["poses"])
+    reference = read_reference(tmp_path / "reference.npz", "cmu").positions
+    error = 1000 * (pose - (reference - reference[:, :1])).norm(dim=-1).mean()  # the camera is not turned
+    assert found.scores[0].mpjpe == pytest.approx(float(error), rel=1e-4)
     assert (found.source, found.camera, found.views) == ("a.json", 1, 0)
     assert "first frame is taken to be frame 0 of the video" in printed
 

@@ -280,3 +280,10 @@ def test_coordinates_too_large_for_float32():
     points = {name: np.full((2, 3), 1e300) for name in ASF_POINTS.values()}
     with pytest.raises(BenchmarkError, match="a: joint positions that are not finite"):
         to_motion("a", points, ASF_POINTS, 60.0)
+
+
+def test_every_third_frame_comes_at_a_third_of_the_rate():
+    points = {name: np.random.default_rng(2).normal(size=(7, 3)) for name in set(ASF_POINTS.values())}
+    thinned, whole = (to_motion("one", points, ASF_POINTS, 120.0, step) for step in (3, 1))
+    assert (thinned.fps, whole.fps) == (40.0, 120.0)
+    assert torch.equal(thinned.positions, whole.positions[[0, 3, 6]])

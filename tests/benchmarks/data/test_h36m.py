@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import pickle
@@ -11,7 +12,7 @@ from written import write_h36m as files
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.h36m import H36M_ACTIONS, H36M_TEST, H36M_TRAIN, read_h36m
-from htp_diffusion.data.formats.h36m_cameras import H36M_LENSES, h36m_cameras
+from htp_diffusion.data.formats.h36m_cameras import _POSES, H36M_LENSES, h36m_cameras
 from htp_diffusion.data.formats.units import unit_of
 from htp_diffusion.pose.conversions import convert
 from htp_diffusion.pose.layout import H36M_17
@@ -54,6 +55,15 @@ def test_a_camera_is_the_published_quaternion_and_translation():
     for point in body(1)[0]:
         expected = rotate(quaternion * [1, -1, -1, -1], point - centre)
         assert camera.to_camera(torch.from_numpy(point)).numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_camera_is_the_published_one_to_float32():
+    """The hash is of the numbers in common/h36m_dataset.py of facebookresearch/VideoPose3D at 11e90ad9."""
+    poses = np.array([row for subject in H36M_TRAIN + H36M_TEST for row in _POSES[subject]], dtype="<f4")
+    lenses = [(*lens.focal, *lens.centre, *lens.image_size) for lens in H36M_LENSES.values()]
+    assert list(H36M_LENSES) == ["54138969", "55011271", "58860488", "60457274"]
+    found = hashlib.sha256(poses.tobytes() + np.array(lenses, dtype="<f4").tobytes()).hexdigest()
+    assert found == "844c94bb93c295cefb501ba6982080be79b20382b61e1ed369ae5e54ba4c7191"
 
 
 @pytest.mark.parametrize("subject", H36M_TRAIN + H36M_TEST)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -21,6 +23,7 @@ def test_a_clip_holds_what_the_camera_sees():
     seen = motion()
     clip = view(seen, CAMERA)
     assert clip.name == "S01/01_01@az045"
+    assert view(replace(seen, fps=50.0), CAMERA).fps == 50.0
     assert torch.equal(clip.pose_3d[:, 0], torch.zeros(10, 3))
     world = CAMERA.to_world(clip.pose_3d + clip.root[:, None])
     torch.testing.assert_close(world, seen.positions, atol=1e-5, rtol=0)

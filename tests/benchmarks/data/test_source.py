@@ -185,6 +185,12 @@ def test_other_motion_is_its_own_action(tmp_path):
     assert len(source.training_motions(Source(data=tmp_path / "own.npz"))) == 3 + 12
 
 
+def test_procedural_motion_that_is_trained_on_is_not_what_is_scored():
+    trained = source.training_motions(Source(), synthetic_clips=3)
+    for one, other in zip(trained, synthetic_motions(seed=EVALUATION_SEED, count=3), strict=True):
+        assert not torch.equal(one.positions, other.positions)
+
+
 def test_without_options_the_motion_is_embedded():
     found = source.test_clips(Source(), 9)
     assert set(found.actions) == {"walking", "sitting", "reaching"}

@@ -2,7 +2,10 @@ import torch
 from written import write_npz
 
 from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN
-from htp_diffusion.data.virtual_views import file_set
+from htp_diffusion.data.motion import view
+from htp_diffusion.data.synthetic import synthetic_motions
+from htp_diffusion.data.virtual_views import file_set, virtual_views
+from htp_diffusion.pose.cameras import camera_at
 
 
 def test_the_cmu_clips_are_split(tmp_path):
@@ -13,6 +16,20 @@ def test_the_cmu_clips_are_split(tmp_path):
     assert len(found.clips) == 28
     again = file_set(tmp_path / "cmu.npz")
     assert all(torch.equal(a.pose_2d, b.pose_2d) for a, b in zip(found.clips, again.clips, strict=True))
+
+
+def test_cameras_stand_evenly_around_and_draw_their_noise_one_after_the_other():
+    motions = synthetic_motions(seed=3, count=2, frames=9)
+    for cameras, degrees in ((1, [45]), (2, [45, 225]), (4, [45, 135, 225, 315])):
+        generator = torch.Generator().manual_seed(8)
+        clips = iter(virtual_views(motions, cameras, seed=8))
+        for motion in motions:
+            for azimuth in degrees:
+                camera = camera_at(motion.positions[:, 0].mean(dim=0), azimuth)
+                expected, clip = view(motion, camera, generator), next(clips)
+                assert clip.name == f"{motion.name}@az{azimuth:03d}"
+                torch.testing.assert_close(clip.pose_2d, expected.pose_2d, atol=1e-5, rtol=0)
+        assert not list(clips)
 
 
 def test_the_real_motion_is_split(cmu_path):

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.sampling import Sampling
+from htp_diffusion.diffusion.schedule import cosine_schedule
 
 
 def lift(pose_2d, noisy, timestep):
@@ -33,6 +36,28 @@ def test_windows_differ_in_their_noise_and_so_do_hypotheses():
     windows = torch.zeros(3, 9, 17, 2)
     drawn = in_batches(windows, 2, flip=False).flatten(0, 1)
     assert len({tuple(one.flatten().tolist()) for one in drawn}) == 6
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4])
+def test_as_much_noise_is_put_back_as_asked_for(eta):
+    """Two steps written out: of fresh noise comes back what eta says."""
+    windows = torch.rand(1, 9, 17, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    generator = torch.Generator().manual_seed(0)
+    first, fresh = (torch.randn(1, 9, 17, 3, generator=generator) for _ in range(2))
+    schedule = cosine_schedule()
+    (now, then), (_, last) = schedule.ddim_timesteps(2)
+    assert last == -1
+    here, there = float(schedule.alphas_cumprod[now]), float(schedule.alphas_cumprod[then])
+
+    def clean(noisy, timestep):
+        return lift(windows, noisy.clamp(-1.1, 1.1), torch.tensor([timestep])).clamp(-1.1, 1.1)
+
+    x0 = clean(first, now)
+    sigma = eta * math.sqrt((1 - there) / (1 - here) * (1 - here / there))
+    implied = (first - math.sqrt(here) * x0) / math.sqrt(1 - here)
+    second = math.sqrt(there) * x0 + math.sqrt(1 - there - sigma**2) * implied + sigma * fresh
+    ways = sampling(hypotheses=1, steps=2, eta=eta, flip=False, seed=0)
+    torch.testing.assert_close(ways.draw(lift, windows)[:, 0], clean(second, then), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ def test_the_page_holds_the_poses_to_the_millimetre(tmp_path):
     assert (poses - video.lifted.poses).abs().max() <= 0.0005 + 1e-6
     seen = torch.tensor(data["seen"]).view(40, 17, 2) / 500 - torch.tensor([1.0, 0.8])
     assert (seen - video.watched.pose_2d).abs().max() <= 0.001 + 1e-6
+    spread = torch.tensor(data["spread"]) / 1000
+    assert (spread - video.lifted.spread).abs().max() <= 0.0005 + 1e-6
     assert data["frames"] == list(range(7, 47))
     assert data["kept"] == [1 if t % 3 == 0 else 0 for t in range(40)]
     assert data["gap"][9:12] == [0, 2, 2]

@@ -1,5 +1,7 @@
 """Poses against a triangulated reference."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.lifting.reference import (
     LIMB_JOINTS,
+    Score,
     read_reference,
     score,
     sound_frames,
@@ -103,6 +106,37 @@ def test_bad_references(tmp_path, written):
     np.savez(tmp_path / "d.npz", points=points)
     with pytest.raises(BenchmarkError, match="a value that is not finite"):
         read_reference(tmp_path / "d.npz", "cmu")
+
+
+def test_sound_errors_are_those_of_the_sound_frames_alone(written):
+    path, _, _ = written
+    reference = read_reference(path, "cmu")
+    sound = torch.ones(FRAMES, dtype=torch.bool)
+    sound[[1, 4]] = False
+    reference = replace(reference, sound=sound)
+    noise = torch.randn(FRAMES, 17, 3, generator=torch.Generator().manual_seed(6))
+    poses, frames = reference.positions + 0.1 * noise, torch.arange(FRAMES)
+    whole = score("whole", poses, frames, reference, camera=1)
+    rest = score("rest", poses[sound], frames[sound], reference, camera=1)
+    assert (whole.frames, whole.sound_frames, rest.frames) == (FRAMES, FRAMES - 2, FRAMES - 2)
+    assert (whole.sound_p_mpjpe, whole.sound_limbs, whole.sound_mpjpe) == pytest.approx(
+        (rest.p_mpjpe, rest.limbs, rest.mpjpe)
+    )
+    assert whole.sound_limbs != pytest.approx(whole.limbs)
+
+
+def test_each_number_of_the_table_stands_in_its_column():
+    row = Score(
+        name="HTP", frames=9, p_mpjpe=1.0, limbs=2.0, mpjpe=3.0, sound_frames=8, sound_p_mpjpe=4.0,
+        sound_limbs=5.0, sound_mpjpe=6.0,
+    )  # fmt: skip
+    table = score_table([row])
+    [cells] = table.rows
+    assert dict(zip((column.name for column in table.columns), cells, strict=True)) == {
+        "model": "HTP", "frames": 9, "P-MPJPE, 17 joints": 1.0, "12 limb joints": 2.0, "MPJPE": 3.0,
+        "sound frames": 8, "P-MPJPE, sound frames": 4.0, "12 limb joints, sound frames": 5.0,
+        "MPJPE there": 6.0,
+    }  # fmt: skip
 
 
 def test_the_table_has_a_row_a_model(written):

@@ -1,5 +1,6 @@
 """One person's detections become what a lifter reads."""
 
+import numpy as np
 import pytest
 import torch
 from detector_files import alphapose, openpose, people
@@ -61,6 +62,25 @@ def test_poses_of_human36m_need_no_rule(tmp_path):
     torch.testing.assert_close(
         seen.pose_2d, normalise_screen(torch.from_numpy(poses[:, 0, :, :2]).float(), SIZE), atol=1e-5, rtol=0
     )
+
+
+def test_swapped_frames_after_a_gap_are_told_by_their_numbers(tmp_path):
+    rng = np.random.default_rng(2)
+    walking = rng.uniform([100, 100], [500, 500], (17, 2)) + np.arange(20)[:, None, None] * [3.0, 0.0]
+    walking[12:15] = walking[12:15][:, COCO_17.mirror]
+    poses = np.concatenate([walking, np.full((20, 17, 1), 0.9)], axis=-1)[:, None]
+    numbers = [*range(8), *range(11, 23)]  # the 12th of those seen is frame 15
+    seen = watch(read_detections(alphapose(tmp_path / "a.json", poses, frames=numbers), image_size=SIZE))
+    assert seen.frames[seen.swapped].tolist() == [15, 16, 17]
+
+
+def test_a_joint_below_the_confidence_asked_for_is_filled(tmp_path):
+    poses = people(4, 17)
+    poses[1, 0, COCO_17.index("left_wrist"), 2] = 0.25
+    found = read_detections(alphapose(tmp_path / "a.json", poses), image_size=SIZE)
+    for least, filled in ((0.2, []), (0.3, [[1, H36M_17.index("left_wrist")]])):
+        seen = watch(found, least_confidence=least, repair_sides=False)
+        assert seen.filled.nonzero().tolist() == filled
 
 
 def test_swapped_frames_are_told_at_their_place(video_path):

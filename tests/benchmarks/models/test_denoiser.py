@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from htp_diffusion.models.denoiser import D3DPDenoiser, TimestepMLP, sinusoidal_embedding
+from htp_diffusion.models.htp_denoiser import HTPDenoiser
 from htp_diffusion.models.mixste import MixSTE
+from htp_modules import HTPConfig
 from htp_modules.errors import ConfigError, ShapeError
 
 FRAMES, JOINTS, DIM, DEPTH, HEADS = 6, 5, 8, 2, 2
@@ -77,6 +79,28 @@ def test_denoiser_is_mixste_with_the_time_vector_added_to_its_embedding(frames):
             host.load_state_dict(shared)
             lifted = host(torch.cat((pose_2d[sample], noisy[sample]), dim=-1)[None])[0]
             torch.testing.assert_close(denoised[sample], lifted, rtol=0, atol=2e-4)
+
+
+def test_htp_adds_the_time_vector_to_every_frames_position():
+    model = HTPDenoiser(FRAMES, JOINTS, **SIZES, config=HTPConfig(num_keep=4, num_sft_layers=0))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5, generator=generator)
+    model.double().eval()
+    pose_2d, noisy, timestep = clips()
+    weights = model.state_dict()
+    with torch.no_grad():
+        denoised = model(pose_2d, noisy, timestep)
+        for sample, step in enumerate(timestep.tolist()):
+            timeless = {
+                name: torch.zeros_like(value) if name.startswith("time_mlp.") else value.clone()
+                for name, value in weights.items()
+            }
+            timeless["Temporal_pos_embed"] += slow_time_vector(weights, step)
+            other = copy.deepcopy(model)
+            other.load_state_dict(timeless)
+            expected = other(pose_2d[sample, None], noisy[sample, None], timestep[sample, None])[0]
+            torch.testing.assert_close(denoised[sample], expected, rtol=0, atol=2e-4)
 
 
 def test_names_and_shapes_are_those_of_the_public_checkpoint():

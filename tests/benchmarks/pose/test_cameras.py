@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.pose.cameras import MIN_DEPTH, Camera, camera_at, detector_noise, look_at, virtual_cameras
+from htp_diffusion.pose.cameras import (
+    FILTER_LENGTH,
+    MIN_DEPTH,
+    Camera,
+    camera_at,
+    detector_like,
+    detector_noise,
+    look_at,
+    virtual_cameras,
+)
 
 AXIS = Camera(
     rotation=torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),  # looks along the world's y, level
@@ -96,6 +105,16 @@ def test_detector_noise_has_the_statistics_it_promises():
         expected = 2 / math.pi * math.asin(0.8 * 0.9**lag)  # of the signs of two normals
         assert float(concordant) == pytest.approx(expected, abs=0.03)
     assert float(noise.abs().max()) > 40  # the tail is there
+
+
+@pytest.mark.parametrize(("chance", "times"), [(0.009, 5.0), (0.011, 0.0)])
+def test_an_outlier_in_a_hundred_is_five_times_the_joints_scale(chance, times):
+    normal = torch.zeros(4, 17, 2, 6)
+    normal[2:] = 1.0
+    past = torch.zeros(17, 2, FILTER_LENGTH - 1)
+    noise = detector_like(normal, past, torch.full((17, 1, 6), chance))
+    assert float(noise.mean()) == pytest.approx(times * 3.75)  # px of an average joint
+    assert float(noise[0, 13, 0] - noise[0, 0, 0] * 1.5 / 0.8) == pytest.approx(0.0, abs=1e-4)
 
 
 def test_detector_noise_is_seeded_and_leaves_the_global_generator_alone():

@@ -109,6 +109,7 @@ def test_coco_18_and_mediapipe_by_motionbert():
     torch.testing.assert_close(got[[8, 9, 3, 6, 13]], coco[[1, 0, 10, 13, 7]])
     torch.testing.assert_close(got[0], (coco[8] + coco[11]) / 2)
     torch.testing.assert_close(got[7], (coco[1] + got[0]) / 2)
+    torch.testing.assert_close(got[10], (coco[14] + coco[15]) / 2)
     same = convert(mediapipe[[0, 2, 5, 7, 8, *range(11, 17), *range(23, 29)]], COCO_17, H36M_17, "motionbert")
     torch.testing.assert_close(convert(mediapipe, MEDIAPIPE_33, H36M_17, "motionbert"), same)
 
@@ -123,6 +124,7 @@ def test_the_cmu_rule_is_one_rule_from_every_detector(source):
     torch.testing.assert_close(convert(pose, source, H36M_17, "cmu"), expected)
     shoulders = (place["left_shoulder"] + place["right_shoulder"]) / 2
     ears = (place["left_ear"] + place["right_ear"]) / 2
+    torch.testing.assert_close(expected[9], shoulders + 0.72 * (ears - shoulders))
     torch.testing.assert_close(expected[10], shoulders + 1.25 * (ears - shoulders))
 
 

@@ -42,6 +42,16 @@ def test_errors_of_shifted_poses_are_the_shifts():
         assert errors.mpjve == pytest.approx(0.0, abs=1e-2)
 
 
+def test_correct_keypoints_weigh_frames():
+    def clip(frames, percent):
+        errors = {"mean": Errors(mpjpe=1.0, p_mpjpe=1.0, mpjve=1.0, pck=percent, auc=percent / 2)}
+        return ClipScore(name="c", frames=frames, errors=errors)
+
+    scores = mean_scores([clip(10, 90.0), clip(30, 50.0)])
+    assert (scores.over_frames["mean"].pck, scores.over_frames["mean"].auc) == (60.0, 30.0)
+    assert (scores.over_clips["mean"].pck, scores.over_clips["mean"].auc) == (70.0, 35.0)
+
+
 def test_a_frame_that_two_windows_share_counts_once():
     clip = clip_windows()
     hypotheses = shifted(clip, 20.0)

@@ -158,6 +158,7 @@ def test_a_fleet_that_was_killed_while_it_was_saved_goes_on_bit_for_bit(tmp_path
     killed_at("three")  # at step 3
     last = fleet(tmp_path / "parts", members, motions)
     assert (last.step, load_checkpoint(tmp_path / "parts" / "two" / "last.json")[0].step) == (2, 3)
+    assert last.steps_done == [3, 3, 2]
     with pytest.raises(BenchmarkError, match=r"of a run of 12, .* --training-steps 12\)"):
         last.run(13)
     assert last.seconds_per_step() > 0

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from htp_diffusion.base.errors import BenchmarkError
@@ -53,6 +53,8 @@ def test_filling_is_linear_interpolation_of_what_was_seen(frames, seed, missing)
 
 
 @given(length=st.integers(1, 40))
+@example(length=LONG_GAP)
+@example(length=LONG_GAP + 1)
 def test_long_gaps_are_marked_as_such(length):
     filled = fill(track([0, 1, 2 + length, 3 + length]), COCO_17, ALL)
     expected = [0, 0, *[2 if length > LONG_GAP else 1] * length, 0, 0]

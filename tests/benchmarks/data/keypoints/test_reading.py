@@ -124,6 +124,15 @@ def test_keypoints_of_the_demos(tmp_path, columns):
     assert (found.person(1).confidence == 1).all() == (columns == 2)
 
 
+def test_a_joint_at_the_corner_was_not_found_where_a_file_tells_no_confidence(tmp_path):
+    poses = people(4, 17)
+    poses[2, 0, 9, :2] = 0.0
+    np.savez_compressed(tmp_path / "keypoints.npz", reconstruction=poses.swapaxes(0, 1)[..., :2])
+    confidence = read_detections(tmp_path / "keypoints.npz", image_size=SIZE).person().confidence
+    assert (confidence == 0).nonzero().tolist() == [[2, 9]]
+    assert confidence.sum() == 4 * 17 - 1
+
+
 def test_videopose3d_custom(tmp_path):
     poses = people(5, 17)
     found = read_detections(videopose3d(tmp_path / "data_2d_custom_mine.npz", poses))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.keypoints.detections import Sighting
 from htp_diffusion.data.keypoints.reading import read_detections
-from htp_diffusion.data.keypoints.tracks import follow, numbered_by_file
+from htp_diffusion.data.keypoints.tracks import LONGEST_LOSS, follow, numbered_by_file
 
 SIZE = (2000, 1000)
 
@@ -94,6 +94,21 @@ def test_who_was_away_for_long_is_somebody_new():
         )
         >= 1
     )
+
+
+@pytest.mark.parametrize(("away", "persons"), [(LONGEST_LOSS, 1), (LONGEST_LOSS + 1, 2)])
+def test_the_longest_loss_is_still_one_person(away, persons):
+    standing = people(1, 17)[0]
+    found = [Sighting(frame=frame, joints=standing[0], track=None) for frame in (0, 1, 1 + away)]
+    assert [len(track.frames) for track in follow(found)] == ([3] if persons == 1 else [2, 1])
+
+
+def test_two_people_apart_are_not_one_for_their_missing_joints():
+    """One leaves, another comes elsewhere; a joint of both that was not found lies at the image's corner."""
+    one, other = people(1, 17, persons=2)[0]
+    one[4] = other[4] = 0.0
+    found = [Sighting(frame=frame, joints=one if frame < 3 else other, track=None) for frame in range(6)]
+    assert [track.frames.tolist() for track in follow(found)] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_joints_that_were_not_found_do_not_shape_the_box():
