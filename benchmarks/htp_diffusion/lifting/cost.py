@@ -29,7 +29,10 @@ def told_cost(name: str, config: DenoiserConfig, lifted: Lifted) -> str:
         lifted: What came out.
     """
     saved = saved_by_pruning(config)
-    pruning = "" if saved is None else f"; pruning saves {saved:.0%} of the multiply-accumulates"
+    pruning = ""
+    if saved is not None:  # of a tiny model, HTP's own modules take more than pruning saves
+        verb = "saves" if saved >= 0 else "adds"
+        pruning = f"; pruning {verb} {abs(saved):.0%} of the multiply-accumulates"
     return (
         f"{name}: {lifted.windows} windows of {lifted.window_frames} frames in {lifted.seconds:.1f} s, "
         f"{len(lifted.poses) / lifted.seconds:.1f} frames/s{pruning}; a pose waits for up to "
