@@ -193,7 +193,7 @@ def test_counts(name, make, value):
         (lambda: HTPConfig(spatial_gcn=1), "spatial_gcn expects True or False, got 1"),
         (lambda: SFTMHSA(8, 3), "dim expects a multiple of num_heads, got dim=8, num_heads=3"),
         (lambda: CrossMHSA(8, 9, 3), "dim expects a multiple of num_heads, got dim=8, num_heads=3"),
-        (lambda: SFTMHSA(8, 0), "num_heads=0"),
+        (lambda: SFTMHSA(8, 0), "num_heads expects an int of at least 1, got 0"),
         (
             lambda: TransformerBlock(8, 2, drop_path=1.0),
             r"drop_path expects a probability in \[0, 1\), got 1.0",
