@@ -25,13 +25,6 @@ def run(*arguments) -> None:
     run_command(evaluate.main, evaluate.Options, [str(argument) for argument in arguments])
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints")
-    write_checkpoints(path)
-    return path
-
-
 @pytest.fixture
 def small(folder, tmp_path):
     """Arguments of a run that takes a moment, but for the checkpoints."""

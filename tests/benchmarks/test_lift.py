@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from detector_files import alphapose, openpose, people
-from written import write_checkpoints
+from lift_runs import arguments_of_a_moment, run
 
 import lift
-from htp_diffusion.base.command import run_command
 from htp_diffusion.base.results import read_json
 from htp_diffusion.data.keypoints.reading import read_detections
 from htp_diffusion.data.mocap.bvh import forward_kinematics, read_bvh
@@ -24,24 +23,9 @@ from htp_diffusion.models.contender import Pruning, trained_contender
 from htp_diffusion.pose.layout import H36M_17
 
 
-def run(*arguments):
-    run_command(lift.main, lift.Options, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints")
-    write_checkpoints(path)
-    return path
-
-
 @pytest.fixture
 def quick(folder, tmp_path):
-    """Arguments of a run that takes a moment."""
-    return [
-        "--checkpoints", folder / "htp-tiny.json", "--size", "1000x800", "--hypotheses", 2, "--steps", 2,
-        "--device", "cpu", "--out", tmp_path / "out",
-    ]  # fmt: skip
+    return arguments_of_a_moment(folder, tmp_path / "out")
 
 
 def test_files_and_what_is_told(tmp_path, quick, capsys):

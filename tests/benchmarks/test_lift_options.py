@@ -3,31 +3,14 @@
 import numpy as np
 import pytest
 from detector_files import alphapose, people
-from written import write_checkpoints
+from lift_runs import arguments_of_a_moment, run
 
-import lift
-from htp_diffusion.base.command import run_command
 from htp_diffusion.pose.layouts import COCO_17
-
-
-def run(*arguments):
-    run_command(lift.main, lift.Options, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints")
-    write_checkpoints(path)
-    return path
 
 
 @pytest.fixture
 def quick(folder, tmp_path):
-    """Arguments of a run that takes a moment."""
-    return [
-        "--checkpoints", folder / "htp-tiny.json", "--size", "1000x800", "--hypotheses", 2, "--steps", 2,
-        "--device", "cpu", "--draw", "none", "--out", tmp_path / "out",
-    ]  # fmt: skip
+    return [*arguments_of_a_moment(folder, tmp_path / "out"), "--draw", "none"]
 
 
 @pytest.mark.parametrize(("rate", "windows"), [(30, 3), (60, 6)])  # of 20 and of 39 frames, 6 apart

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from written import FRAMES, write_checkpoints, write_npz
+from written import FRAMES, write_npz
 
 import reproduce
 from htp_diffusion.base.command import run_command
@@ -39,18 +39,11 @@ Timed = dataclasses.make_dataclass(
 Stored = dataclasses.make_dataclass("Part", [("asked", SensitivityAsked), ("result", Timed)])
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoints")
-    write_checkpoints(folder)
-    return folder
-
-
 @pytest.fixture
-def command(checkpoints, tmp_path):
+def command(folder, tmp_path):
     """Arguments of a tiny run."""
     return [
-        "--size", "tiny", "--device", "cpu", "--checkpoint-folder", checkpoints, "--out", tmp_path / "out",
+        "--size", "tiny", "--device", "cpu", "--checkpoint-folder", folder, "--out", tmp_path / "out",
         "--minutes", 20,
     ]  # fmt: skip
 
@@ -76,7 +69,7 @@ def drawn(hypotheses=2, steps=1, batch=2):
 
 
 def test_errors_pictures_and_sensitivity_are_those_of_the_functions_behind_the_scripts(
-    command, checkpoints, tmp_path, capsys
+    command, folder, tmp_path, capsys
 ):
     write_npz(tmp_path / "own.npz", ["A/one", "B/two"], frames=FRAMES + 5)
     parts = ("sampled", "kept-frames", "sensitivity", "data-1-npz")
@@ -84,14 +77,14 @@ def test_errors_pictures_and_sensitivity_are_those_of_the_functions_behind_the_s
     assert states(tmp_path) == dict.fromkeys(parts, "made")
 
     clips = [windows(clip, FRAMES) for clip in embedded_set(FRAMES).clips]
-    contender = trained_contender(checkpoints / "htp-tiny.json", Pruning())
+    contender = trained_contender(folder / "htp-tiny.json", Pruning())
     expected = grade(contender.denoiser, clips, drawn(), CPU).mpjpe
     figures = {row.what: row for row in item(tmp_path, "Figure 1").figures}
     assert figures["HTP n=3: MPJPE, mm"].measured == pytest.approx(expected, rel=1e-5)
     assert figures["HTP n=3: MPJPE, mm"].quoted == 29.9
     assert "embedded synthetic motion" in figures["HTP n=3: MPJPE, mm"].condition
 
-    fewer = trained_contender(checkpoints / "htp-tiny.json", Pruning(num_neighbors=1 / 3))
+    fewer = trained_contender(folder / "htp-tiny.json", Pruning(num_neighbors=1 / 3))
     expected = grade(fewer.denoiser, clips, drawn(1, 1, 12), CPU).mpjpe
     found = {row.what: row for row in item(tmp_path, "Table X").figures}["k = 0.333 T: MPJPE, mm"]
     assert (found.measured, found.quoted) == (pytest.approx(expected, rel=1e-5), 34.4)

@@ -31,13 +31,6 @@ def run(*arguments) -> None:
     run_command(run_diffusion.main, run_diffusion.Options, [str(argument) for argument in arguments])
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints")
-    save(path)
-    return path
-
-
 @pytest.fixture
 def small(folder, tmp_path):
     """Arguments of a run that takes a moment, but for the folder that it writes to."""

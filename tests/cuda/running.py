@@ -51,17 +51,6 @@ def pin(model: nn.Module, seen: Record, device: torch.device) -> nn.Module:
 
 
 @contextmanager
-def matmul_precision(name: str) -> Iterator[None]:
-    """``highest``: float32 throughout; ``high``: products on TensorFloat-32 units."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-@contextmanager
 def deterministic() -> Iterator[None]:
     """Operations without a deterministic algorithm raise."""
     torch.use_deterministic_algorithms(True)

@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 import torch
 from cases import ALL, build
-from running import exact, matmul_precision, moved, pin, share
+from precisions import matmul_precision
+from running import exact, moved, pin, share
 
 from htp_modules import record
 from htp_modules.attention import MultiHeadAttention

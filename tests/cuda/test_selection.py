@@ -8,7 +8,8 @@ import pytest
 import torch
 from cases import MODELS, build
 from networks import random_mask
-from running import exact, matmul_precision, moved
+from precisions import matmul_precision
+from running import exact, moved
 
 from htp_modules import MGPTP, TCEP, record
 

@@ -1,9 +1,8 @@
 """TCEP where products may be taken in fewer bits. Oracle: float64, and TCEP where they are not."""
 
-from contextlib import contextmanager
-
 import pytest
 import torch
+from precisions import backend_precision, matmul_precision
 
 from htp_modules import TCEP
 from htp_modules.tcep import temporal_correlation
@@ -11,27 +10,7 @@ from htp_modules.tcep import temporal_correlation
 NEWER = hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision")  # from PyTorch 2.9 on
 
 
-@contextmanager
-def by_name(name):
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-@contextmanager
-def by_backend(backend, precision):
-    before = backend.fp32_precision
-    backend.fp32_precision = precision
-    try:
-        yield
-    finally:
-        backend.fp32_precision = before
-
-
-SETTINGS = {name: lambda name=name: by_name(name) for name in ("high", "medium")}
+SETTINGS = {name: lambda name=name: matmul_precision(name) for name in ("high", "medium")}
 if NEWER:
     BACKENDS = {
         "cuda": torch.backends.cuda.matmul,
@@ -39,7 +18,9 @@ if NEWER:
         "all": torch.backends,
     }
     SETTINGS |= {
-        f"{where}, {precision}": lambda backend=backend, precision=precision: by_backend(backend, precision)
+        f"{where}, {precision}": lambda backend=backend, precision=precision: backend_precision(
+            backend, precision
+        )
         for where, backend in BACKENDS.items()
         for precision in ("ieee", "tf32", *(() if where == "cuda" else ("bf16",)))
     }

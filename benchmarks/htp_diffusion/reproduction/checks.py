@@ -132,13 +132,14 @@ def _run(command: Sequence[str], limit: float) -> tuple[str, bool]:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """A process started inside the block takes SIGINT, though a program in the background does not."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def read_report(report: Path, command: str, seconds: float) -> Checks:

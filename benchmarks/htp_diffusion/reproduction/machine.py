@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from htp_diffusion.base.device import Precision
+from htp_diffusion.base.device import Precision, free_memory
 from htp_diffusion.base.execution import Mode
 
 _PROBES = {"cpu": (512, 3), "cuda": (4096, 5)}
@@ -35,8 +35,8 @@ def training_precision(device: torch.device) -> Precision:
 def free_bytes(device: torch.device) -> int:
     """Memory that a new tensor may take."""
     if device.type == "cuda":
-        torch.cuda.empty_cache()
-        return torch.cuda.mem_get_info(device)[0]
+        release(device)
+        return free_memory(device)
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -70,8 +70,8 @@ def _row(shown: _Shown) -> tuple[Cell, ...]:
 
 
 def _notes(shown: Sequence[_Shown], missing: Sequence[str]) -> tuple[str, ...]:
-    public = [HOST_NAMES[one.plain.host] for one in shown if one.plain.fused_difference is None]
-    sizes = {f"D={one.result.dim}" for one in shown if one.plain.fused_difference is not None}
+    public = [HOST_NAMES[one.plain.host] for one in shown if one.plain.is_public]
+    sizes = {f"D={one.result.dim}" for one in shown if not one.plain.is_public}
     made = [one.result.provenance for one in shown]
     machines = {f"{one.cpu}, {one.told_threads}, torch {one.torch}" for one in made}
     notes = [

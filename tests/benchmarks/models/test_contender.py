@@ -8,13 +8,6 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.contender import Pruning, trained_contenders, untrained_contenders, with_fewer_early
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints")
-    save(path)
-    return path
-
-
 def test_the_early_model_shares_every_weight_and_leaves_the_exact_one_as_it_is():
     d3dp, exact = untrained_contenders("tiny", ("d3dp", "htp"), Pruning(), 0)
     kept = exact.denoiser.htp.mgptp.num_keep
