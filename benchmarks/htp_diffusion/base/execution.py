@@ -17,7 +17,7 @@ Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 # An expression that reads more tensors than this is stored and not recomputed at each use. With Inductor's
 # default, 4, every head of a masked layer recomputes the mask.
 _MOST_READS = 1
-_MOST_SHAPES = 64  # that a part may be compiled for
+_MOST_SHAPES = 64  # that a model or a part may be compiled for
 _WARMUP_CALLS = 3  # before a capture: libraries choose their kernels and take their workspaces
 
 
@@ -107,10 +107,16 @@ class Compiled:
         if shapes in self._shapes:
             return self._function(*inputs)
         settings = _settings_for_a_cpu() if inputs[0].device.type == "cpu" else nullcontext()
-        with _told_in_one_line(), _traced_anew(), settings:
+        with _told_in_one_line(), _traced_anew(), _for_many_shapes(), settings:
             result = self._function(*inputs)
         self._shapes.add(shapes)
         return result
+
+
+def _for_many_shapes() -> AbstractContextManager[None]:
+    from torch._dynamo import config  # a second of imports, for this alone
+
+    return config.patch(recompile_limit=_MOST_SHAPES)
 
 
 def _traced_anew() -> AbstractContextManager[None]:
@@ -172,13 +178,10 @@ class CompiledParts:
         Raises:
             BenchmarkError: As for a call.
         """
-        from torch._dynamo import config  # a second of imports, for this alone
-
         for module, name, compiled in self._parts:
             vars(module)[name] = compiled
         try:
-            limits = config.patch(recompile_limit=_MOST_SHAPES)
-            with _told_in_one_line(), _traced_anew(), limits, warnings.catch_warnings():
+            with _told_in_one_line(), _traced_anew(), _for_many_shapes(), warnings.catch_warnings():
                 # The compiler looks for gradients in activations, too, while a model is trained.
                 warnings.filterwarnings(
                     "ignore", message=r"The \.grad attribute of a Tensor that is not a leaf"

@@ -1,6 +1,7 @@
 """Checks: the tests that need a GPU, run by the test runner in a process of its own, as a part."""
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ _ARGUMENTS = {"cuda": ("-m", "cuda", "tests/cuda"), "cpu": ("-m", "not cuda", "t
 _LIMIT = {"cuda": 150.0, "cpu": 180.0}  # seconds
 _ABOUT = {"cuda": 60.0, "cpu": 25.0}  # seconds (an H200's)
 _PATIENCE = 10.0  # seconds for the report of tests that were stopped
-_WORKERS = 4
+_WORKERS = 6  # at most: each takes half a gigabyte of the GPU, and computes float64 on several cores
 _SHOWN = 20  # failures
 
 
@@ -88,7 +89,8 @@ def run_checks(work: Workplace) -> Checks:
     """
     arguments = _ARGUMENTS[work.device.type]
     if work.device.type == "cuda" and importlib.util.find_spec("xdist"):  # their float64 is the CPU's work
-        arguments = (*arguments, "-n", str(_WORKERS), "--dist", "worksteal")
+        workers = max(1, min(_WORKERS, (os.cpu_count() or 1) // 2))
+        arguments = (*arguments, "-n", str(workers), "--dist", "worksteal")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "tests.xml"

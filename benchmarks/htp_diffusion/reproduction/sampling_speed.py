@@ -36,6 +36,7 @@ from htp_modules.errors import HTPError
 _MOST_ROUNDS = 3
 _BESIDE = 1.2  # what a round costs beside the passes that it was estimated by
 _BUILDING = {"cuda": 20.0, "cpu": 10.0}  # seconds: building, checking, the matmul rate (an H200's)
+_BUILT_BEFORE = {"cuda": 12.0, "cpu": 5.0}  # the same without building
 _PREPARING: dict[Mode, float] = {
     "eager": 5.0,
     "cuda-graph": 15.0,
@@ -86,7 +87,7 @@ def sampling_part(
     passes = 2 * first.hypotheses * first.steps * scale.batch
     gmacs = heat.pass_gmacs * (1.5 if public else 1) * share(scale.sizes) * passes
     seconds = 2 * GIGA * gmacs / (flops * _EFFICIENCY)
-    fixed = _BUILDING[device.type] + (0.0 if way == PLAIN else _PREPARING[mode])
+    fixed = _BUILDING[device.type] if way == PLAIN else _BUILT_BEFORE[device.type] + _PREPARING[mode]
 
     def make(work: Workplace) -> ThroughputResult:
         try:
@@ -183,14 +184,17 @@ def _timed_draws(
     ends: float,
     work: Workplace,
 ) -> list[Group]:
-    """Time each H and K for as many rounds as there is time; the first for one at least."""
+    """Time each H and K for as many rounds as there is time; the first for one at least.
+
+    Public code is timed at the first alone: a step of a longer sampling is the same pass again.
+    """
     precision, mode = way
     a_pass = _seconds_of_a_pass(entrants, scale, precision, work.device)
     groups: list[Group] = []
     for number, draw in enumerate(scale.draws):
         if groups:  # what a pass really takes in this mode
             last = scale.draws[number - 1]
-            timed = sum(row.timing.median for row in groups[-1].rows)
+            timed = sum(row.timing.median for row in groups[-1].rows if not row.is_public)
             a_pass = timed / (last.hypotheses * last.steps)
         a_round = a_pass * draw.hypotheses * draw.steps
         before = a_round * _before_the_clock(mode, work.device, draw)
@@ -199,7 +203,7 @@ def _timed_draws(
             break
         groups.append(
             time_group(
-                entrants,
+                [entrant for entrant in entrants if entrant.own or not groups],
                 _setting(scale, draw, precision, mode),
                 device=work.device,
                 shards=Shards(),
@@ -218,7 +222,9 @@ def _before_the_clock(mode: Mode, device: torch.device, draw: Draw) -> float:
     """Rounds that timing takes before its clock runs, to warm up and for the memory."""
     if mode == "cuda-graph":
         return 1.0
-    return 1.0 / draw.steps if mode == "eager" and device.type == "cuda" else 2.0
+    if device.type == "cuda":
+        return (2.0 if mode == "compiled" else 1.0) / draw.steps
+    return 2.0
 
 
 def rounds_within(seconds: float, a_round: float) -> int:

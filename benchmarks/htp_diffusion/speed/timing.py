@@ -151,16 +151,17 @@ def time_group(
         BenchmarkError: A batch that cannot be shared, or a model that cannot be run so.
     """
     entrants = [entrant for entrant in entrants if setting.takes(entrant)]
-    if setting.mode == "compiled":
-        torch.compiler.reset()  # else a new shape counts against the limit on recompilations
     cases = {entrant.name: timed_call(entrant, setting, device, shards) for entrant in entrants}
     peaks: dict[str, int | None] = {}
     with torch.inference_mode(), precision_of(setting.precision, device):
         for entrant in entrants:
             case = cases[entrant.name]
-            if device.type == "cuda" and setting.mode == "eager" and setting.draw is not None:
-                # A pass warms the device up; the peak of a step is that of the whole sampling.
-                peaks[entrant.name] = peak_memory(_first_step(entrant, setting, device, shards), device)
+            if device.type == "cuda" and setting.mode != "cuda-graph" and setting.draw is not None:
+                # A step warms the device up; its peak is that of the whole sampling.
+                step = _first_step(entrant, setting, device, shards)
+                if setting.mode == "compiled":  # compiling takes memory of its own
+                    step()
+                peaks[entrant.name] = peak_memory(step, device)
                 continue
             if setting.mode != "cuda-graph":  # a graph takes its memory when it is captured
                 case()

@@ -1,4 +1,4 @@
-"""The trained hosts that the study of adapters makes faster: a small MixSTE, and the shipped D3DP."""
+"""The trained hosts that the study of adapters makes faster: the shipped MixSTE and D3DP."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,16 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor, nn
 
-from htp_diffusion.base.parts import Parts
 from htp_diffusion.data.motion import Motion, Windows
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.diffusion.schedule import cosine_schedule
-from htp_diffusion.models.checkpoint import SHIPPED, load_denoiser
+from htp_diffusion.models.checkpoint import SHIPPED, Checkpoint, load_denoiser
+from htp_diffusion.models.contender import NAMES
 from htp_diffusion.models.mixste import MixSTE
 from htp_diffusion.scoring.action_scores import mean_scores
 from htp_diffusion.scoring.clip_scores import Errors, score_clip
 from htp_diffusion.scoring.draw_and_score import score_clips
 from htp_diffusion.speed.lineup import random_inputs
-from htp_diffusion.studies.sweep import Trained
 from htp_diffusion.training.batches import Batch, step_generator
 from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
@@ -27,22 +26,9 @@ from htp_diffusion.training.virtual import VirtualBatches
 
 console = Console(stderr=True)
 
-NUM_FRAMES = 27
-"""T of the MixSTE, and of the motion that is scored where no file is given."""
-
-_D3DP = SHIPPED / "d3dp-small.json"
-_DIM, _HEADS = 64, 4  # of the MixSTE
+_MIXSTE, _D3DP = SHIPPED / "mixste-tiny.json", SHIPPED / "d3dp-base.json"
 _TRAINING_FRAMES = 324  # in a batch, as in the small preset
 _SCORED_AT_ONCE = 12  # windows
-_HOST_RATE = 2e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostTraining:
-    """What the trained host depends on."""
-
-    motions: list[str]
-    steps: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,25 +89,21 @@ def lift(model: nn.Module, pose_2d: Tensor, _: int) -> Float[Tensor, "batch 1 fr
     return (pose - pose[:, :, :1]).unsqueeze(1)
 
 
-def mixste_host(motions: Sequence[Motion], steps: int, parts: Parts) -> Host:
-    """A small MixSTE, trained here unless the folder holds it already."""
-    torch.manual_seed(0)
-    host = Host(
+def mixste_host() -> Host:
+    """The shipped MixSTE, as its authors' class is: called with the 2D poses alone."""
+    checkpoint, lifter = load_denoiser(_MIXSTE)
+    sizes = checkpoint.denoiser
+    model = MixSTE(sizes.num_frames, dim=sizes.dim, depth=sizes.depth, num_heads=sizes.num_heads)
+    model.load_state_dict(lifter.state_dict())
+    return Host(
         name="MixSTE",
-        story=f"MixSTE: T={NUM_FRAMES}, D={_DIM}, depth 8, {steps} training steps; one pass.",
-        model=MixSTE(num_frames=NUM_FRAMES, dim=_DIM, num_heads=_HEADS),
-        num_frames=NUM_FRAMES,
+        story=_story(checkpoint, "one pass"),
+        model=model,
+        num_frames=sizes.num_frames,
         loss=lambda model, batch, _: (model(batch.pose_2d) - batch.pose_3d).norm(dim=-1).mean(),
         predict=lift,
-        inputs=lambda count: random_inputs("mixste", count, NUM_FRAMES),
+        inputs=lambda count: random_inputs("mixste", count, sizes.num_frames),
     )
-    asked = HostTraining(motions=[one.name for one in motions], steps=steps)
-    if parts.find(host.name, asked, Trained) is None:
-        losses = host.tune(host.model, motions, steps, _HOST_RATE, seed=0)
-        parts.store(host.name, asked, Trained(losses=losses[-1:]), host.model.state_dict())
-    else:
-        host.model.load_state_dict(parts.tensors(host.name))
-    return host
 
 
 def d3dp_host() -> Host:
@@ -140,11 +122,18 @@ def d3dp_host() -> Host:
     )
     return Host(
         name="D3DP",
-        story=f"D3DP: the shipped checkpoint, T={frames}, D={checkpoint.denoiser.dim}, "
-        f"{checkpoint.step:,} training steps; H=1, K=5, no flip.",
+        story=_story(checkpoint, "H=1, K=5, no flip"),
         model=model,
         num_frames=frames,
         loss=lambda model, batch, generator: diffusion_loss(model, batch, schedule, generator),
         predict=sampling.draw,
         inputs=lambda count: random_inputs("d3dp", count, frames),
+    )
+
+
+def _story(checkpoint: Checkpoint, scored: str) -> str:
+    sizes = checkpoint.denoiser
+    return (
+        f"{NAMES[sizes.kind]}: shipped, T={sizes.num_frames}, D={sizes.dim}, depth {sizes.depth}, "
+        f"{checkpoint.step:,} training steps; {scored}."
     )

@@ -57,6 +57,7 @@ class PatchedStudy:
     Attributes:
         data: What was scored.
         hosts: How each host came about and how it is scored, one sentence each.
+        num_sft_layers: n of the patches.
         tune_steps: Fine-tuning steps.
         rows: The rows, host by host.
         provenance: Where the result comes from.
@@ -64,6 +65,7 @@ class PatchedStudy:
 
     data: str
     hosts: list[str]
+    num_sft_layers: int
     tune_steps: int
     rows: list[PatchedRow]
     provenance: Provenance
@@ -85,7 +87,7 @@ def patched_table(study: PatchedStudy) -> Table:
         for row in study.rows
     ]
     return Table(
-        title="Trained hosts, patched: error against speed",
+        title=f"Trained hosts, patched with n={study.num_sft_layers}: error against speed",
         columns=(
             Column("host"),
             Column("treatment"),

@@ -47,6 +47,11 @@ class Fleet:
         precision: Of the models' arithmetic.
         stacked: Compute members of one architecture in the same kernels; None: on a GPU, without autocast.
 
+    Attributes:
+        step: Steps that every member has done.
+        planned: Steps of the whole run that the folder holds; None if it holds none.
+        losses: Of each member and step, metres.
+
     Raises:
         BenchmarkError: No member, two of one name, or checkpoints of another fleet in the folder.
     """
@@ -69,11 +74,11 @@ class Fleet:
         self._rate = torch.zeros((), device=device)
         self._lanes, rooms = shared_lanes(self.members, motions, preset, device)
         self.step = 0
-        self._planned: int | None = None  # steps of the run in which some got further than others
         self.losses: Tensor = torch.zeros(len(members), 0)
         self._begun = [member.begun for member in self.members]
         found = self._find()
         self._done = [found[m.name][0].step if m.name in found else 0 for m in members]  # when taken up
+        self.planned = next((checkpoint.steps for checkpoint, _ in found.values()), None)
         if stacked is None:
             stacked = device.type == "cuda" and precision in STACKED
         self._groups = self._alike() if stacked else [[number] for number in range(len(members))]
@@ -132,7 +137,7 @@ class Fleet:
         """Train up to ``steps`` steps in all, saving now and then and at the end.
 
         Args:
-            steps: Of the whole run; the learning rate reaches 0 there.
+            steps: Of the whole run, as planned; the learning rate reaches 0 there.
             save_every: Seconds between checkpoints.
             deadline: Stop and save at this time (``time.monotonic``).
             progress: Told the steps done and the mean loss of all members, mm, about once a second.
@@ -141,20 +146,16 @@ class Fleet:
             Whether the run is at its end.
 
         Raises:
-            BenchmarkError: A kill has left some members behind the others, and this is not the run to end.
+            BenchmarkError: The folder holds a run of another number of steps.
             KeyboardInterrupt: After Ctrl-C, once the checkpoints are written.
         """
-        if self._planned not in (None, steps):
+        if self.planned not in (None, steps):
             raise BenchmarkError(
-                f"{self.folder} holds members at different steps of a run of {self._planned}, as a kill "
-                "while they were saved leaves them: finish that run first (in a study, --training-steps "
-                f"{self._planned})"
+                f"{self.folder} holds a run of {self.planned} steps, over which its learning rate falls, "
+                f"asked for {steps}: ask for {self.planned} (in a study, --training-steps) or name another "
+                "folder"
             )
-        if steps < max(self.steps_done):
-            raise BenchmarkError(
-                f"{self.folder} holds members of {max(self.steps_done)} steps, asked for {steps}: name "
-                "another folder"
-            )
+        self.planned = steps
         with held_interrupts() as interrupted:
             self._run(steps, save_every, deadline, progress, interrupted)
             if interrupted() and self.step < steps:
@@ -207,7 +208,7 @@ class Fleet:
             BenchmarkError: A loss is not finite, or a file cannot be written.
         """
         self._wait()
-        losses = self.losses.cpu() * MILLIMETRES
+        losses = self.losses.cpu().double() * MILLIMETRES  # exact, and so is the way back
         every = max(1, steps // _STRETCHES)
         for member, begun, learner, step, line in zip(
             self.members, self._begun, self.learners, self.steps_done, losses, strict=True
@@ -230,7 +231,7 @@ class Fleet:
                 start=begun,
                 commit=provenance().commit,
             )
-            tensors = learner.state() | {"stretch": history.double()}
+            tensors = learner.state() | {"stretch": history}
             save_checkpoint(self.folder / member.name / "last.json", checkpoint, tensors)
 
     def _take(self, step: int, rate: float, stacks: Sequence[Stack]) -> None:
@@ -287,7 +288,5 @@ class Fleet:
                     f"{self.folder / member.name} was trained otherwise; name another folder"
                 )
             learner.restore({key: value for key, value in tensors.items() if key != "stretch"})
-            losses[: checkpoint.step] = tensors["stretch"].float() / MILLIMETRES
+            losses[: checkpoint.step] = tensors["stretch"] / MILLIMETRES
         self.step = min(self._done)
-        if self.step < ahead.step:  # a kill while they were saved
-            self._planned = ahead.steps

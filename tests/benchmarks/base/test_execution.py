@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch._inductor.config
@@ -84,6 +86,9 @@ def test_parts_are_compiled_once_for_all_blocks_and_the_model_stays_as_it_was():
         assert torch.equal(compiled(x), model(x))
         assert len(graphs) == 2
         compiled(torch.randn(5, 4))  # other shapes: both once more
+        assert len(graphs) == 4
+        for again in (model, copy.deepcopy(model)):
+            CompiledParts(again, [(again, "block"), (again.head, "forward")], backend)(x)
     assert len(graphs) == 4
     assert (vars(model), vars(model.head)) == before
 

@@ -10,7 +10,7 @@ import torch
 
 from adapters.clock import SpeedUp
 from htp_diffusion.base.results import read_json
-from htp_diffusion.reproduction import sampling_speed
+from htp_diffusion.reproduction import heat, sampling_speed
 from htp_diffusion.reproduction.compared_speed import compared_speed
 from htp_diffusion.reproduction.heat import RIVALS
 from htp_diffusion.reproduction.scale import SCALES
@@ -96,9 +96,12 @@ def test_later_samplings_take_the_rounds_that_a_pass_of_the_first_one_leaves_tim
     """2x3 takes 6 s, a pass 1 s. 2x1 takes 2 s: of 10 s, 4.8 go before the clock, 2.4 to each round."""
     rounds = []
 
-    def timed(_, setting, *, repeats, **__):
-        rounds.append((setting.draw.hypotheses, setting.draw.steps, repeats))
-        return SimpleNamespace(rows=[SimpleNamespace(timing=SimpleNamespace(median=m)) for m in (2.0, 4.0)])
+    def timed(entrants, setting, *, repeats, **__):
+        rounds.append((setting.draw.hypotheses, setting.draw.steps, repeats, entrants))
+        medians = ((2.0, False), (4.0, False), (9.0, True))
+        return SimpleNamespace(
+            rows=[SimpleNamespace(timing=SimpleNamespace(median=m), is_public=p) for m, p in medians]
+        )
 
     monkeypatch.setattr(sampling_speed, "time_group", timed)
     monkeypatch.setattr(sampling_speed, "_seconds_of_a_pass", lambda *_: 9.0)
@@ -106,9 +109,31 @@ def test_later_samplings_take_the_rounds_that_a_pass_of_the_first_one_leaves_tim
     scale = replace(SCALES["tiny"], draws=(Draw(hypotheses=2, steps=3), Draw(hypotheses=2, steps=1)))
     checked = SimpleNamespace(fused={}, differences={})
     work = SimpleNamespace(device=torch.device("cpu"), progress=lambda *_: None)
-    groups = sampling_speed._timed_draws([], scale, ("fp32", "eager"), None, checked, 10.0, work)
+    ours, public = SimpleNamespace(own=True), SimpleNamespace(own=False)
+    entrants = [ours, ours, public]
+    groups = sampling_speed._timed_draws(entrants, scale, ("fp32", "eager"), None, checked, 10.0, work)
     assert len(groups) == 2
-    assert rounds == [(2, 3, 1), (2, 1, 2)]
+    assert rounds == [(2, 3, 1, entrants), (2, 1, 2, [ours, ours])]
+
+
+@pytest.mark.parametrize(
+    ("mode", "device", "before"),
+    [("eager", "cuda", 0.1), ("compiled", "cuda", 0.2), ("cuda-graph", "cuda", 1), ("compiled", "cpu", 2)],
+)
+def test_what_goes_before_the_clock_is_counted_in_rounds(mode, device, before):
+    draw = Draw(hypotheses=20, steps=10)
+    assert sampling_speed._before_the_clock(mode, torch.device(device), draw) == before
+
+
+def test_the_ways_of_a_heat_share_its_denoisers(monkeypatch):
+    built = []
+    monkeypatch.setattr(heat, "line_up", lambda hosts, *_: built.append(hosts) or [object()])
+    cpu, sizes = torch.device("cpu"), replace(SCALES["tiny"].sizes, frames=8)
+    first = heat.D3DP_AND_HTP.line_up(sizes, None, cpu)
+    assert heat.D3DP_AND_HTP.line_up(sizes, None, cpu) == first
+    assert built == [["d3dp"]]
+    assert heat.D3DP_AND_HTP.line_up(replace(sizes, frames=9), None, cpu) != first
+    heat._line_up.cache_clear()
 
 
 def test_the_drift_of_both_models_is_told(monkeypatch):

@@ -1,5 +1,6 @@
 """What the timing scripts hand on: sizes, pruning, peaks and times. Oracle: stand-ins that take notes."""
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from htp_diffusion.speed.commands import systems, throughput, weights
 from htp_diffusion.speed.counting import Count
 from htp_diffusion.speed.lineup import Entrant, Sizes, build_host
 from htp_diffusion.speed.sharding import Shards
-from htp_diffusion.speed.timing import Setting
+from htp_diffusion.speed.timing import Draw, Setting
 from htp_modules import HTPConfig, KeptFrames, Record, TemporalMask
 
 CPU = torch.device("cpu")
@@ -84,6 +85,34 @@ def test_every_model_has_its_own_peak_and_its_own_time(monkeypatch):
     ]
     assert (d3dp.speed_up.paired, pruned.speed_up.paired, pruned.true_gmacs) == (1.0, 2.0, 2.0)
     assert (pruned.fused_difference, pruned.difference) == (0.25, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls"),
+    [("eager", ["peak 1"]), ("compiled", ["1", "peak 1"]), ("cuda-graph", ["peak 10"])],
+)
+def test_on_a_gpu_one_step_warms_up_and_tells_the_memory(monkeypatch, mode, calls):
+    """A longer sampling is the same step again; a graph is captured where the memory is looked at."""
+    seen = []
+
+    def timed_call(_, setting, *__):
+        return lambda: seen.append(str(setting.draw.steps))
+
+    monkeypatch.setattr(timing, "timed_call", timed_call)
+    monkeypatch.setattr(timing, "precision_of", lambda *_: nullcontext())
+    monkeypatch.setattr(
+        timing, "peak_memory", lambda case, _: (case(), seen.append(f"peak {seen.pop()}"), 1)[-1]
+    )
+    monkeypatch.setattr(timing, "interleaved", lambda cases, **_: dict.fromkeys(cases, Timing((1.0,))))
+    setting = Setting(
+        sizes=SIZES, batch=2, draw=Draw(hypotheses=2, steps=10), precision="fp32", mode=mode,
+        memory_budget=None,
+    )  # fmt: skip
+    timing.time_group(
+        [entrant("D3DP")], setting, device=torch.device("cuda"), shards=Shards(), roofline=None, fused={},
+        differences={"D3DP": None}, repeats=1, warmup=0,
+    )  # fmt: skip
+    assert seen == calls
 
 
 def test_a_model_is_held_against_float64_with_the_frames_that_float64_kept():

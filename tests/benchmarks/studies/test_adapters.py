@@ -30,7 +30,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(
         study_of_adapters, "training_motions", lambda *_, **__: synthetic_motions(seed=1, count=1, frames=90)
     )
-    return Options(out=tmp_path / "study", host_steps=1, tune_steps=1, repeats=1, max_windows=1)
+    return Options(out=tmp_path / "study", tune_steps=1, repeats=1, max_windows=1)
 
 
 def test_the_study_goes_on_where_it_was(small, monkeypatch, capsys):
@@ -44,7 +44,7 @@ def test_the_study_goes_on_where_it_was(small, monkeypatch, capsys):
     for plain, third, tuned in (study.rows[:3], study.rows[3:]):
         assert plain.speed_up == 1.0
         assert third.frames_kept == tuned.frames_kept == plain.frames_kept // 3
-        # Two thirds of the frames go before half of the pairs; the cross attention costs more than a blend.
+        # Two thirds of the frames go early; the cross attention costs more than a blend.
         assert third.gmacs < tuned.gmacs < plain.gmacs
         assert len({plain.mpjpe, third.mpjpe, tuned.mpjpe}) == 3
     assert (small.out / "study.png").read_bytes().startswith(b"\x89PNG")
@@ -82,7 +82,7 @@ def test_a_variant_is_a_copy():
     assert not adapters.is_patched(PLAIN.patch(host))
 
 
-@pytest.mark.parametrize("name", ["host_steps", "tune_steps", "repeats"])
+@pytest.mark.parametrize("name", ["tune_steps", "repeats"])
 def test_counts_start_at_one(small, name):
     with pytest.raises(BenchmarkError, match=f"{name.replace('_', '-')} expects at least 1, got 0"):
         study_of_adapters.main(dataclasses.replace(small, **{name: 0}))
@@ -108,10 +108,13 @@ def test_the_table_shows_every_row_and_a_missing_velocity_as_a_dash(tmp_path):
         speed_up_low=1.2,
         speed_up_high=1.3,
     )
-    study = PatchedStudy(data="clips", hosts=["one"], tune_steps=7, rows=[row], provenance=provenance())
+    study = PatchedStudy(
+        data="clips", hosts=["one"], num_sft_layers=2, tune_steps=7, rows=[row], provenance=provenance()
+    )
     text = patched_table(study).to_markdown()
     assert "| MixSTE | interpolate | 40 | 51.2 | 40.0 | - | 1.500 | 1.25 [1.20, 1.30] |" in text
     assert "7 more training steps" in text
+    assert "patched with n=2" in text
     with pytest.raises(BenchmarkError, match="cannot write"):
         draw_patched(tmp_path / "missing" / "study.png", study)
 

@@ -27,9 +27,10 @@ def small(monkeypatch):
     signal.signal(signal.SIGINT, before)
 
 
-def run(folder):
-    words = ("--preset", "tiny", "--models", "d3dp", "htp-n1", "--seeds", "4", "--training-steps", "6")
-    run_subcommands(study.COMMANDS, ["claims", *words, "--device", "cpu", "--out", str(folder)])
+def run(folder, *length):
+    words = ("--preset", "tiny", "--models", "d3dp", "htp-n1", "--seeds", "4")
+    length = length or ("--training-steps", "6")
+    run_subcommands(study.COMMANDS, ["claims", *words, *length, "--device", "cpu", "--out", str(folder)])
 
 
 def state(folder):
@@ -65,6 +66,16 @@ def test_ctrl_c_saves_and_ends_with_130_and_the_same_command_goes_on(tmp_path, m
         assert tensors.keys() == again.keys()
         assert all(torch.equal(value, again[name]) for name, value in tensors.items())
     assert (tmp_path / "parts" / "claims.json").exists()
+
+
+def test_a_study_given_by_its_minutes_goes_on_to_the_steps_that_it_began_with(tmp_path, monkeypatch):
+    planned = []
+    for seconds in (0.05, 0.01):  # of a step: another machine, or a busier one
+        monkeypatch.setattr(Fleet, "seconds_per_step", lambda fleet, seconds=seconds: seconds)
+        run(tmp_path, "--minutes", "0.02")
+        planned.append({checkpoint.steps for checkpoint, _ in state(tmp_path).values()})
+    assert planned[0] == planned[1]
+    assert len(planned[0]) == 1
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_a_fleet_that_was_killed_while_it_was_saved_goes_on_bit_for_bit(tmp_path
     last = fleet(tmp_path / "parts", members, motions)
     assert (last.step, load_checkpoint(tmp_path / "parts" / "two" / "last.json")[0].step) == (2, 3)
     assert last.steps_done == [3, 3, 2]
-    with pytest.raises(BenchmarkError, match=r"of a run of 12, .* --training-steps 12\)"):
+    with pytest.raises(BenchmarkError, match=r"a run of 12 steps, .* asked for 13: ask for 12"):
         last.run(13)
     assert last.seconds_per_step() > 0
     last.run(12)
@@ -266,12 +266,26 @@ def test_every_denoiser_uses_its_condition_at_the_highest_noise(tmp_path):
         assert prediction.mpjpe[-1] < prediction.shuffled, name
 
 
-def test_a_run_is_not_made_shorter(tmp_path, motions):
-    fleet(tmp_path, [member("one")], motions).run(4)
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "stopped"])
+@pytest.mark.parametrize("steps", [2, 6])
+def test_a_run_keeps_the_number_of_steps_over_which_its_learning_rate_falls(tmp_path, motions, steps, ended):
+    first = fleet(tmp_path, [member("one")], motions)
+    assert first.planned is None
+    first.run(4, deadline=None if ended else time.monotonic())
     again = fleet(tmp_path, [member("one")], motions)
-    with pytest.raises(BenchmarkError, match="holds members of 4 steps, asked for 2: name another folder"):
-        again.run(2)
-    assert load_checkpoint(tmp_path / "one" / "last.json")[0].step == 4
+    assert again.planned == first.planned == 4
+    with pytest.raises(BenchmarkError, match=f"a run of 4 steps, .* asked for {steps}: ask for 4 .* folder"):
+        again.run(steps)
+    assert load_checkpoint(tmp_path / "one" / "last.json")[0].step == (4 if ended else 1)
+    assert again.run(4)
+
+
+def test_losses_come_back_from_disk_bit_for_bit(tmp_path, motions):
+    """In float32 a metre's loss times 1000, and that by 1000, is another number in one of ten cases."""
+    saved = fleet(tmp_path, [member("one")], motions)
+    saved.step, saved.losses = 200, torch.rand(1, 200, generator=torch.Generator().manual_seed(0))
+    saved.save(200)
+    assert torch.equal(fleet(tmp_path, [member("one")], motions).losses, saved.losses)
 
 
 def test_a_deadline_ends_a_run_and_its_steps_are_told(tmp_path, motions):

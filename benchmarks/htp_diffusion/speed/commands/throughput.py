@@ -181,6 +181,8 @@ def _groups(options: Options, frames: int, device: torch.device, shared: Shards)
     ways = list(product(options.precision, options.mode))
     differences = {way: _differences(entrants, frames, *way, device) for way in ways}
     for batch, (precision, mode) in product(options.batch_size, ways):
+        if mode == "compiled":
+            torch.compiler.reset()  # once: samplings that differ in K have the same shapes
         roofline = _roofline(options, frames, batch, precision, device, shared)
         for text in options.sampling:
             setting = Setting(

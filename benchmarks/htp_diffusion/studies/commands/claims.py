@@ -58,7 +58,7 @@ class Options(StudyMotion):
     preset: Annotated[PresetName, PRESET] = "small"
     extra: Annotated[tuple[Path, ...], EXTRA, by_default("none", "FILE...")] = ()
     training_steps: Annotated[int | None, by_default("what fits into the minutes", "N")] = None
-    """Training steps."""
+    """Training steps of the whole run; one that goes on has as many as it began with."""
     minutes: float = 5.0
     """Time for training, from the start of the script, where the steps are not given."""
     batch_size: Annotated[int | None, by_default("the preset's", "N")] = None
@@ -87,9 +87,9 @@ def training_set(options: Options, num_frames: int) -> list[Motion]:
 def train(fleet: Fleet, options: Options, began: float, console: Console) -> tuple[int, float]:
     """Train, to the end or the deadline; returns the steps done and the seconds that one takes."""
     seconds = fleet.seconds_per_step()
-    steps = options.training_steps
+    steps = fleet.planned if options.training_steps is None else options.training_steps
     if steps is None:
-        steps = max(fleet.step + 1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
+        steps = max(1, int((began + 60 * options.minutes - time.monotonic()) / seconds))
     console.print(f"{len(fleet.members)} models, {1000 * seconds:.1f} ms a step, {steps} steps")
     ends = None if options.training_steps is not None else began + 60 * options.minutes + _SLACK
     with progress_bar(console) as progress:
