@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from adapters.clock import Timing
 from htp_diffusion.base.device import Precision
@@ -193,6 +194,8 @@ def draw_scaling(path: str | os.PathLike[str], result: ScalingResult) -> None:
             panel.loglog(values, even, ":", color=colour, linewidth=0.9)
         ticks = [point.value for point in curves[0].points]
         panel.set_xticks(ticks, [str(tick) for tick in ticks])
+        panel.yaxis.set_major_locator(LogLocator(base=2))
+        panel.yaxis.set_major_formatter("{x:g}")
         panel.minorticks_off()
         panel.set(xlabel=_WORDS[axis], ylabel="seconds")
         panel.spines[["top", "right"]].set_visible(False)
