@@ -13,6 +13,7 @@ from adapters.host_htp import HostHTP
 from adapters.keys import Fit, fit, plain, plain_keys, prefixes
 from adapters.recognition import check_module
 from adapters.weight_file import WeightFile, read_weights
+from adapters.words import printable
 
 _SHOWN = 8
 
@@ -49,7 +50,7 @@ class LoadReport:
             lines.append(f"without the prefix {self.prefix}")
         if self.skipped:
             lines.append(f"objects skipped: {_listed(self.skipped)}")
-        return "; ".join(lines)
+        return printable("; ".join(lines))
 
 
 def load_checkpoint(

@@ -1,5 +1,6 @@
 """Errors of the adapters."""
 
+from adapters.words import printable
 from htp_modules import HTPError
 
 
@@ -22,7 +23,14 @@ class UnrecognisedHostError(HTPError, TypeError):
 
 
 class CheckpointError(HTPError, ValueError):
-    """A checkpoint cannot be read, holds more than weights, or does not fit the model."""
+    """A checkpoint cannot be read, holds more than weights, or does not fit the model.
+
+    Args:
+        message: One line; what a file says in it cannot steer a terminal.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class MeasurementError(HTPError, ValueError):

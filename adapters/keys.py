@@ -30,9 +30,10 @@ def plain_keys(keys: Iterable[str]) -> dict[str, str]:
 def prefixes(keys: Iterable[str], own: Iterable[str]) -> list[str]:
     """What stands in front of a model's ``own`` keys in a file's, the most frequent first."""
     wanted, found = set(own), Counter()
+    longest = max((key.count(".") + 1 for key in wanted), default=0)
     for key in keys:
         parts = key.split(".")
-        for start in range(len(parts)):
+        for start in range(max(0, len(parts) - longest), len(parts)):
             if ".".join(parts[start:]) in wanted:
                 found["".join(f"{part}." for part in parts[:start])] += 1
     return [prefix for prefix, _ in found.most_common()]

@@ -7,13 +7,12 @@ name of Python's own library that is no plain data, as a file made to do harm wo
 """
 
 import pickle
-import pickletools
+import re
 import sys
 import warnings
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,14 @@ from typing import Any
 import torch
 
 from adapters.errors import CheckpointError
+from adapters.opcodes import Followed, follow
 
+_OLDEST = (2, 10)  # whose reader keeps to the memory of a pickle's storages
 _ZIP = b"PK\x03\x04"
-_LEGACY_PICKLES = 4  # magic number, protocol, system, content; then the names of the storages and their bytes
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before 1.6
+# Before PyTorch 1.6: magic number, protocol, system, content and keys of the storages, a pickle each; bytes.
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_TEXT = r"(BINUNICODE|SHORT_BINUNICODE|SHORT_BINSTRING|BINSTRING)"
+_LIST_OF_TEXTS = re.compile(rf"PROTO EMPTY_LIST( MARK( {_TEXT})+ APPENDS| {_TEXT} APPEND)* STOP")
 _PROTOCOL = 2  # the one that torch.save writes, and its restricted unpickler reads
 
 # Where the names are from that containers and tensors are made by: not worth a word in a report.
@@ -102,41 +105,45 @@ def names_in(path: Path) -> Names:
     """The names in a file of ``torch.save``, read from its opcodes; nothing is made or imported.
 
     Raises:
-        CheckpointError: It holds a program, or a name that could run something.
+        CheckpointError: It holds a program, a name that could run something, or asks for storages that it
+            does not hold.
         ValueError: It is damaged.
     """
+    found = _followed(path)
     classes: set[tuple[str, str]] = set()
-    protocol = 1  # at most, unless the pickle says one
-    for opcode, argument in _opcodes(path):
-        if opcode == "PROTO":
-            protocol = argument
-        elif opcode == "GLOBAL":
-            module, _, name = argument.partition(" ")
-            if (module, name) in NAME_MAPPING:
-                module, name = NAME_MAPPING[module, name]
-            classes.add((IMPORT_MAPPING.get(module, module), name))
+    for module, name in found.classes:
+        if (module, name) in NAME_MAPPING:
+            module, name = NAME_MAPPING[module, name]
+        classes.add((IMPORT_MAPPING.get(module, module), name))
     for module, name in sorted(classes):
         package = module.partition(".")[0]
         if package in sys.stdlib_module_names and name not in _DATA.get(package, ()):
             raise CheckpointError(
                 f"{path} holds more than weights: {module}.{name}, which could run something; nothing was run"
             )
-    return Names(classes=frozenset(classes), protocol=protocol)
+    if found.harm is not None:
+        raise CheckpointError(f"{path} asks for {found.harm}, as no file of torch.save does; nothing was run")
+    return Names(classes=frozenset(classes), protocol=found.protocol)
 
 
-def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
+def _followed(path: Path) -> Followed:
+    """The pickle of the content, once it is seen that the file holds every storage that it asks for."""
     with path.open("rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
             file.seek(0)
-            magic = list(_one_pickle(file))
-            yield from magic
-            if ("LONG1", _LEGACY_MAGIC) not in magic:
-                return
-            for _ in range(_LEGACY_PICKLES - 1):
-                yield from _one_pickle(file)
-            return
+            magic = follow(file)
+            if magic.result != _LEGACY_MAGIC:
+                return magic
+            _protocol, _system, content, keys = (follow(file) for _ in range(4))
+            # A storage that is not named here is left as the memory was.
+            if not _LIST_OF_TEXTS.fullmatch(" ".join(keys.opcodes)) or keys.texts != content.storages:
+                raise CheckpointError(f"{path} does not hold the storages that its content asks for")
+            return content
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
+        # PyTorch's reader finds a member by any spelling of its name, and reads it anew for each.
+        if len({name.lower() for name in members}) < len(archive.infolist()):
+            raise CheckpointError(f"{path} holds two members of one name")
         if sum(member.file_size for member in members.values()) > 2 * path.stat().st_size:
             raise CheckpointError(f"{path} is packed tighter than torch.save does; unpack and save it again")
         pickles = [name for name in members if Path(name).name == "data.pkl"]
@@ -145,12 +152,11 @@ def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
         if len(pickles) != 1:
             raise CheckpointError(f"{path} is a zip archive, but not one of torch.save")
         with archive.open(pickles[0]) as file:
-            yield from _one_pickle(file)
-
-
-def _one_pickle(file: Any) -> Iterator[tuple[str, Any]]:
-    for opcode, argument, _ in pickletools.genops(file):
-        yield opcode.name, argument
+            content = follow(file)
+    records = {f"{pickles[0].removesuffix('data.pkl')}data/{key}" for key in content.storages}
+    if not records <= set(members):
+        raise CheckpointError(f"{path} does not hold the storages that its content asks for")
+    return content
 
 
 def load_restricted(path: Path) -> tuple[Any, tuple[str, ...]]:
@@ -161,9 +167,14 @@ def load_restricted(path: Path) -> tuple[Any, tuple[str, ...]]:
 
     Raises:
         CheckpointError: The file refers to a name that could run something, or is made of objects that cannot
-            be skipped.
+            be skipped; or PyTorch is older than 2.10.
         Exception: It is damaged; whatever its reader met.
     """
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _OLDEST:
+        raise CheckpointError(
+            f"{path} is a pickle, which PyTorch {torch.__version__} does not read safely (CVE-2026-24747): "
+            "update to PyTorch 2.10 or newer, or save the weights as safetensors"
+        )
     names = names_in(path)
     skipped = _reported(names)
     for unknown in (Skipped, _ADict, _AList):  # a class that is not known may be of dictionaries, or of lists

@@ -15,6 +15,7 @@ from adapters.restricted import load_restricted, name_of
 
 _DEPTH = 8  # of containers in one another; no trainer nests that deep
 _SHOWN = 8
+_LONGEST = 80  # characters of a key
 _ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".tar")
 
 # Files that are taken for checkpoints, by their first bytes.
@@ -56,7 +57,7 @@ def read_weights(path: Path) -> WeightFile:
         raise CheckpointError(f"{path} is damaged, or no checkpoint: {_reason(error)}") from None
 
 
-def _read(path: Path) -> WeightFile:
+def _read(path: Path, *, shard: bool = False) -> WeightFile:
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
@@ -70,6 +71,8 @@ def _read(path: Path) -> WeightFile:
     if headed or path.suffix == ".safetensors":
         return WeightFile(sets={"": _read_safetensors(path)})
     if start.lstrip().startswith(b"{"):
+        if shard:
+            raise CheckpointError(f"{path} is an index of shards, and another index names it as a shard")
         return WeightFile(sets={"": _read_shards(path)})
     content, skipped = load_restricted(path)
     sets = dict(_sets(content, "", set()))
@@ -114,7 +117,7 @@ def _read_shards(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{path} names the shard {name}, which does not lie in its own folder")
         if not (path.parent / name).is_file():
             raise CheckpointError(f"{path} names the shard {name}, which is not there")
-        shards[name] = _read(path.parent / name).sets.get("", {})
+        shards[name] = _read(path.parent / name, shard=True).sets.get("", {})
     lost = [key for key, place in places.items() if key not in shards[str(place)]]
     if lost:
         raise CheckpointError(f"{path} places {lost[0]} in {places[lost[0]]}, which does not hold it")
@@ -144,8 +147,12 @@ def _described(content: Any) -> str:
     """What a file holds that has no tensors by name."""
     if not isinstance(content, Mapping):
         return f"a {name_of(content)}"
-    entries = [f"{key} ({name_of(value)})" for key, value in list(content.items())[:_SHOWN]]
+    entries = [f"{_told(key)} ({name_of(value)})" for key, value in list(content.items())[:_SHOWN]]
     return f"{', '.join(entries)}" if entries else f"an empty {name_of(content)}"
+
+
+def _told(key: Any) -> str:
+    return key[:_LONGEST] if isinstance(key, str) else f"a {name_of(key)}"
 
 
 def _reason(error: Exception) -> str:

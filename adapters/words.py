@@ -1,4 +1,4 @@
-"""Words: a number of things, as a sentence tells it."""
+"""Words: a number of things as a sentence tells it, and text of unknown origin as a terminal may show it."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -9,3 +9,12 @@ def counted(number: int, noun: str) -> str:
         noun: Of one; its plural takes an s.
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """A text whose characters that a terminal would obey are written out, as Python's ``ascii`` does.
+
+    Args:
+        text: Of unknown origin, such as a name from a file.
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
