@@ -125,10 +125,10 @@ def members(names: Sequence[str], seeds: Sequence[int], preset: Preset) -> list[
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Single predictions of a model, no sampling.
+    """Single predictions of a model, no sampling, over every frame of every window.
 
     Attributes:
-        mpjpe: Mean error from poses noised to each of ``TIMES``, mm.
+        mpjpe: Mean error from poses noised to each of ``TIMES``, mm; a frame in two windows counts twice.
         shuffled: The error at the last of them where each window gets the 2D poses of another, mm: a model
             that looks at its condition is far worse there.
     """
