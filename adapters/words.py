@@ -12,7 +12,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text whose characters that a terminal would obey are written out, as Python's ``ascii`` does.
+    """The text with an escape in place of every character that is not shown.
+
+    A terminal takes control characters as commands: to clear the screen, or to set the clipboard. What stands
+    for a byte of a file name that is not UTF-8 (a lone surrogate) is escaped, too, as UTF-8 has none.
 
     Args:
         text: Of unknown origin, such as a name from a file.

@@ -9,10 +9,11 @@ import htp_diffusion.base.extras  # noqa: F401
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from adapters.words import printable
 from htp_diffusion.base.command import by_default, run_command
 from htp_diffusion.base.computing import Precise
 from htp_diffusion.base.errors import BenchmarkError
@@ -30,6 +31,7 @@ from htp_diffusion.lifting.animation import draw_gif, draw_mp4
 from htp_diffusion.lifting.cost import told_cost
 from htp_diffusion.lifting.height import scaled_to, space_of_files
 from htp_diffusion.lifting.lifted import Lifted, lift
+from htp_diffusion.lifting.outputs import DRAWN, SCORES, Drawing, outputs_of, refuse_overwriting
 from htp_diffusion.lifting.page import write_page
 from htp_diffusion.lifting.reference import (
     Reference,
@@ -43,17 +45,14 @@ from htp_diffusion.lifting.scores import VideoScores, score_table
 from htp_diffusion.lifting.sheet import draw_sheet
 from htp_diffusion.lifting.video import LiftedVideo, save_poses
 from htp_diffusion.lifting.watched import DEFAULT_RULE, Watched, watch
-from htp_diffusion.models.checkpoint import SHIPPED
+from htp_diffusion.models.checkpoint import SHIPPED, json_of
 from htp_diffusion.models.contender import Contender, Pruning, named_contenders
 from htp_diffusion.models.public_weights import PublicWeights
 from htp_diffusion.pose.layouts import layout_named
 from htp_diffusion.pose.space import CAMERA_METRES
 
 _DEFAULT = "htp-video.json"
-_DRAWN = ("sheet.png", "page.html", "motion.gif", "motion.mp4")
 _SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
-
-Drawing = Literal["all", "sheet", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +125,7 @@ def main(options: Options) -> None:
     """Read, lift, save, draw, and say what came out."""
     if options.camera is not None and options.reference is None:
         raise BenchmarkError("--camera needs --reference, whose camera it is")
+    _keep_inputs(options)
     found = read_detections(
         options.detections,
         format=options.format,
@@ -155,16 +155,23 @@ def main(options: Options) -> None:
             scores.append(score(contender.name, lifted.poses, watched.frames, reference, options.camera))
     if scores:
         result = VideoScores(
-            source=options.detections.name,
+            source=printable(options.detections.name),
             camera=options.camera,
             views=len(options.views),
             sampling=options.sampling.sampling.label,
             scores=scores,
             provenance=provenance(),
         )
-        write_json(out / "scores.json", result)
+        write_json(out / SCORES, result)
         show(score_table(scores))
-        print(f"written: {out / 'scores.json'}")
+        print(f"written: {out / SCORES}")
+
+
+def _keep_inputs(options: Options) -> None:
+    """Refuse to write over what is read."""
+    files = (options.detections, options.reference, options.public.weights, *options.views)
+    names = outputs_of(options.draw, scored=options.reference is not None)
+    refuse_overwriting(options.out, names, (*files, *map(json_of, options.checkpoints)))
 
 
 def _watch(found: Detections, options: Options, person: int | None = None) -> Watched:
@@ -240,7 +247,7 @@ def _write(
 ) -> None:
     """Save first, draw afterwards."""
     video = LiftedVideo(
-        source=options.detections.name,
+        source=printable(options.detections.name),
         detections=found,
         watched=watched,
         lifted=lifted,
@@ -266,7 +273,7 @@ def _write(
         print(f"drawing: {time.perf_counter() - start:.1f} s")
     for name in written:
         print(f"written: {out / name}")
-    for name in _DRAWN:
+    for name in DRAWN:
         if name not in written and (out / name).exists():
             print(f"not drawn anew, of an earlier run: {out / name}")
 

@@ -17,7 +17,6 @@ from torch import nn
 from adapters import CheckpointError, load_checkpoint
 from adapters.keys import prefixes
 from adapters.opcodes import follow
-from adapters.words import printable
 
 MAGIC = 0x1950A86A20F9469CFC6C
 NUMBERS = struct.pack("<4f", 1, 2, 3, 4)
@@ -151,13 +150,6 @@ def test_what_a_file_says_does_not_steer_a_terminal(tmp_path):
         assert r"\x1b[2J" in told
         assert "k" * 81 not in told
     assert "a tuple (int)" in str(empty.value)
-
-
-@given(st.text())
-def test_printable_text_stays_and_the_rest_is_written_out(words):
-    told = printable(words)
-    assert told.isprintable()
-    assert (told == words) == words.isprintable()
 
 
 @pytest.mark.parametrize(("version", "reads"), [("2.6.0", False), ("2.9.1+cu130", False), ("2.10.0", True)])

@@ -14,6 +14,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from adapters.verify import is_out_of_memory
+from adapters.words import printable
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.units import GIBIBYTE
 from htp_modules.errors import HTPError
@@ -119,7 +120,8 @@ def run_subcommands(
 def _one_line_for_errors() -> Iterator[None]:
     keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # else a file stays empty until the end
+        # Else a file stays empty until the end, and a file's name that is not UTF-8 ends the script.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         yield
     except (BenchmarkError, HTPError) as error:
@@ -139,5 +141,6 @@ def _one_line_for_errors() -> Iterator[None]:
 
 
 def _leave(code: int, line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    # What a file says of itself may stand in it.
+    print(printable(" ".join(line.split())), file=sys.stderr)
     raise SystemExit(code) from None

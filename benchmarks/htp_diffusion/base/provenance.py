@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from adapters.words import counted
+from adapters.words import counted, printable
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,7 +100,7 @@ def command_line(arguments: Sequence[str], root: Path) -> str:
     """Quote a command line for a shell, without paths that only this machine has.
 
     An absolute path is cut to the part below root, or to its last name outside root; so is the value of
-    --option=value.
+    --option=value. Characters that are not shown are escaped.
     """
 
     def portable(argument: str) -> str:
@@ -112,7 +112,7 @@ def command_line(arguments: Sequence[str], root: Path) -> str:
             return argument
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
-    return shlex.join(map(portable, arguments))
+    return printable(shlex.join(map(portable, arguments)))
 
 
 def _cpu_model() -> str | None:

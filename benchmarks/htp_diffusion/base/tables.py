@@ -7,6 +7,7 @@ from rich import table as rich_table
 from rich import text as rich_text
 from rich.console import Console
 
+from adapters.words import printable
 from htp_diffusion.base.errors import BenchmarkError
 
 Source = Literal["measured", "counted", "quoted"]
@@ -81,24 +82,24 @@ class Table:
     def to_rich(self) -> rich_table.Table:
         """Lay the table out for a terminal."""
         # Text objects, as rich would read a plain string's brackets as markup.
-        notes = rich_text.Text("\n".join(self._all_notes()))
+        notes = rich_text.Text("\n".join(map(printable, self._all_notes())))
         table = rich_table.Table(
-            title=rich_text.Text(self.title), caption=notes or None, caption_justify="left"
+            title=rich_text.Text(printable(self.title)), caption=notes or None, caption_justify="left"
         )
         for column in self.columns:
             table.add_column(rich_text.Text(_head(column)), justify="right" if column.spec else "left")
         for row in self._texts():
-            table.add_row(*map(rich_text.Text, row))
+            table.add_row(*(rich_text.Text(printable(text)) for text in row))
         return table
 
     def to_markdown(self) -> str:
         """Write the table as Markdown: bold title, pipe table, notes as a list; ends with a newline."""
         rules = ["---:" if column.spec else "---" for column in self.columns]
-        heads = [_escaped(_head(column)) for column in self.columns]
-        body = [[_escaped(text) for text in row] for row in self._texts()]
-        lines = [f"**{_escaped(self.title)}**", ""]
+        heads = [escaped(_head(column)) for column in self.columns]
+        body = [[escaped(text) for text in row] for row in self._texts()]
+        lines = [f"**{escaped(self.title)}**", ""]
         lines += [f"| {' | '.join(cells)} |" for cells in [heads, rules, *body]]
-        notes = [f"- {_escaped(note)}" for note in self._all_notes()]
+        notes = [f"- {escaped(note)}" for note in self._all_notes()]
         return "\n".join(lines + ([""] if notes else []) + notes) + "\n"
 
     def _texts(self) -> list[list[str]]:
@@ -122,6 +123,13 @@ def show(table: Table) -> None:
     console.print(laid_out)
 
 
+def escaped(text: str) -> str:
+    """The text for a line of Markdown that shows it as it is."""
+    for character in "\\`*_|<":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")
+
+
 def _head(column: Column) -> str:
     return column.name if column.source is None else f"{column.name} {_MARKS[column.source]}"
 
@@ -132,9 +140,3 @@ def _shown(cell: Cell, spec: str) -> str:
     if cell is None:
         return "-"
     return cell if isinstance(cell, str) else f"{cell:{spec}}"
-
-
-def _escaped(text: str) -> str:
-    for character in "\\`*_|<":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")

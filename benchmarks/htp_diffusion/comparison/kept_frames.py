@@ -103,8 +103,9 @@ def draw_frames(
         axes.axvline(
             first / clip.fps, color=_WINDOW, linewidth=0.9, linestyle=(0, (4, 3)), label=label, zorder=0
         )
+    # Names of models and clips are no mathematics, whatever signs they have.
+    axes.set_title(f"{source} keeps {retention.share}: {clip.name}", parse_math=False)
     axes.set(
-        title=f"{source} keeps {retention.share}: {clip.name}",
         xlabel="time, s",
         ylabel="speed, m/s" if unit == "metre" else f"speed, {unit}s/s",
         xlim=(-0.01 * float(seconds[-1]), 1.01 * float(seconds[-1]) or 1.0),

@@ -127,7 +127,7 @@ def draw_poses(
     grid = figure.subplots(len(rows), len(chosen), squeeze=False)
     reach = 1.1 * float(frames.truth[list(chosen)].abs().amax()) or 1.0
     for axes, frame in zip(grid[0], chosen, strict=True):
-        axes.set_title(frames.names[frame], fontsize=7)
+        axes.set_title(frames.names[frame], fontsize=7, parse_math=False)
     for (name, poses, view), cells in zip(rows, grid, strict=True):
         for frame, axes in zip(chosen, cells, strict=True):
             azimuth = _AZIMUTHS[view]
@@ -139,6 +139,7 @@ def draw_poses(
             draw_bones(axes, seen_from(poses[frame], azimuth), layout=frames.layout)
             axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
             axes.spines[:].set_color("#cdd1d8")
-        cells[0].set_ylabel(name if len(views) == 1 else f"{name}, {view}", fontsize=9)
-    figure.suptitle(title, fontsize=10)
+        label = name if len(views) == 1 else f"{name}, {view}"
+        cells[0].set_ylabel(label, fontsize=9, parse_math=False)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     save_png(figure, path)

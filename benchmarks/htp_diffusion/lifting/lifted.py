@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from htp_diffusion.base.device import Precision, precision_of
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.observed import observe
 from htp_diffusion.diffusion.sampling import Sampling, fit_sampling
 from htp_diffusion.lifting.frame_rate import nearest, places_among, positions_at, sample_at
@@ -70,7 +71,8 @@ def lift(
         progress: Told the batches done and all batches after each.
 
     Raises:
-        BenchmarkError: Sampling out of range, or a frame rate that is not positive.
+        BenchmarkError: Sampling out of range, a frame rate that is not positive, or poses that are not
+            finite.
     """
     device = device or torch.device("cpu")
     start = time.perf_counter()
@@ -89,6 +91,11 @@ def lift(
     mean = drawn.mean(dim=1)
     spread = (drawn - mean[:, None]).square().sum(dim=-1).mean(dim=1).sqrt()
     poses, spread = (blend(part, starts, len(pose_2d)) for part in (mean, spread))
+    if not (poses.isfinite().all() and spread.isfinite().all()):
+        raise BenchmarkError(
+            f"{contender.name} gives poses that are not finite: its weights are damaged, or precision "
+            f"{precision} does not hold its numbers"
+        )
     marks = None if kept is None else _marks(kept, starts, len(pose_2d), num_frames)
     if at_model is not None:
         back = places_among(torch.arange(length, dtype=torch.float64), at_model)

@@ -33,6 +33,10 @@ SOUND_WITHIN = 0.25
 
 _FILLED = 0.1  # weight of a joint that was not seen but filled in
 _SIZE_LIMIT = 2**28
+_FAR = 1e4  # metres: nobody stands as far from a camera
+_MODERATE = 1e6  # pixels, metres and a lens's factors are below it, and squares of it are still exact enough
+_APART = 1e-3  # metres: rays of cameras that stand nearer to each other do not tell a depth
+_ROUNDED = 1e-2  # by which the rows of a rotation may miss their length and right angles
 _BONES = (
     *(("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")),
     *(
@@ -103,10 +107,10 @@ def read_reference(path: Path, rule: str) -> Reference:
     Raises:
         BenchmarkError: No such file, another content or unit, or no such rule.
     """
-    points = _numbers(path, "points", (MEDIAPIPE_33.num_joints, 3))
+    points = _numbers(path, "points", (MEDIAPIPE_33.num_joints, 3), _FAR)
     positions = convert(points, MEDIAPIPE_33, H36M_17, rule)
     require_unit(positions, H36M_17, "metres", f"{path}: points")
-    rotations = _numbers(path, "rotation", (3, 3)) if "rotation" in npz_keys(path) else None
+    rotations = _rotations(path) if "rotation" in npz_keys(path) else None
     return Reference(positions=positions, sound=sound_frames(positions), rotations=rotations)
 
 
@@ -118,13 +122,26 @@ def read_cameras(path: Path) -> list[LensCamera]:
             ``intrinsics`` (cameras, 3, 3), ``distortion`` (cameras, 5) and ``sizes`` (cameras, 2).
 
     Raises:
-        BenchmarkError: A part is missing or has another shape.
+        BenchmarkError: A part is missing or has another shape, or is no camera's; or two cameras stand in one
+            place.
     """
-    shapes = {"rotation": (3, 3), "translation": (3,), "intrinsics": (3, 3), "distortion": (5,)}
-    parts = {key: _numbers(path, key, shape).double() for key, shape in shapes.items()}
-    sizes = _numbers(path, "sizes", (2,)).int().tolist()
+    shapes = {"translation": (3,), "intrinsics": (3, 3), "distortion": (5,)}
+    parts = {"rotation": _rotations(path).double()}
+    parts |= {key: _numbers(path, key, shape, _MODERATE).double() for key, shape in shapes.items()}
+    pixels = _numbers(path, "sizes", (2,), _MODERATE)
+    if pixels.min() < 1:
+        raise BenchmarkError(f"{path}: sizes expects at least 1 pixel, got {pixels.min():g}")
+    sizes = pixels.int().tolist()
     if {len(part) for part in parts.values()} != {len(sizes)}:
         raise BenchmarkError(f"{path}: {', '.join(parts)} and sizes tell of different numbers of cameras")
+    focal = parts["intrinsics"].diagonal(dim1=1, dim2=2)[:, :2]
+    if focal.min() <= 0:
+        raise BenchmarkError(f"{path}: intrinsics expects focal lengths above 0, got {focal.min():g}")
+    centres = -(parts["rotation"].mT @ parts["translation"][..., None])[..., 0]
+    if len(sizes) > 1 and torch.pdist(centres).min() < _APART:
+        raise BenchmarkError(
+            f"{path}: two cameras stand in one place, from which nothing can be triangulated"
+        )
     return [
         LensCamera(**{key: part[index] for key, part in parts.items()}, image_size=(width, height))
         for index, (width, height) in enumerate(sizes)
@@ -142,7 +159,7 @@ def triangulated_reference(
         views: What each of them saw.
 
     Raises:
-        BenchmarkError: A frame that fewer than two of them saw.
+        BenchmarkError: A frame that fewer than two of them saw, or detections that are not of these cameras.
     """
     count = len(given.positions)
     pixels = torch.zeros(len(views), count, H36M_17.num_joints, 2)
@@ -158,6 +175,8 @@ def triangulated_reference(
             f"frame {int(unseen.nonzero()[0])} of the reference is seen by fewer than two of the views"
         )
     positions = triangulate(pixels, weight, cameras)
+    if not positions.abs().max() <= _FAR:
+        raise BenchmarkError(f"a joint triangulated from the views lies {positions.abs().max():g} m away")
     return Reference(positions=positions, sound=sound_frames(positions), rotations=given.rotations)
 
 
@@ -234,7 +253,14 @@ def score(
     )
 
 
-def _numbers(path: Path, key: str, shape: tuple[int, ...]) -> Float[Tensor, " rows *shape"]:
+def _rotations(path: Path) -> Float[Tensor, "cameras 3 3"]:
+    rotations = _numbers(path, "rotation", (3, 3), _MODERATE)
+    if (rotations @ rotations.mT - torch.eye(3)).abs().max() > _ROUNDED:
+        raise BenchmarkError(f"{path}: rotation expects rotations: rows of length 1 at right angles")
+    return rotations
+
+
+def _numbers(path: Path, key: str, shape: tuple[int, ...], most: float) -> Float[Tensor, " rows *shape"]:
     value = read_member(path, key, _SIZE_LIMIT)
     if (
         not isinstance(value, np.ndarray)
@@ -243,7 +269,10 @@ def _numbers(path: Path, key: str, shape: tuple[int, ...]) -> Float[Tensor, " ro
         or not len(value)
     ):
         raise BenchmarkError(f"{path}: {key} expects numbers of shape (rows, {', '.join(map(str, shape))})")
-    numbers = torch.from_numpy(value.astype("float32"))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        numbers = torch.from_numpy(value.astype("float32"))
     if not torch.isfinite(numbers).all():
         raise BenchmarkError(f"{path}: {key} holds a value that is not finite")
+    if numbers.abs().max() > most:
+        raise BenchmarkError(f"{path}: {key} expects numbers up to {most:,.0f}, got {numbers.abs().max():g}")
     return numbers

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.pose.lens import LensCamera
 
 _TRUSTED = 10.0  # pixels: beyond it a detection counts less the further off it is
@@ -26,6 +27,9 @@ def triangulate(
         pixels: Detections of the cameras, in their order.
         weight: How much each counts; every joint of a frame needs two views above 0.
         cameras: Calibrated cameras.
+
+    Raises:
+        BenchmarkError: The rays do not meet in finite points: the cameras are not those of the detections.
     """
     seen = torch.stack([camera.to_plane(view.double()) for camera, view in zip(cameras, pixels, strict=True)])
     rotation = torch.stack([camera.rotation for camera in cameras])[:, None, None].double()
@@ -52,4 +56,6 @@ def _crossing(
     """Where the views' lines cross, by least squares."""
     system = (scale[..., None, None] * lines).movedim(0, 2).flatten(2, 3)
     right = (scale[..., None] * offsets).movedim(0, 2).flatten(2, 3)
+    if not (system.isfinite().all() and right.isfinite().all()):  # which LAPACK is not made for
+        raise BenchmarkError("the views' rays do not meet: these are not the cameras that saw the joints")
     return torch.linalg.lstsq(system, right[..., None]).solution[..., 0]

@@ -1,21 +1,21 @@
 """Checkpoints: tensors as safetensors, everything else as JSON, whole after a kill at any moment.
 
 The JSON file is the commit point. It names the tensor file that belongs to it, whose name is new with every
-save; it is replaced in one step once that file is complete, and only then is the file before it deleted.
+save; it is replaced in one step once that file is complete, and only then is the file before it deleted,
+unless another JSON file of the folder names it, too. What a kill leaves unnamed is deleted by a later save.
 """
 
 import dataclasses
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from adapters.words import printable
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.files import make_folder
 from htp_diffusion.base.results import ADDED_LATER, read_json, write_json
@@ -24,6 +24,7 @@ from htp_diffusion.models.config import DenoiserConfig
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.lifter import Lifter
 from htp_diffusion.models.preset import Preset
+from htp_diffusion.models.tensor_files import commit_of, delete_stale, new_tensors
 from htp_diffusion.models.variants import Variant, VariantConfig
 from htp_diffusion.models.weights import Weights, names_of, weights_in
 from htp_diffusion.pose.space import CAMERA_METRES, PoseSpace
@@ -126,25 +127,14 @@ def save_checkpoint(
         BenchmarkError: The folder cannot be written or the disk is full; the checkpoint before stays whole.
     """
     path = Path(path)
-    target = _new_tensors(path, checkpoint.step)
+    target = new_tensors(path, checkpoint.step)
     make_folder(path.parent)
+    before = commit_of(path)
     digest = write_tensors(target, tensors)
     written = dataclasses.replace(checkpoint, tensors=target.name, sha256=digest)
     write_json(path, written)
-    # Its own tensors of before or of a kill, not those of a checkpoint whose name begins alike.
-    own = re.compile(rf"\.?{re.escape(path.stem)}-\d{{6,}}(-[1-9]\d{{0,4}})?\.safetensors(\.\d+\.partial)?")
-    for stale in path.parent.iterdir():
-        if own.fullmatch(stale.name) and stale != target:
-            stale.unlink(missing_ok=True)
+    delete_stale(path, before)
     return written
-
-
-def _new_tensors(path: Path, step: int) -> Path:
-    """A name that no file has: a step that is saved again must not touch what the JSON file still names."""
-    names = (
-        f"{path.stem}-{step:06d}{again}.safetensors" for again in chain([""], map("-{}".format, count(1)))
-    )
-    return next(target for target in map(path.with_name, names) if not target.exists())
 
 
 def json_of(path: Path) -> Path:
@@ -160,7 +150,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     """
     whole = [path.resolve() for path in paths]
     for above in range(max((len(path.parts) for path in whole), default=1)):
-        names = ["/".join((*path.parts[-above - 1 : -1], path.stem)) for path in whole]
+        names = [printable("/".join((*path.parts[-above - 1 : -1], path.stem))) for path in whole]
         if len(set(names)) == len(names):
             return names
     raise BenchmarkError("the same checkpoint was named twice")
@@ -196,6 +186,8 @@ def load_checkpoint(
         digest = sha256_of(target)
     except OSError as error:
         raise BenchmarkError(f"cannot read {target}: {error.strerror}") from error
+    except ValueError as error:
+        raise BenchmarkError(f"{path} names tensors that no file can be called: {error}") from error
     if digest != checkpoint.sha256:
         raise BenchmarkError(f"{target} is not the file that {path.name} was saved with (its hash differs)")
     if weights is None:
@@ -218,7 +210,7 @@ def load_denoiser(
 
     Raises:
         BenchmarkError: As :func:`load_checkpoint`, poses of another space, or weights that do not fit the
-            model.
+            model or are not finite.
     """
     checkpoint, tensors = load_checkpoint(path, weights)
     if space is not None:
@@ -227,7 +219,7 @@ def load_denoiser(
         raise BenchmarkError(f"{path} holds no {weights} weights: it is a published checkpoint")
     denoiser = _built(checkpoint, tensors, path)
     convolution = tensors.get("Spatial_patch_to_embedding.convolution.weight")
-    if convolution is not None and convolution.shape[1] != denoiser.in_channels:
+    if convolution is not None and convolution.dim() > 1 and convolution.shape[1] != denoiser.in_channels:
         raise BenchmarkError(
             f"{path}: a graph convolution over 2D and noisy 3D poses embeds this HTP, as it did in the first "
             "checkpoints; it cannot be converted, train it again"
@@ -236,6 +228,12 @@ def load_denoiser(
         denoiser.load_state_dict(tensors)
     except RuntimeError as error:
         raise BenchmarkError(f"the weights of {path} do not fit its model: {error}") from error
+    # As the model holds them: a number of a wider type may have become infinite.
+    damaged = next(
+        (name for name, value in denoiser.state_dict().items() if not value.isfinite().all()), None
+    )
+    if damaged is not None:
+        raise BenchmarkError(f"the weights of {path} are not finite: {damaged}")
     return checkpoint, denoiser.eval()
 
 

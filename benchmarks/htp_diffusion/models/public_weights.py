@@ -10,6 +10,7 @@ from torch import nn
 import adapters
 from adapters.keys import plain_keys
 from adapters.weight_file import read_weights
+from adapters.words import printable
 from htp_diffusion.base.command import by_default
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.models.contender import Contender, Pruning
@@ -135,7 +136,7 @@ class PublicWeights:
         if not self.given:
             return []
         plain, report = self.contender()
-        print(f"{self.weights}: {plain.name}, {report}")
+        print(printable(f"{self.weights}: {plain.name}, {report}"))
         return [plain] if pruning is None else [plain, self.contender(pruning)[0]]
 
     @property

@@ -1,5 +1,6 @@
 """Report: report.json and report.md, written anew after each part and readable by themselves."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from adapters.words import counted
 from htp_diffusion.base.files import write_text
 from htp_diffusion.base.provenance import Provenance
 from htp_diffusion.base.results import write_json
-from htp_diffusion.base.tables import Column, Table
+from htp_diffusion.base.tables import Column, Table, escaped
 from htp_diffusion.reproduction.items import ITEMS, Item, Need, NeedKind
 from htp_diffusion.reproduction.part import Compared, Picture, compared_table
 from htp_diffusion.reproduction.quoted import QUOTED
@@ -204,15 +205,15 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
         f"- Machine: {machine}; device {report.device}"
         + ("" if report.device.startswith("cuda") else "; nothing was measured on a GPU"),
         f"- Code: commit {commit}; Python {source.python}, PyTorch {source.torch}, NumPy {source.numpy}",
-        f"- Command: `{source.command}`, {source.date}; sizes: {report.size}; "
+        f"- Command: {_code(source.command)}, {source.date}; sizes: {report.size}; "
         f"budget: {report.minutes:g} minutes",
-        f"- Data sets: {', '.join(report.data) or 'none given'}",
+        f"- Data sets: {', '.join(map(escaped, report.data)) or 'none given'}",
         "",
         "## Contents",
         "",
         "- [Made and left out](#made-and-left-out)",
-        *(f"- [{_title(item)}](#{_anchor(_title(item))}): {item.state}" for item in report.items),
-        *(f"- [{one.part.title}](#{_anchor(one.part.title)})" for one in outcomes if one.made),
+        *(f"- [{escaped(_title(item))}](#{_anchor(_title(item))}): {item.state}" for item in report.items),
+        *(f"- [{escaped(one.part.title)}](#{_anchor(one.part.title)})" for one in outcomes if one.made),
         "",
         "## Made and left out",
         "",
@@ -224,14 +225,14 @@ def to_markdown(report: Report, outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         if one.made:
             lines += [
-                f"## {one.part.title}",
+                f"## {escaped(one.part.title)}",
                 "",
                 f"Took {one.seconds:.1f} s; `{PARTS_FOLDER}/{one.part.name}.json`{_made_before(one)}.",
                 "",
             ]
             lines += [table.to_markdown() for table in one.part.tables(one.result)]
             shown = [picture for picture in one.part.pictures(one.result) if not picture.item]
-            lines += [f"![{picture.caption}]({picture.file})\n\n{picture.caption}\n" for picture in shown]
+            lines += [_shown(picture, picture.caption) for picture in shown]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -249,12 +250,23 @@ def _item_lines(item: ItemReport) -> list[str]:
     lines = [f"## {_title(item)}", "", f"{item.shows[0].upper()}{item.shows[1:]}. **{item.state}.**", ""]
     lines += [f"- Known here: {item.known}.", f"- Alone: `{item.command}`"]
     lines += [f"- Missing for the paper's own figures: {need.file}: {need.where}." for need in item.missing]
-    lines += [f"- Left out: {reason}." for reason in item.left_out]
+    lines += [f"- Left out: {escaped(reason)}." for reason in item.left_out]
     lines.append("")
     if item.figures:
         lines.append(compared_table(_title(item), item.figures).to_markdown())
-    lines += [f"![{picture.item}]({picture.file})\n\n{picture.caption}\n" for picture in item.pictures]
+    lines += [_shown(picture, picture.item) for picture in item.pictures]
     return lines
+
+
+def _shown(picture: Picture, instead: str) -> str:
+    """A picture with its caption below, and the words for those who do not see it."""
+    return f"![{escaped(instead)}]({picture.file})\n\n{escaped(picture.caption)}\n"
+
+
+def _code(text: str) -> str:
+    """Between more backticks than stand together in it, or what follows one of them would be read as HTML."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
 def _parts_table(report: Report) -> Table:

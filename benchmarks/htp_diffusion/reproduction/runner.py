@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
+from adapters.words import printable
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.parts import Parts
 from htp_diffusion.base.progress import progress_bar
@@ -119,14 +120,14 @@ def run_parts(
     for index, outcome in enumerate(found):
         part, left = outcome.part, budget.left
         if outcome.made:
-            console.print(f"{part.title}: found again, took {outcome.seconds:.1f} s", highlight=False)
+            _tell(console, f"{part.title}: found again, took {outcome.seconds:.1f} s")
             continue
         if part.estimate > left:
             reason = f"about {part.estimate:.0f} s, with {max(0.0, left):.0f} s left"
             found[index] = Outcome(part=part, state="left out", reason=reason)
-            console.print(f"{part.title}: left out, {reason}", highlight=False)
+            _tell(console, f"{part.title}: left out, {reason}")
             continue
-        console.print(f"{part.title}: about {part.estimate:.0f} s", highlight=False)
+        _tell(console, f"{part.title}: about {part.estimate:.0f} s")
         found[index] = _made(part, store, folder, device, max(part.estimate, part.share * left), console)
         after(found)
     return found
@@ -147,16 +148,21 @@ def _made(
         try:
             result = part.make(work)
         except (BenchmarkError, HTPError) as error:
-            console.print(f"{part.title}: failed, {error}", highlight=False, markup=False)
-            return Outcome(part=part, state="failed", reason=" ".join(str(error).split()))
+            _tell(console, f"{part.title}: failed, {error}")
+            return Outcome(part=part, state="failed", reason=printable(" ".join(str(error).split())))
         except torch.cuda.OutOfMemoryError:
-            console.print(f"{part.title}: failed, out of GPU memory", highlight=False)
+            _tell(console, f"{part.title}: failed, out of GPU memory")
             return Outcome(part=part, state="failed", reason="out of GPU memory")
     taken = time.monotonic() - start
     made = _timed(part)(seconds=taken, result=result, provenance=provenance())
     store.store(part.name, part.asked, made)
-    console.print(f"{part.title}: {taken:.1f} s", highlight=False)
+    _tell(console, f"{part.title}: {taken:.1f} s")
     return Outcome(part=part, state="made", result=result, seconds=taken, provenance=made.provenance)
+
+
+def _tell(console: Console, line: str) -> None:
+    """As it is: names of data files may have brackets, which rich reads as markup, and errors quote files."""
+    console.print(printable(line), highlight=False, markup=False)
 
 
 def _timed(part: Part[Any]) -> Any:

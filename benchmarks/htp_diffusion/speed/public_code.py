@@ -97,22 +97,22 @@ def load_public(root: str | os.PathLike[str], name: str) -> types.ModuleType:
     checkout = Path(root) / folder
     if not (checkout / file).is_file():
         raise BenchmarkError(f"{root} holds no {folder}/{file}: clone {folder.replace('+', '/')} there")
+    # Registered under the name, so that the classes pickle.
+    spec = importlib.util.spec_from_file_location(f"upstream_{name.replace(' ', '_')}", checkout / file)
+    if spec is None or spec.loader is None:
+        raise BenchmarkError(f"{checkout / file} is not Python")
     before = dict(sys.modules)
     lent = _lent()
     sys.modules.update(lent)
     sys.path.insert(0, str(checkout))
     try:
-        # Registered under the name, so that the classes pickle.
-        spec = importlib.util.spec_from_file_location(f"upstream_{name.replace(' ', '_')}", checkout / file)
-        if spec is None or spec.loader is None:
-            raise BenchmarkError(f"{checkout / file} is not Python")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         with warnings.catch_warnings():  # what a checkout does the old way is not ours to tell
             warnings.simplefilter("ignore")
             spec.loader.exec_module(module)
-    except ImportError as error:
-        raise BenchmarkError(f"{checkout / file} does not import: {error}") from error
+    except Exception as error:  # whatever a checkout's lines raise
+        raise BenchmarkError(f"{checkout / file} does not import: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(checkout))
         for key in set(sys.modules) - set(before):

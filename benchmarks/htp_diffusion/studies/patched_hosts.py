@@ -24,7 +24,7 @@ from htp_diffusion.training.fit import fit
 from htp_diffusion.training.trainer import diffusion_loss
 from htp_diffusion.training.virtual import VirtualBatches
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 _MIXSTE, _D3DP = SHIPPED / "mixste-tiny.json", SHIPPED / "d3dp-base.json"
 _TRAINING_FRAMES = 324  # in a batch, as in the small preset

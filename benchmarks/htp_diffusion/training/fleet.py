@@ -16,6 +16,8 @@ from torch import Tensor
 
 from htp_diffusion.base.device import Precision
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.folder_lock import locked
 from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.data.motion import Motion
@@ -146,7 +148,8 @@ class Fleet:
             Whether the run is at its end.
 
         Raises:
-            BenchmarkError: The folder holds a run of another number of steps.
+            BenchmarkError: The folder holds a run of another number of steps, or another process is training
+                in it.
             KeyboardInterrupt: After Ctrl-C, once the checkpoints are written.
         """
         if self.planned not in (None, steps):
@@ -156,7 +159,7 @@ class Fleet:
                 "folder"
             )
         self.planned = steps
-        with held_interrupts() as interrupted:
+        with locked(make_folder(self.folder)), held_interrupts() as interrupted:
             self._run(steps, save_every, deadline, progress, interrupted)
             if interrupted() and self.step < steps:
                 raise KeyboardInterrupt(f"saved at step {self.step}; the same command goes on from there")

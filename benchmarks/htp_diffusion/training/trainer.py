@@ -15,6 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.execution import CompiledParts
+from htp_diffusion.base.files import make_folder
+from htp_diffusion.base.folder_lock import locked
 from htp_diffusion.base.interruption import held_interrupts
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.diffusion.schedule import CosineSchedule, cosine_schedule
@@ -157,12 +159,14 @@ class Trainer:
 
         Raises:
             BenchmarkError: The loss is no longer finite, or a checkpoint cannot be written; the last good
-                checkpoint stays as it is.
+                checkpoint stays as it is. Or another process is training in the folder.
             KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
         """
         self._scalars = scalars
         compiled = nullcontext() if self._compiled is None else self._compiled.in_place()
-        with compiled, held_interrupts() as interrupted:
+        # One process writes; those that share the steps with it are not refused.
+        alone = locked(make_folder(self.path.parent)) if self.is_main else nullcontext()
+        with alone, compiled, held_interrupts() as interrupted:
             yield from self._run(save_every, interrupted)
 
     def _run(self, save_every: int, interrupted: Callable[[], bool]) -> Iterator[tuple[int, float]]:

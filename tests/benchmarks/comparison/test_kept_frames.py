@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.picture import save_png
+from htp_diffusion.comparison import kept_frames
 from htp_diffusion.comparison.kept_frames import Retention, draw_frames, motion_speed, observe_retention
 from htp_diffusion.data.motion import Motion, view, windows
 from htp_diffusion.diffusion.sampling import Sampling
@@ -55,6 +57,18 @@ def test_the_picture_is_a_png_of_its_size(tmp_path):
     )
     with pytest.raises(BenchmarkError, match=r"cannot write .*missing.*No such file"):
         draw_frames(tmp_path / "missing" / "kept.png", moving_clip(20, torch.ones(3)), retention, "HTP")
+
+
+def test_names_are_no_mathematics(tmp_path, monkeypatch):
+    """Not read as TeX, a formula that is wrong is no error, and a right one stays as it is."""
+    figures = []
+    monkeypatch.setattr(kept_frames, "save_png", lambda figure, path: figures.append(figure))
+    clip = replace(moving_clip(20, torch.ones(3)), name=r"S$\frac$ $x$")
+    retention = Retention(kept=torch.tensor([[0, 2]]), start=torch.tensor([0]), num_frames=6)
+    draw_frames(tmp_path / "kept.png", clip, retention, r"run$\x$")
+    [axes] = figures[0].axes
+    assert axes.get_title() == r"run$\x$ keeps 2 of 6 frames: S$\frac$ $x$"
+    save_png(figures[0], tmp_path / "kept.png")
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 4])

@@ -71,6 +71,16 @@ def test_the_picture_has_a_cell_a_frame_and_model(tmp_path, clips):
             assert both.height > 1.8 * narrow.height
 
 
+@pytest.mark.parametrize("views", [("front",), ("front", "side")])
+def test_names_are_no_mathematics(tmp_path, clips, views):
+    wrong = r"S$\frac$"  # as TeX, an error
+    truth = torch.cat([clip.pose_3d for clip in clips])
+    frames = scored_frames([replace(clip, name=wrong) for clip in clips], {wrong: truth})
+    draw_poses(tmp_path / "poses.png", frames, [3], wrong, views=views)
+    with Image.open(tmp_path / "poses.png") as picture:
+        assert picture.format == "PNG"
+
+
 def test_poses_are_shown_as_they_are_scored(clips):
     # In a unit of half a metre, the root subtracted.
     scaled = [replace(clip, scale=torch.full(clip.scored.shape, 0.5)) for clip in clips]

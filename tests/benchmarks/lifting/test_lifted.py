@@ -6,6 +6,7 @@ import pytest
 import torch
 from written import TINY
 
+from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.diffusion.observed import observe
 from htp_diffusion.diffusion.sampling import Sampling
 from htp_diffusion.lifting.height import scaled_to
@@ -53,6 +54,22 @@ def test_another_frame_rate_is_sampled_there_and_back():
     torch.testing.assert_close(lifted.poses[..., :2], pose_2d, atol=1e-5, rtol=0)
     assert len(lifted.spread) == 31
     assert lifted.windows == -(-(61 - 12) // 6) + 1  # of 61 frames at the model's rate
+
+
+class Damaged(Answer):
+    """A denoiser that loses one number of the last frame."""
+
+    def forward(self, pose_2d, noisy, timestep):
+        poses = super().forward(pose_2d, noisy, timestep)
+        poses[:, -1, 4, 2] = float("nan")
+        return poses
+
+
+@pytest.mark.parametrize("rates", [{}, {"fps": 30, "model_fps": 60}])
+def test_poses_that_are_not_finite_are_refused(rates):
+    damaged, pose_2d = dataclasses.replace(answering(12), denoiser=Damaged()), torch.rand(12, 17, 2) - 0.5
+    with pytest.raises(BenchmarkError, match="answer gives poses that are not finite"):
+        lift(damaged, pose_2d, SAMPLING, **rates)
 
 
 class Unsure(torch.nn.Module):

@@ -102,6 +102,16 @@ def test_bad_references(tmp_path, written):
     np.savez(tmp_path / "c.npz", other=points)
     with pytest.raises(BenchmarkError, match="no key points"):
         read_reference(tmp_path / "c.npz", "cmu")
+    for value in (1e30, 2e4):
+        far = points.copy()
+        far[3, 11, 1] = value
+        np.savez(tmp_path / "far.npz", points=far)
+        with pytest.raises(BenchmarkError, match=r"far\.npz: points expects numbers up to 10,000, got"):
+            read_reference(tmp_path / "far.npz", "cmu")
+    for rotation in (np.zeros((1, 3, 3)), 1.1 * np.eye(3)[None], np.full((1, 3, 3), 1e30)):
+        np.savez(tmp_path / "turned.npz", points=points, rotation=rotation)
+        with pytest.raises(BenchmarkError, match=r"turned\.npz: rotation expects"):
+            read_reference(tmp_path / "turned.npz", "cmu")
     points[0, 0, 0] = np.nan
     np.savez(tmp_path / "d.npz", points=points)
     with pytest.raises(BenchmarkError, match="a value that is not finite"):

@@ -8,6 +8,7 @@ import torch
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.keypoints.reading import read_detections
+from htp_diffusion.lifting import reference as reference_module
 from htp_diffusion.lifting import triangulation
 from htp_diffusion.lifting.reference import (
     Reference,
@@ -160,6 +161,60 @@ def test_views_that_do_not_fit(path, tmp_path):
     np.savez(tmp_path / "without.npz", **parts)
     with pytest.raises(BenchmarkError, match="no key intrinsics"):
         read_cameras(tmp_path / "without.npz")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("intrinsics", 0.0, "intrinsics expects focal lengths above 0, got 0"),
+        (
+            "intrinsics",
+            np.diag([1680.0, -1680.0, 1.0]),
+            "intrinsics expects focal lengths above 0, got -1680",
+        ),
+        ("intrinsics", 1e30, "intrinsics expects numbers up to 1,000,000"),
+        ("intrinsics", 1e300, "intrinsics holds a value that is not finite"),
+        ("distortion", 1e30, "distortion expects numbers up to 1,000,000"),
+        ("translation", 1e30, "translation expects numbers up to 1,000,000"),
+        ("sizes", 1e30, "sizes expects numbers up to 1,000,000"),
+        ("sizes", 0.0, "sizes expects at least 1 pixel, got 0"),
+        ("rotation", 0.0, "rotation expects rotations"),
+    ],
+)
+def test_what_is_no_camera_is_refused(path, tmp_path, key, value, message):
+    parts = dict(np.load(path))
+    changed = parts[key].astype("float64")
+    changed[2] = value
+    np.savez(tmp_path / "bad.npz", **{**parts, key: changed})
+    with pytest.raises(BenchmarkError, match=rf"bad\.npz: {message}"):
+        read_cameras(tmp_path / "bad.npz")
+
+
+def test_two_cameras_in_one_place_are_refused(path, tmp_path):
+    """Turned to different sides, they still see along the same rays."""
+    parts = dict(np.load(path))
+    eye = -parts["rotation"][0].T @ parts["translation"][0]
+    parts["translation"][3] = -parts["rotation"][3] @ eye
+    np.savez(tmp_path / "one.npz", **parts)
+    with pytest.raises(BenchmarkError, match=r"one\.npz: two cameras stand in one place"):
+        read_cameras(tmp_path / "one.npz")
+
+
+def test_rays_that_do_not_meet_are_one_error(path):
+    _, pixels = projected(path, 2)
+    weight, cameras = torch.ones(pixels.shape[:-1]), read_cameras(path)[:2]
+    here = [cameras[0], cameras[0]]
+    for views, seen_by in ((pixels.new_full(pixels.shape, torch.inf), cameras), (pixels, here)):
+        with pytest.raises(BenchmarkError, match="the views' rays do not meet"):
+            triangulate(views, weight, seen_by)
+
+
+def test_joints_that_meet_far_away_are_refused(path, monkeypatch):
+    _, pixels = projected(path, 2)
+    far = torch.full((FRAMES, 17, 3), 1e5)
+    monkeypatch.setattr(reference_module, "triangulate", lambda *given: far)
+    with pytest.raises(BenchmarkError, match="triangulated from the views lies 100000 m away"):
+        triangulated(path, [seen(view) for view in pixels])
 
 
 def test_the_real_reference_has_changed_sides_and_the_new_one_has_not(video_path):

@@ -1,6 +1,8 @@
 """Checkpoints: the names of their tensors, and how much of a file is read."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from htp_diffusion.base.command import run_command
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json, write_json
 from htp_diffusion.base.tensors import sha256_of
-from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, read_record
+from htp_diffusion.models import checkpoint as checkpoint_module
+from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, read_record, save_checkpoint
 from htp_modules import HTPConfig
 
 SHIPPED = sorted((Path(__file__).resolve().parents[3] / "benchmarks" / "checkpoints").glob("*.json"))
@@ -148,12 +151,94 @@ def test_a_config_written_before_frames_could_be_required(tmp_path):
 def test_saving_leaves_the_tensors_of_a_checkpoint_whose_name_begins_alike(run, tmp_path):
     others = [published(run, tmp_path / f"{name}.json") for name in ("htp-small", "htp-000001")]
     first = published(run, tmp_path / "htp.json")
-    cut_short = tmp_path / f".{first.name}.123.partial"
+    cut_short = tmp_path / f".{first.name}.0123abcd.partial"
     cut_short.touch()
     second = published(run, tmp_path / "htp.json")
     assert all(path.exists() for path in (*others, second))
     assert not first.exists()
+    assert cut_short.exists()  # newer than the JSON file before: it may be of another process
+    third = published(run, tmp_path / "htp.json")
+    assert all(path.exists() for path in (*others, third))
+    assert not second.exists()
     assert not cut_short.exists()
+
+
+def test_saving_leaves_tensors_that_another_json_file_names(run, tmp_path):
+    path, keep = tmp_path / "htp.json", tmp_path / "keep.json"
+    first = published(run, path)
+    shutil.copy(path, keep)
+    (tmp_path / "broken.json").write_text('{"tensors": ')
+    (tmp_path / "other.json").write_text("[1]")
+    second = published(run, path)
+    assert load_checkpoint(keep)[0].tensors == first.name
+    third = published(run, path)
+    assert load_checkpoint(keep)[0].tensors == first.name
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+    keep.unlink()
+    published(run, path)
+    assert not first.exists()  # of this checkpoint, and unnamed by now
+
+
+def test_a_save_leaves_the_tensors_of_another_process_that_is_about_to_name_them(run, tmp_path, monkeypatch):
+    path = tmp_path / "last.json"
+    checkpoint, tensors = load_checkpoint(run / "last.json")
+    save_checkpoint(path, checkpoint, tensors)
+    write = checkpoint_module.write_json
+
+    def while_another_saves(path, result):
+        monkeypatch.setattr(checkpoint_module, "write_json", write)
+        save_checkpoint(path, checkpoint, tensors)
+        write(path, result)
+
+    monkeypatch.setattr(checkpoint_module, "write_json", while_another_saves)
+    written = save_checkpoint(path, checkpoint, tensors)
+    assert load_checkpoint(path)[0] == written
+
+
+def test_a_link_to_nowhere_is_a_name_that_is_taken(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "htp-000007.safetensors").symlink_to(elsewhere)
+    assert published(run, tmp_path / "htp.json").name == "htp-000007-1.safetensors"
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_tensors_with_a_name_that_no_file_has_are_one_error(run, tmp_path, name):
+    record = json.loads((run / "last.json").read_text())
+    (tmp_path / "htp.json").write_text(json.dumps(record | {"tensors": name}))
+    with pytest.raises(BenchmarkError, match=r"htp\.json names tensors that no file can be called"):
+        load_denoiser(tmp_path / "htp.json")
+
+
+def damaged(run, tmp_path, change):
+    """A published checkpoint whose tensors are changed, and its hash with them."""
+    file = published(run, tmp_path / "htp.json")
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+    record = json.loads((tmp_path / "htp.json").read_text())
+    (tmp_path / "htp.json").write_text(json.dumps(record | {"sha256": sha256_of(file)}))
+    return tmp_path / "htp.json"
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(math.nan, torch.float32), (-math.inf, torch.float32), (1e300, torch.float64)]
+)
+def test_weights_that_are_not_finite_are_refused(run, tmp_path, value, dtype):
+    def change(tensors):
+        tensors["head.1.bias"] = tensors["head.1.bias"].to(dtype)
+        tensors["head.1.bias"][1] = value
+
+    with pytest.raises(BenchmarkError, match=r"the weights of .*htp\.json are not finite: head\.1\.bias"):
+        load_denoiser(damaged(run, tmp_path, change))
+
+
+def test_an_embedding_of_another_rank_is_refused(run, tmp_path):
+    def change(tensors):
+        tensors["Spatial_patch_to_embedding.convolution.weight"] = torch.zeros(3)
+
+    with pytest.raises(BenchmarkError, match="do not fit its model"):
+        load_denoiser(damaged(run, tmp_path, change))
 
 
 def test_a_run_is_not_published_onto_itself(run, tmp_path, capsys):

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 import pytest
+from markdown_it import MarkdownIt
 
 from htp_diffusion.base.provenance import provenance
 from htp_diffusion.base.results import read_json
@@ -143,3 +144,24 @@ def test_the_written_report_is_read_back_and_its_links_lead_somewhere(tmp_path):
     assert "own.npz" in text
     assert "nothing was measured on a GPU" in text
     assert len(summary_table(report).rows) == len(ITEMS)
+
+
+def test_no_name_and_no_reason_is_html_in_the_report():
+    """Oracle: a parser of Markdown finds no HTML in it, and the names in its text."""
+    html = "<img src=x onerror=alert(1)>.npz"
+    picture = Picture(file="kept.png", item="Figure 8", caption=html)
+    made = outcome(("Figure 8",), pictures=(picture, replace(picture, item="")))
+    outcomes = [
+        replace(made, part=replace(made.part, title=f"Errors on {html}")),
+        outcome(("Table V",), made=False, reason=html),
+    ]
+    report = replace(report_of(outcomes), data=[html])
+    command = f"reproduce.py '``{html}` {html}'"
+    report = replace(report, provenance=replace(report.provenance, command=command))
+    tokens = MarkdownIt("commonmark").parse(to_markdown(report, outcomes))
+    inline = [child for token in tokens for child in token.children or ()]
+    assert not [token for token in (*tokens, *inline) if token.type.startswith("html")]
+    assert [token for token in inline if token.type == "code_inline" and token.content == command]
+    text = "".join(token.content for token in inline)
+    for before in ("Data sets: ", "Errors on ", "Left out: One's part: "):
+        assert f"{before}{html}" in text

@@ -1,7 +1,7 @@
 """The runner on parts that take no time. Oracle: a clock that the test turns, and counted calls."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -99,6 +99,25 @@ def test_what_ends_the_run_loses_no_finished_part(tmp_path, stop):
     outcomes, _ = run(again, [again.part(name) for name in "abc"], tmp_path)
     assert again.made == ["b", "c"]
     assert outcomes[0].state == "found again"
+
+
+@pytest.mark.parametrize("error", [None, BenchmarkError("data[test].npz: \x1b[2J")])
+def test_names_of_data_and_errors_are_told_as_they_are(tmp_path, error):
+    clock = Clock()
+    title = "Errors on data[test].npz, a[/b].npz"
+    parts = [
+        replace(clock.part("a", error=error), title=title),
+        replace(clock.part("b", estimate=100.0), title=title),
+    ]
+    outcomes, told = run(clock, parts, tmp_path)
+    lines = [line for line in told.splitlines() if line.startswith(title)]
+    assert len(lines) == 3  # begun, ended and left out
+    assert all(line.isprintable() for line in told.splitlines())
+    if error is not None:
+        assert outcomes[0].reason == r"data[test].npz: \x1b[2J"
+    else:
+        again = run(clock, parts[:1], tmp_path)[1]
+        assert again.startswith(f"{title}: found again")
 
 
 def test_a_part_that_fails_says_why_and_the_others_go_on(tmp_path):

@@ -51,10 +51,18 @@ def test_a_missing_checkout_is_told(tmp_path):
         load_public(tmp_path, "D3DP")
 
 
-def test_a_checkout_that_does_not_import_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import not_installed_anywhere", "ModuleNotFoundError: No module named 'not_installed_anywhere'"),
+        ("def (", "SyntaxError: invalid syntax"),
+        ("{}['sizes']", "KeyError: 'sizes'"),
+    ],
+)
+def test_a_checkout_that_does_not_import_is_told(tmp_path, code, message):
     checkout(tmp_path)
-    (tmp_path / "paTRICK-swk+D3DP" / "common" / "helper.py").write_text("import not_installed_anywhere\n")
-    with pytest.raises(BenchmarkError, match="does not import: No module named 'not_installed_anywhere'"):
+    (tmp_path / "paTRICK-swk+D3DP" / "common" / "helper.py").write_text(f"{code}\n")
+    with pytest.raises(BenchmarkError, match=f"does not import: {message}"):
         load_public(tmp_path, "D3DP")
 
 

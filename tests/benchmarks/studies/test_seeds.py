@@ -1,6 +1,7 @@
 """The study of seeds on checkpoints of untrained models."""
 
 import dataclasses
+import shutil
 import statistics
 
 import pytest
@@ -95,6 +96,14 @@ def test_scores_on_a_file_of_the_same_name_are_not_taken_for_these(runs, tmp_pat
     with pytest.raises(SystemExit):
         run(runs / "d3dp-0", "--data", tmp_path / "two" / "x.npz", *options)
     assert "data" in capsys.readouterr().err
+
+
+def test_a_folder_with_brackets_is_told_as_it_is(runs, tmp_path, capsys):
+    """To rich, the end of a style that never began."""
+    folder = tmp_path / "runs[a]" / "of[" / "b]"
+    shutil.copytree(runs / "d3dp-0", folder)
+    run(folder, "--sampling", "1x1", "--every", 6, "--device", "cpu", "--out", tmp_path / "out")
+    assert f"{folder / 'last.json'}, H=1, K=1: " in "".join(capsys.readouterr().err.split("\n"))
 
 
 def test_an_ablation_is_a_model_of_its_own(runs, tmp_path):

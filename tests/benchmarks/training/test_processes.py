@@ -11,8 +11,11 @@ from safetensors.torch import load_file
 from training_runs import KILLS, SHARED, evaluated, norm_inputs, small_motions, small_norm, trainer_in
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.base.folder_lock import locked
 from htp_diffusion.base.results import read_json
 from htp_diffusion.models.checkpoint import Checkpoint, load_checkpoint
+from htp_diffusion.training.fleet import Fleet
+from htp_diffusion.training.member import Member
 from htp_diffusion.training.processes import parts_of_a_step, start_accelerator
 from htp_diffusion.training.shared_norm import SharedBatchNorm, share_batch_norms
 from htp_diffusion.training.state import restore_run, run_state
@@ -157,6 +160,18 @@ def test_the_scale_of_float16_survives(tmp_path, motions):
     parts = trainer.model, trainer.average, trainer.optimizer
     restore_run(run_state(*parts, scaler), *parts, fresh)
     assert fresh.state_dict() == scaler.state_dict()
+
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path, motions):
+    trainer = trainer_in(tmp_path, motions)
+    with locked(tmp_path), pytest.raises(BenchmarkError, match="another process is training in"):
+        list(trainer.run())
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(trainer.run())) == trainer.checkpoint.steps
+    member = Member(name="one", denoiser=training_runs.micro_denoiser("d3dp"))
+    fleet = Fleet(tmp_path, [member], training_runs.MICRO, motions, device=torch.device("cpu"))
+    with locked(tmp_path), pytest.raises(BenchmarkError, match="another process is training in"):
+        fleet.run(3)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def main(options: Options) -> None:
 
 def fill(sweep: Sweep, rows: Sequence[Setting], seeds: Sequence[int]) -> None:
     """Train and score what is not there yet, seed by seed, with a progress bar and a line for each score."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     models = list(dict.fromkeys(row.model for row in rows))
     trainings = [sweep.training(model, seed) for seed in seeds for model in models]
     steps = sweep.recipe.training_steps

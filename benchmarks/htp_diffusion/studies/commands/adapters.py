@@ -45,7 +45,7 @@ from htp_diffusion.studies.unseen import check_split
 from htp_modules import HTPConfig
 from htp_modules.config import Recovery, resolve_frames
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 KEEP = (1.0, 1 / 2, 1 / 3, 2 / 9)
 _FULL_PAIRS = 1  # n

@@ -189,7 +189,7 @@ def main(options: Options) -> None:
     began = time.monotonic()
     preset = _checked_preset(options)
     device = options.computing.start()
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     motions = training_set(options, preset.num_frames)
     found = options.scored(preset.num_frames)
     check_split(options.data, motions, found)

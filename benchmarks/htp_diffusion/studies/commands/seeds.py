@@ -84,7 +84,7 @@ def main(options: Options) -> None:
         check_unseen(found, scored.motions)
     clips = [windows(clip, num_frames).every(options.every) for clip in scored.clips]
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     rows = []
     with progress_bar(console) as progress:
         bar = progress.add_task("", total=len(ways) * len(found))
