@@ -11,7 +11,7 @@ import htp_diffusion.base.extras  # noqa: F401
 # isort: split
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +64,8 @@ class Options:
         checkpoints: JSON files of the models that are scored on the data sets.
         minutes: Time for everything; what does not fit is left out and named.
         parts: Make these parts alone, by name (an unknown name lists all).
-        size: The paper's sizes, or tiny ones: every part by the same code in about a minute.
+        size: The paper's sizes, or tiny ones: every part by the same code in about a minute, on one thread
+            unless --threads says otherwise.
         where: Device and threads.
         out: Folder for all that is written.
     """
@@ -90,7 +91,10 @@ class Options:
 
 def main(options: Options) -> None:
     """Plan, make part after part, and say what was made and what was not."""
-    device = options.where.start()
+    where = options.where
+    if options.size == "tiny" and where.threads is None:
+        where = replace(where, threads=1)  # beside other work, threads of small models wait for each other
+    device = where.start()
     minutes = _MINUTES[device.type] if options.minutes is None else options.minutes
     if not 0 < minutes < math.inf:
         raise BenchmarkError(f"minutes expects a number above 0, got {minutes:g}")

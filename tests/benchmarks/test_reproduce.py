@@ -213,3 +213,13 @@ def test_an_interrupt_ends_with_130(command, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         run(command, "--parts", "kept-frames")
     assert stopped.value.code == 130
+
+
+def test_tiny_sizes_are_computed_on_one_thread_unless_another_number_is_given(command, monkeypatch):
+    """Threads of small models wait for each other beside other work; an unknown part ends the run at once."""
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    for more in ((), ("--threads", 3), ("--size", "paper")):
+        with pytest.raises(SystemExit):
+            run(command, "--parts", "nothing", *more)
+    assert asked == [1, 3]
