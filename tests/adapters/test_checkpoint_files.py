@@ -143,7 +143,7 @@ class Trap:
 TRAPS = {
     "builtins.eval": lambda mark: Trap(eval, f"open({str(mark)!r}, 'w')"),
     "builtins.exec": lambda mark: Trap(exec, f"open({str(mark)!r}, 'w')"),
-    "io.open": lambda mark: Trap(open, str(mark), "w"),
+    "_?io.open": lambda mark: Trap(open, str(mark), "w"),
     "builtins.getattr": lambda mark: Trap(getattr, mark, "touch"),
     "posix.system": lambda mark: Trap(__import__("os").system, f"touch {mark}"),
     "subprocess": lambda mark: Trap(__import__("subprocess").getoutput, f"touch {mark}"),

@@ -179,11 +179,15 @@ def test_a_key_of_many_parts_takes_no_longer_than_it_is():
     assert prefixes([f"{front}weight"], ["weight", "bias"]) == [front]
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
-    max_leaves=30,
-)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+
+
+def containers(inner):
+    few = {"max_size": 4}
+    return inner | st.lists(inner, **few) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner, **few)
+
+
+VALUES = containers(containers(containers(PLAIN)))
 
 
 @given(VALUES, st.integers(0, 4), st.binary())
