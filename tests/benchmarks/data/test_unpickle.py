@@ -104,6 +104,43 @@ def test_values_are_told_in_a_few_words(payload, message):
     assert message in refusal(b"\x80\x04" + payload)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "state", "message"),
+    [
+        # numpy's own __setstate__ would take each of these at its word.
+        ("f4", (3, "<", None, ("a",), {"a": ("O", 0)}, 8, 1, 0), "a structured array type"),
+        ("f4", (3, "x", None, None, None, -1, -1, 0), "the byte order"),
+        ("V8", None, "the array type 'V8'"),
+        ("M8[s]", None, "the array type"),
+        ("f4,O", None, "the array type"),
+    ],
+)
+def test_crafted_array_types_are_refused(dtype, state, message):
+    blob = b"\x80\x02cnumpy\ndtype\n" + pickle.dumps(dtype, 2)[2:-1] + b"\x85R"
+    if state is not None:
+        blob += pickle.dumps(state, 2)[2:-1] + b"b"
+    with pytest.raises(BenchmarkError, match=message):
+        restricted_loads(blob + b".", "a")
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "message"),
+    [
+        ((3,), b"\0" * 8, "8 items of data where 12 belong"),
+        ((-1,), b"\0" * 4, "the array shape"),
+        ((2**62, 4), b"\0" * 4, "belong"),
+        ((1,), ["x"], "array data of the wrong kind"),
+        (1, b"\0" * 4, "the array shape"),
+    ],
+)
+def test_crafted_array_states_are_refused(shape, data, message):
+    head = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n\x85R("
+    middle = pickle.dumps(1, 2)[2:-1] + pickle.dumps(shape, 2)[2:-1] + b"cnumpy\ndtype\nU\x02f4\x85R\x89"
+    tail = pickle.dumps(data, 3)[2:-1]
+    with pytest.raises(BenchmarkError, match=message):
+        restricted_loads(head + middle + tail + b"tb.", "a")
+
+
 @pytest.mark.parametrize("code", [b"\x96", b"\x8e", b"\x8d"])
 def test_a_length_is_not_believed(code):
     refusal(b"\x80\x05" + code + struct.pack("<Q", 3000 * MEBIBYTE) + b".")
