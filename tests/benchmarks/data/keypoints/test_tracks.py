@@ -1,9 +1,12 @@
 """People are followed from frame to frame."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from detector_files import alphapose, mmpose, people
+from fuzz.watched import measured
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,6 +72,57 @@ def test_numbers_that_follow_nobody_are_not_believed(tmp_path):
     assert (found.followed, [track.number for track in found.tracks]) == ("the file", [4, 9])
     found = read_detections(mmpose(tmp_path / "c.json", poses, tracks=[2, 1]), image_size=SIZE)
     assert (found.followed, [track.number for track in found.tracks]) == ("the file", [1, 2])
+
+
+@pytest.mark.parametrize("number", [1e300, 2**31, -(2**31), 2**70])
+def test_numbers_that_no_array_holds_are_none(tmp_path, number):
+    poses = people(5, 17)
+    for write in (alphapose, mmpose):
+        found = read_detections(write(tmp_path / "a.json", poses, tracks=[number]), image_size=SIZE)
+        assert (found.followed, [track.number for track in found.tracks]) == ("overlap", [0])
+    found = read_detections(alphapose(tmp_path / "b.json", poses, tracks=[2**31 - 1]), image_size=SIZE)
+    assert (found.followed, found.person().number) == ("the file", 2**31 - 1)
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_many_people_take_no_quadratic_time(numbered):
+    """Columns of 500 people in 32 frames, of whom nobody stays; 16,000 people of one sighting."""
+    standing = people(1, 17)[0, 0]
+    places = [(t, i, standing + np.array([2000.0 * t, 1000.0 * i, 0])) for t in range(32) for i in range(500)]
+    found = [
+        Sighting(frame=t, joints=joints, track=500 * t + i if numbered else None) for t, i, joints in places
+    ]
+    tracks, _ = measured(lambda: follow(found))  # 20 s at most; it took minutes
+    assert [track.number for track in tracks] == list(range(16_000))
+    again = [Sighting(frame=32, joints=one.joints, track=None) for one in found[-1:-501:-1]]
+    assert [len(track.frames) for track in follow([*found[-500:], *again])] == [2] * 500
+
+
+@given(seed=st.integers(0, 10**6), persons=st.integers(1, 6))
+def test_the_boxes_that_overlap_most_are_joined_first(seed, persons):
+    """Two frames of boxes, joined one pair after the other as the definition says."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 12, (2, persons, 2)), rng.integers(1, 8, (2, persons, 2))
+    boxes = [[(*corner, *(corner + side)) for corner, side in zip(*frame, strict=True)]
+             for frame in zip(*corners, strict=True)]  # fmt: skip
+
+    def share(one, other):
+        cells = [{(x, y) for x in range(a, c) for y in range(b, d)} for a, b, c, d in (one, other)]
+        return Fraction(len(cells[0] & cells[1]), len(cells[0] | cells[1]))
+
+    pairs = [(-share(boxes[0][i], boxes[1][j]), i, j) for i in range(persons) for j in range(persons)]
+    joined: dict[int, int] = {}
+    for overlap, i, j in sorted(pairs):
+        if -overlap >= Fraction(1, 10) and i not in joined and j not in joined.values():
+            joined[i] = j
+    found = [
+        Sighting(frame=t, joints=np.array([[a, b, 1.0], [c, d, 1.0]]))
+        for t in range(2)
+        for a, b, c, d in boxes[t]
+    ]
+    tracks = {track.number: track.joints[1:].flatten().tolist() for track in follow(found)}
+    assert {i for i in range(persons) if tracks[i]} == joined.keys()
+    assert all(tracks[i] == list(map(float, boxes[1][j])) for i, j in joined.items())
 
 
 def test_the_most_present_person_comes_first_and_others_by_number(tmp_path):
