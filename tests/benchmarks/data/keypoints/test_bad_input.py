@@ -150,15 +150,6 @@ def test_paths_that_the_system_refuses(tmp_path, monkeypatch):
     refused(folder, "cannot read .*o: Permission denied")
 
 
-def test_more_people_than_in_a_crowd(tmp_path):
-    crowd = np.repeat(people(2, 17), 501, axis=1)
-    refused(alphapose(tmp_path / "a.json", crowd), "frame 0: 501 people, over the limit of 500")
-    found = read_detections(alphapose(tmp_path / "b.json", crowd[:, :500]), image_size=SIZE)
-    assert len(found.tracks) == 500
-    with pytest.raises(BenchmarkError, match=r"no person 777; there are: 0 \(2 frames\), .* and 480 more$"):
-        found.person(777)
-
-
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_truncated_json(tmp_path, share):
     path = alphapose(tmp_path / "a.json", people(6, 17))

@@ -136,6 +136,16 @@ def test_the_most_present_person_comes_first_and_others_by_number(tmp_path):
         found.person(1)
 
 
+def test_more_people_than_in_a_crowd(tmp_path):
+    crowd = np.repeat(people(2, 17), 501, axis=1)
+    with pytest.raises(BenchmarkError, match=r"a.json, frame 0: 501 people, over the limit of 500$"):
+        read_detections(alphapose(tmp_path / "a.json", crowd), image_size=SIZE)
+    found = read_detections(alphapose(tmp_path / "b.json", crowd[:, :500]), image_size=SIZE)
+    assert len(found.tracks) == 500
+    with pytest.raises(BenchmarkError, match=r"no person 777; there are: 0 \(2 frames\), .* and 480 more$"):
+        found.person(777)
+
+
 def test_who_was_away_for_long_is_somebody_new():
     poses = people(60, 17)
     gone = {(t, 0) for t in range(10, 45)}
