@@ -153,6 +153,11 @@ def test_rates_come_from_rounded_frame_times(tmp_path, seconds, fps):
             "CHANNELS one Z",
             r"line 9: CHANNELS of Knee expects their number, up to 6, got one",
         ),
+        (
+            "CHANNELS 1 Z",
+            f"CHANNELS {'1' * 5001} Z",
+            r"line 9: CHANNELS of Knee expects their number, up to 6, got 1{40}$",
+        ),
         ("1 Zrotation", "1 Wrotation", r"line 9: CHANNELS of Knee expects 1 of .*, got Wrotation"),
         ("1 Zrotation", "2 Zrotation Zrotation", r"line 9: CHANNELS of Knee expects 2 of .*, got Zrot"),
         ("1 Zrotation", "2 Zrotation", r"line 10: CHANNELS of Knee expects 2 of .*, got Zrotation End"),

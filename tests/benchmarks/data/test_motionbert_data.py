@@ -117,7 +117,9 @@ def test_errors_name_what_is_wrong(tmp_path):
     assert "unknown cam9" in message(camera_name=["cam9"] * 12)
     assert "camera_name has 3 texts, expected 12" in message(camera_name=list(MOTIONBERT_CAMERAS))
     assert "action has 2 texts, expected 12" in message(action=["Walking", "Greeting"])
-    assert "source must be a list with one text a frame" in message(source=3)
+    for source in (3, np.array("walk"), [10**5000] * 12):
+        assert "source must be a list with one text a frame" in message(source=source)
+    assert "joint3d_image is not an array of numbers" in message(joint3d_image=[10**400])
     metres = {key: good[key] / 1000 for key in ("joints_2.5d_image", "2.5d_factor")}
     assert "joints_2.5d_image is in metres, expected millimetres" in message(**metres)
     assert "source 'walk', expected a form such as s_09_act_02_subact_01_ca_01" in message(
@@ -172,6 +174,8 @@ def test_windows_of_another_kind_are_refused(tmp_path):
         good | {"data_input": good["data_input"][1:]}
     )
     assert "data_label has shape (9, 17, 2)" in message(good | {"data_label": good["data_label"][..., :2]})
+    assert "data_label is not an array of numbers" in message(good | {"data_label": [[1], [1, 2]]})
+    assert "data_label is not an array of numbers" in message(good | {"data_label": [10**400]})
     assert "got pixels or millimetres" in message(good | {"data_label": good["data_label"] * 1000})
     with pytest.raises(BenchmarkError, match="no folder with"):
         next(read_motionbert_windows(tmp_path / "none"))

@@ -104,6 +104,8 @@ def test_errors_name_what_is_wrong(tmp_path):
     assert "a.npz: TS1: expected a name such as 'S1 Seq1'" in train(TS1=good)
     assert "S9 Seq1 must hold [poses by camera, frames a second]" in train(**{"S9 Seq1": good})
     assert "frames a second expects a number above 0, got 0" in train(**{"S9 Seq1": [{}, 0]})
+    for fps, told in ((10**400, "a value of type int"), (np.inf, "inf"), ([[]], "a value of type list")):
+        assert f"expects a number above 0, got {told}" in train(**{"S9 Seq1": [{}, fps]})
     assert "no MPI-INF-3DHP camera '14'; there are 0, 1" in train(**{"S9 Seq1": [{"14": good}, 25]})
     assert "must hold data_2d and data_3d, it has data_2d, valid" in one(data_3d=None)
     assert "data_3d (annot3) has shape (4, 17, 2), expected (frames, joints, 3)" in one(

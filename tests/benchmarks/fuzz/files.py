@@ -18,6 +18,7 @@ from htp_diffusion.data.keypoints.reading import read_detections
 from htp_diffusion.data.mocap.amc import read_amc
 from htp_diffusion.data.mocap.asf import read_asf
 from htp_diffusion.data.mocap.bvh import forward_kinematics, read_bvh
+from htp_diffusion.lifting.watched import watch
 from htp_diffusion.models.checkpoint import load_denoiser, read_record
 
 
@@ -134,7 +135,7 @@ KINDS = (
     Kind("ASF", _text("a.asf", asf_text()), read_asf),
     Kind("AMC", _text("a.amc", amc_text(3)), _read_amc),
     Kind("BVH", _text("a.bvh", bvh_text(3)), lambda path: forward_kinematics(read_bvh(path), 1.0)),
-    Kind("detections JSON", _alphapose, lambda path: read_detections(path, image_size=(1920, 1080))),
+    Kind("detections JSON", _alphapose, lambda path: watch(read_detections(path, image_size=(1920, 1080)))),
     Kind("checkpoint JSON", _checkpoint(".json"), read_record),
     Kind("checkpoint JSON, built", _checkpoint(".json"), load_denoiser),
     Kind("checkpoint tensors", _checkpoint(".safetensors"), read_tensors),

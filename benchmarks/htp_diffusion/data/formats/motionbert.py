@@ -18,6 +18,7 @@ from torch import Tensor
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.h36m_cameras import H36M_FPS, H36M_LENSES
 from htp_diffusion.data.formats.table import load_table, numbers, texts, to_tensor
+from htp_diffusion.data.formats.told import told
 from htp_diffusion.data.formats.units import require_unit
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.pose.cameras import ImagePlane
@@ -101,7 +102,7 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
     """
     parts = load_table(Path(path))
     if part not in ("train", "test") or not isinstance(parts.get(part), dict):
-        raise BenchmarkError(f"{path}: no part {part!r}; the file has {', '.join(map(str, parts))}")
+        raise BenchmarkError(f"{path}: no part {part!r}; the file has {', '.join(map(str, parts))[:200]}")
     table, what = parts[part], f"{path}: {part}"
     source = texts(table, "source", what)
     frames = len(source)
@@ -143,7 +144,7 @@ def _names(source: str, what: str) -> tuple[str, str, str]:
     match = _SOURCE.fullmatch(source)
     if match is None:
         raise BenchmarkError(
-            f"{what}: source {source!r}, expected a form such as s_09_act_02_subact_01_ca_01"
+            f"{what}: source {told(source)}, expected a form such as s_09_act_02_subact_01_ca_01"
         )
     return match["recording"], f"S{int(match['subject'])}", match["camera"]
 
@@ -153,7 +154,7 @@ def _image_sizes(names: list[str], what: str) -> Any:
     unknown = sorted(set(names) - set(H36M_LENSES))
     if unknown:
         raise BenchmarkError(
-            f"{what}: camera_name expects one of {', '.join(H36M_LENSES)}, unknown {', '.join(unknown)}"
+            f"{what}: camera_name expects one of {', '.join(H36M_LENSES)}, unknown {', '.join(unknown)[:200]}"
         )
     return np.array([H36M_LENSES[name].image_size for name in names], dtype="float64")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.motionbert import image_clip
-from htp_diffusion.data.formats.table import load_table, numbers, to_tensor
+from htp_diffusion.data.formats.table import array, load_table, numbers, to_tensor
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.pose.layout import H36M_17
 
@@ -47,7 +47,7 @@ def read_motionbert_windows(folder: str | Path) -> Iterator[MotionBertWindow]:
         raise BenchmarkError(f"{folder}: no folder with *.pkl files")
     for path in paths:
         window = load_table(path)
-        label = np.asarray(window.get("data_label"))
+        label = array(window, "data_label", str(path))
         frames = label.shape[0] if label.ndim else 0
         target = numbers(window, "data_label", str(path), (frames, _JOINTS), (3,))
         seen = numbers(window, "data_input", str(path), (frames, _JOINTS), (3,))

@@ -14,6 +14,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.matlab import read_mat
 from htp_diffusion.data.formats.mpi_inf_3dhp_cameras import MPI_TEST, mpi_test_camera, mpi_train_camera
 from htp_diffusion.data.formats.npz import pose_array, read_object
+from htp_diffusion.data.formats.told import told
 from htp_diffusion.data.formats.units import require_pixels, require_unit
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.pose.cameras import Camera
@@ -22,6 +23,8 @@ from htp_diffusion.pose.layout import MPI_INF_3DHP_17, Layout
 MPI_ANNOTATIONS = ("annot3", "univ_annot3")
 """annot3: the poses as they were, which the cameras project onto the 2D poses (D3DP's _ori files);
 univ_annot3: each person scaled to the height of Human3.6M's universal skeleton (P-STMO's files)."""
+
+_MOST_FPS = 1e6
 
 MPI_TEST_FPS = 25.0
 """The files of the test set do not tell it; half of the training sequences have it."""
@@ -75,8 +78,8 @@ def read_mpi_train(path: str | Path, annotation: str) -> list[MPIClip]:
         if not isinstance(value, (list, tuple)) or len(value) != 2 or not isinstance(value[0], dict):
             raise BenchmarkError(f"{what} must hold [poses by camera, frames a second]")
         views, fps = value
-        if not isinstance(fps, (int, float)) or not fps > 0:
-            raise BenchmarkError(f"{what}: frames a second expects a number above 0, got {fps!r}")
+        if not isinstance(fps, (int, float)) or not 0 < fps < _MOST_FPS:
+            raise BenchmarkError(f"{what}: frames a second expects a number above 0, got {told(fps)}")
         for camera, table in views.items():
             view = f"{what}, camera {camera}"
             lens = mpi_train_camera(str(camera))

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
 from htp_diffusion.base.units import MEBIBYTE
+from htp_diffusion.data.formats.table import is_list
+from htp_diffusion.data.formats.told import told
 from htp_diffusion.data.formats.units import UNITS, Unit, require_unit
 from htp_diffusion.data.formats.unpickle import restricted_loads
 from htp_diffusion.data.motion import Motion
@@ -21,6 +23,10 @@ from htp_diffusion.pose.layout import H36M_17
 
 _H36M_32_TO_17 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """The joints of the 32 in the original Human3.6M files that the field keeps."""
+
+_LEAST_LIMIT, _MOST_PACKED = 256 * MEBIBYTE, 50
+"""Bytes of one key, unpacked: so many are always read, more if they are at most so many times the file's.
+Poses pack to a half; zeros, to a thousandth."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,14 +97,14 @@ def read_npz_2d(path: str | Path) -> Keypoints2D:
     try:
         num_joints = int(metadata["num_joints"])
         left, right = (tuple(int(joint) for joint in side) for side in metadata["keypoints_symmetry"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BenchmarkError(
             f"{path}: metadata must hold num_joints and keypoints_symmetry (left, right): "
             f"{type(error).__name__} {error}"
         ) from None
     poses = {}
     for name, value in leaves(read_object(path, "positions_2d"), path, "positions_2d"):
-        if not isinstance(value, (list, tuple, np.ndarray)) or not len(value):
+        if not is_list(value) or not len(value):
             raise BenchmarkError(f"{path}: positions_2d of {name} must be a list with one array a camera")
         views = tuple(
             pose_array(v, 2, f"{path}: positions_2d of {name}, camera {i}") for i, v in enumerate(value)
@@ -110,8 +116,9 @@ def read_npz_2d(path: str | Path) -> Keypoints2D:
                 )
         poses[name] = views
     name = metadata.get("layout_name")
-    layout_name = None if name is None else str(name)
-    return Keypoints2D(poses=poses, layout_name=layout_name, num_joints=num_joints, left=left, right=right)
+    if not isinstance(name, (str, type(None))):
+        raise BenchmarkError(f"{path}: layout_name of the metadata expects a text, got {told(name)}")
+    return Keypoints2D(poses=poses, layout_name=name, num_joints=num_joints, left=left, right=right)
 
 
 def read_object(path: Path, key: str) -> dict[Any, Any]:
@@ -142,7 +149,7 @@ def read_member(path: Path, key: str, limit: int | None = None) -> Any:
     Args:
         path: The file.
         key: The key.
-        limit: Most bytes that it may have unpacked; None for any.
+        limit: Most bytes that it may have unpacked; None for more than data sets have.
 
     Raises:
         BenchmarkError: No such file or key, no npz file, one over the limit, or a pickle that holds anything
@@ -154,7 +161,9 @@ def read_member(path: Path, key: str, limit: int | None = None) -> Any:
             keys = ", ".join(name.removesuffix(".npy") for name in names)
             raise BenchmarkError(f"{path}: no key {key}; the file has {keys or 'no keys'}")
         size = archive.getinfo(f"{key}.npy").file_size
-        if limit is not None and size > limit:
+        if limit is None:
+            limit = max(_LEAST_LIMIT, _MOST_PACKED * path.stat().st_size)
+        if size > limit:
             raise BenchmarkError(
                 f"{path}: {key} has {size / MEBIBYTE:.4g} MiB, over the limit of {limit / MEBIBYTE:.4g}"
             )

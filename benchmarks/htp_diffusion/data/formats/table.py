@@ -1,8 +1,8 @@
 """Dictionaries of arrays in a pickle, checked key by key."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -23,32 +23,45 @@ def load_table(path: Path) -> dict[Any, Any]:
     return value
 
 
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list, or an array that can be gone through: one without axes cannot."""
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def entry(table: Mapping[Any, Any], key: str, what: str) -> Any:
     """The value of a key; ``what`` tells in the error where the dictionary comes from."""
     if key not in table:
-        raise BenchmarkError(f"{what}: no key {key}; it has {', '.join(map(str, table)) or 'none'}")
+        raise BenchmarkError(f"{what}: no key {key}; it has {', '.join(map(str, table))[:200] or 'none'}")
     return table[key]
 
 
 def texts(table: Mapping[Any, Any], key: str, what: str, frames: int | None = None) -> list[str]:
     """One text a frame; ``frames`` None takes as many as there are."""
     value = entry(table, key, what)
-    if not isinstance(value, (list, tuple, np.ndarray)) or not len(value):
+    if not is_list(value) or not len(value):
         raise BenchmarkError(f"{what}: {key} must be a list with one text a frame")
     if frames is not None and len(value) != frames:
         raise BenchmarkError(f"{what}: {key} has {len(value)} texts, expected {frames}, one a frame")
-    return [str(text) for text in value]
+    try:
+        return [str(text) for text in value]
+    except ValueError:  # an integer of over 4,300 digits
+        raise BenchmarkError(f"{what}: {key} must be a list with one text a frame") from None
+
+
+def array(table: Mapping[Any, Any], key: str, what: str) -> Any:
+    """Numbers of any shape as float32."""
+    found = entry(table, key, what)
+    try:
+        return np.asarray(found, dtype="float32")
+    except (TypeError, ValueError, OverflowError):
+        raise BenchmarkError(f"{what}: {key} is not an array of numbers") from None
 
 
 def numbers(
     table: Mapping[Any, Any], key: str, what: str, shape: tuple[int, ...], last: tuple[int | None, ...]
 ) -> Any:
     """Finite numbers of a shape, to which one axis of a size in ``last`` is added; None: no further axis."""
-    found = entry(table, key, what)
-    try:
-        value = np.asarray(found, dtype="float32")
-    except (TypeError, ValueError):
-        raise BenchmarkError(f"{what}: {key} is not an array of numbers") from None
+    value = array(table, key, what)
     allowed = [shape if size is None else (*shape, size) for size in last]
     if value.shape not in allowed or 0 in value.shape:
         raise BenchmarkError(

@@ -8,203 +8,217 @@ never called.
 """
 
 import io
-import math
 import pickle
-import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.pickle_records import ArrayRecord, DtypeRecord, GlobalRecord, RefusedError
+from htp_diffusion.data.formats.told import told
 
-_DTYPE_CODE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,4}|O[48]?)")
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
-
-
-class _RefusedError(Exception):
-    """The pickle asks for something that is not plain data."""
-
-
-class _Dtype:
-    """What a pickle says about a dtype: its code and its byte order."""
-
-    __slots__ = ("code", "order")
-
-    def __init__(self, code: object):
-        if isinstance(code, bytes):
-            code = code.decode("latin1")
-        if not isinstance(code, str) or not _DTYPE_CODE.fullmatch(code):
-            raise _RefusedError(f"the array type {code!r}")
-        self.order = code[0] if code[0] in "<>|=" else "|"
-        self.code = code.lstrip("<>|=")
-
-    def __setstate__(self, state: object):
-        # (version, byte order, subarray, field names, fields, size, alignment, flags[, metadata]): nothing
-        # but the byte order is believed; size, alignment and flags follow from the code.
-        if (
-            not isinstance(state, tuple)
-            or len(state) not in (8, 9)
-            or any(part is not None for part in state[2:5])
-        ):
-            raise _RefusedError("a structured array type")
-        order = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
-        if order not in ("<", ">", "|", "="):
-            raise _RefusedError(f"the byte order {order!r}")
-        self.order = order
-
-    @property
-    def is_object(self) -> bool:
-        return self.code.startswith("O")
-
-    def build(self) -> np.dtype:
-        return np.dtype(object) if self.is_object else np.dtype(self.order + self.code)
-
-
-class _Array:
-    """What a pickle says about an array: shape, dtype, memory order and the bytes or objects in it."""
-
-    __slots__ = ("data", "dtype", "fortran", "scalar", "shape")
-
-    def __init__(self):
-        self.shape: tuple[int, ...] | None = None
-        self.scalar = False
-
-    def __setstate__(self, state: object):
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise _RefusedError("an array without shape, type and data")
-        self.fill(shape=state[1], dtype=state[2], fortran=state[3], data=state[4])
-
-    def fill(self, *, shape: object, dtype: object, fortran: object, data: object):
-        if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
-            raise _RefusedError(f"the array shape {shape!r}")
-        if not isinstance(dtype, _Dtype):
-            raise _RefusedError("an array without a type")
-        if isinstance(data, str):  # what Python 2 wrote as str
-            data = data.encode("latin1")
-        if not isinstance(data, list if dtype.is_object else (bytes, bytearray)):
-            raise _RefusedError("array data of the wrong kind")
-        size = math.prod(shape) * (1 if dtype.is_object else dtype.build().itemsize)
-        if len(data) != size:
-            raise _RefusedError(
-                f"an array of shape {shape} with {len(data)} items of data where {size} belong"
-            )
-        self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
-
-
-class _Global:
-    """An allowed global. Calling it records; it takes no state, so that BUILD cannot change it."""
-
-    __slots__ = ("_record",)
-
-    def __init__(self, record: Callable[..., Any]):
-        self._record = record
-
-    def __setstate__(self, state: object):
-        raise _RefusedError("a state given to a function")
-
-    def __call__(self, *args: object) -> Any:
-        return self._record(*args)
+_KEYS = (*_SCALARS, ArrayRecord)  # of records, arrays cannot be keys in the end, and scalars hold no tuples
+_KEY_BITS = 64
+_MEMO_DIGITS = 10  # more memos than any file has
+_SHARED, _SHARED_AT_LEAST = 4, 10**7  # items: each byte four times over, or a second of work
 
 
 def _no_call(*_: object):
-    raise _RefusedError("a call of numpy.ndarray")
+    raise RefusedError("a call of numpy.ndarray")
 
 
-_NDARRAY = _Global(_no_call)
+_NDARRAY = GlobalRecord(_no_call)
 
 
-def _dtype(code: object, *_align_copy: object) -> _Dtype:
-    return _Dtype(code)
+def _dtype(code: object, *_align_copy: object) -> DtypeRecord:
+    return DtypeRecord(code)
 
 
-def _reconstruct(subtype: object, *_shape_code: object) -> _Array:
+def _reconstruct(subtype: object, *_shape_code: object) -> ArrayRecord:
     if subtype is not _NDARRAY:
-        raise _RefusedError("an array subclass")
-    return _Array()
+        raise RefusedError("an array subclass")
+    return ArrayRecord()
 
 
-def _scalar(dtype: object, data: object) -> _Array:
-    if isinstance(dtype, _Dtype) and dtype.is_object:
-        raise _RefusedError("a scalar of objects")
-    value = _Array()
+def _scalar(dtype: object, data: object) -> ArrayRecord:
+    if isinstance(dtype, DtypeRecord) and dtype.is_object:
+        raise RefusedError("a scalar of objects")
+    value = ArrayRecord()
     value.fill(shape=(), dtype=dtype, fortran=False, data=data)
     value.scalar = True
     return value
 
 
-def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
-    value = _Array()
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> ArrayRecord:
+    value = ArrayRecord()
     value.fill(shape=shape, dtype=dtype, fortran=order == "F", data=data)
     return value
 
 
-def _encode(text: object, encoding: object) -> bytes:
-    """Protocol 2 writes bytes as a latin-1 text and a call that encodes it: only that call is allowed."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise _RefusedError(f"an encoding to {encoding!r}")
+def _latin1(text: str) -> bytes:
     return text.encode("latin1")
 
 
-_GLOBALS: dict[tuple[str, str], _Global] = {
-    ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _Global(_dtype),
-    ("_codecs", "encode"): _Global(_encode),
-    **{
-        (f"numpy.{core}.{module}", name): _Global(record)
-        for core in ("core", "_core")  # renamed in numpy 2
-        for module, name, record in (
-            ("multiarray", "_reconstruct", _reconstruct),
-            ("multiarray", "scalar", _scalar),
-            ("numeric", "_frombuffer", _from_buffer),
-        )
-    },
-}
+def _encode(latin1: Callable[[str], bytes], text: object, encoding: object) -> bytes:
+    """Protocol 2 writes bytes as a latin-1 text and a call that encodes it: only that call is allowed."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise RefusedError(f"an encoding to {told(encoding)}")
+    return latin1(text)
+
+
+def _globals(latin1: Callable[[str], bytes]) -> dict[tuple[str, str], GlobalRecord]:
+    """What a pickle may name; ``latin1`` encodes a text."""
+    return {
+        ("numpy", "ndarray"): _NDARRAY,
+        ("numpy", "dtype"): GlobalRecord(_dtype),
+        ("_codecs", "encode"): GlobalRecord(partial(_encode, latin1)),
+        **{
+            (f"numpy.{core}.{module}", name): GlobalRecord(record)
+            for core in ("core", "_core")  # renamed in numpy 2
+            for module, name, record in (
+                ("multiarray", "_reconstruct", _reconstruct),
+                ("multiarray", "scalar", _scalar),
+                ("numeric", "_frombuffer", _from_buffer),
+            )
+        },
+    }
+
+
+_Parent: Any = pickle._Unpickler  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 
 # The one in Python: that in C makes room for whatever number a damaged pickle gives a memo, gigabytes of it.
-class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+class _Unpickler(_Parent):
+    def __init__(self, data: bytes, latin1: Callable[[str], bytes]):
+        super().__init__(io.BytesIO(data), fix_imports=False, encoding="latin1")
+        self._globals = _globals(latin1)
+
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _GLOBALS[module, name]
+            return self._globals[module, name]
         except KeyError:
-            raise _RefusedError(f"the global {module}.{name}") from None
+            raise RefusedError(f"the global {told(f'{module}.{name}')[1:-1]}") from None
+
+    def load_setitem(self):
+        _check_keys(self.stack[-2:-1])
+        _Parent.load_setitem(self)
+
+    def load_setitems(self):
+        _check_keys(self.stack[::2])
+        _Parent.load_setitems(self)
+
+    def load_dict(self):
+        _check_keys(self.stack[::2])
+        _Parent.load_dict(self)
+
+    def load_additems(self):
+        _check_keys(self.stack)
+        _Parent.load_additems(self)
+
+    def load_frozenset(self):
+        _check_keys(self.stack)
+        _Parent.load_frozenset(self)
+
+    def load_bytearray8(self):
+        # Python's own makes room for the length that the pickle tells before it looks what is there.
+        (size,) = struct.unpack("<Q", self.read(8))
+        data = self.read(size)
+        if len(data) != size:
+            raise RefusedError(f"{size} bytes of which {len(data)} are there")
+        self.append(bytearray(data))
+
+    def load_put(self):
+        number = self.readline()[:-1]
+        if len(number) > _MEMO_DIGITS:  # see _check_keys
+            raise RefusedError("a memo of many digits")
+        self.memo[int(number)] = self.stack[-1]
+
+    dispatch = _Parent.dispatch | {
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.FROZENSET[0]: load_frozenset,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.PUT[0]: load_put,
+    }
 
 
-def _resolve(value: Any, done: dict[int, Any]) -> Any:
-    """Turn the records in a structure into arrays. ``done``: id to result, or to ``done`` itself."""
-    if type(value) in _SCALARS:
-        return value
-    key = id(value)
-    if key in done:
-        if done[key] is done:
-            raise _RefusedError("a structure that contains itself")
-        return done[key]
-    done[key] = done
-    if type(value) is dict:
-        result = {_resolve(name, done): _resolve(item, done) for name, item in value.items()}
-    elif type(value) in (list, tuple, set, frozenset):
-        result = type(value)(_resolve(item, done) for item in value)
-    elif type(value) is _Array and value.shape is not None:
-        result = _build_array(value, done)
-    else:
-        raise _RefusedError("something that is neither an array nor a plain container")
-    done[key] = result
-    return result
+def _check_keys(keys: Iterable[object]) -> None:
+    """Refuse keys that a few bytes make endless work: only texts, short numbers and None are left.
+
+    The hash of a tuple goes through all that it holds: tuples in tuples overflow the stack of C, a tuple that
+    holds another one twice takes twice as long as that one. Tuples and long integers can also be chosen so
+    that all have the same hash, and a dictionary of them takes a time quadratic in their count.
+    """
+    for key in keys:
+        if not isinstance(key, _KEYS) or (isinstance(key, int) and key.bit_length() > _KEY_BITS):
+            raise RefusedError(f"a dictionary or set with {told(key)} as a key")
 
 
-def _build_array(record: _Array, done: dict[int, Any]) -> Any:
-    dtype, shape = record.dtype.build(), record.shape
-    order = "F" if record.fortran else "C"
-    if dtype.hasobject:
-        flat = np.empty(len(record.data), dtype=object)
-        for index, item in enumerate(record.data):
-            flat[index] = _resolve(item, done)
-    else:
-        flat = np.frombuffer(bytes(record.data), dtype=dtype) if record.data else np.empty(0, dtype=dtype)
-    if record.scalar:
-        return flat[0]
-    return flat.reshape(shape, order=order)
+class _Resolver:
+    """Turns the records in a structure into arrays.
+
+    Args:
+        latin1: Encodes a text, the same one only once.
+        most: How many items the structure may have, what is in several places counted in each: whoever
+            turns it into an array or a text goes through all of them.
+    """
+
+    def __init__(self, latin1: Callable[[str], bytes], most: int):
+        self._latin1 = latin1
+        self._most = most
+        self._done: dict[int, Any] = {}  # by id
+        self._items: dict[int, int] = {}  # by id
+
+    def resolve(self, value: Any) -> Any:
+        if type(value) in _SCALARS:
+            return value
+        key = id(value)
+        if key in self._done:
+            if self._done[key] is _Resolver:
+                raise RefusedError("a structure that contains itself")
+            return self._done[key]
+        self._done[key] = _Resolver  # begun
+        if type(value) is dict:
+            result = {self.resolve(name): self.resolve(item) for name, item in value.items()}
+            items = self._count(value.values())
+        elif type(value) in (list, tuple, set, frozenset):
+            result = type(value)(map(self.resolve, value))
+            items = self._count(value)
+        elif type(value) is ArrayRecord and value.shape is not None:
+            result = self._array(value)
+            items = self._items[id(value.data)] if value.dtype.is_object else int(result.size)
+        else:
+            raise RefusedError("something that is neither an array nor a plain container")
+        if items > self._most:
+            raise RefusedError("lists or arrays that are in too many places")
+        self._done[key], self._items[key] = result, items
+        return result
+
+    def _count(self, values: Iterable[Any]) -> int:
+        return 1 + sum(self._items.get(id(item), 1) for item in values)
+
+    def _array(self, record: ArrayRecord) -> Any:
+        dtype, data = record.dtype.build(), record.data
+        if isinstance(data, list):
+            if id(data) in self._done:  # no array shares its list, and each would copy it
+                raise RefusedError("arrays that share their objects")
+            flat = np.empty(len(data), dtype=object)
+            for index, item in enumerate(self.resolve(data)):
+                flat[index] = item
+        elif data:
+            flat = np.frombuffer(self._latin1(data) if isinstance(data, str) else data, dtype=dtype)
+            flat.flags.writeable = False  # of a bytearray too
+        else:
+            flat = np.empty(0, dtype=dtype)
+        if record.scalar:
+            return flat[0]
+        return flat.reshape(record.shape, order="F" if record.fortran else "C")
 
 
 def restricted_loads(data: bytes, source: str) -> Any:
@@ -221,11 +235,14 @@ def restricted_loads(data: bytes, source: str) -> Any:
         BenchmarkError: The pickle asks for anything else (the message names it), or it is damaged.
     """
     try:
-        value = _Unpickler(io.BytesIO(data), fix_imports=False, encoding="latin1").load()
-        return _resolve(value, {})
-    except _RefusedError as refused:
+        latin1 = cache(_latin1)
+        value = _Unpickler(data, latin1).load()
+        return _Resolver(latin1, _SHARED * len(data) + _SHARED_AT_LEAST).resolve(value)
+    except RefusedError as refused:
         raise BenchmarkError(
             f"{source}: refused to read {refused}: only numpy arrays and plain containers are allowed"
         ) from None
     except Exception as error:  # a damaged or hostile pickle can raise anything
-        raise BenchmarkError(f"{source}: damaged pickle ({type(error).__name__}: {error})") from None
+        raise BenchmarkError(
+            f"{source}: damaged pickle ({type(error).__name__}: {str(error)[:200]})"
+        ) from None

@@ -121,5 +121,6 @@ class Detections:
         for track in self.tracks:
             if track.number == number:
                 return track
-        known = ", ".join(f"{track.number} ({len(track.frames)} frames)" for track in self.tracks)
-        raise BenchmarkError(f"no person {number}; there are: {known}")
+        known = ", ".join(f"{track.number} ({len(track.frames)} frames)" for track in self.tracks[:20])
+        more = f" and {len(self.tracks) - 20} more" if len(self.tracks) > 20 else ""
+        raise BenchmarkError(f"no person {number}; there are: {known}{more}")

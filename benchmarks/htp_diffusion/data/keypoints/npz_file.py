@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.units import GIBIBYTE
 from htp_diffusion.data.formats.npz import leaves, npz_keys, read_member
+from htp_diffusion.data.formats.table import is_list
 from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size, nobody
 from htp_diffusion.data.keypoints.joint_count import layout_of_count
 from htp_diffusion.data.keypoints.json_file import image_size
@@ -104,13 +105,14 @@ def _videopose3d(path: Path, layout: Layout | None, video: str | None) -> Record
             f"{path}: {'several videos' if video is None else f'no video {video!r}'}; there are: {names}"
         )
     views = found[chosen[0]]
-    if not isinstance(views, (list, tuple, np.ndarray)) or len(views) != 1:
+    if not is_list(views) or len(views) != 1:
         raise BenchmarkError(f"{path}: {chosen[0]}: expected the poses of one camera")
     poses = _as_numbers(views[0], f"{path}: {chosen[0]}")
     if poses.ndim != 3 or poses.shape[-1] not in (2, 3) or 0 in poses.shape:
         raise BenchmarkError(f"{path}: {chosen[0]}: expected (frames, joints, 2 or 3), got {poses.shape}")
     name = metadata.get("layout_name")
-    joints = layout or _LAYOUT_NAMES.get(str(name)) or layout_of_count(poses.shape[1], str(path))
+    named = _LAYOUT_NAMES.get(name) if isinstance(name, str) else None
+    joints = layout or named or layout_of_count(poses.shape[1], str(path))
     if joints.num_joints != poses.shape[1]:
         raise BenchmarkError(f"{path}: {poses.shape[1]} joints, layout {joints.name} has {joints.num_joints}")
     about = metadata.get("video_metadata", {})
@@ -128,12 +130,12 @@ def _videopose3d(path: Path, layout: Layout | None, video: str | None) -> Record
 def _detectron(path: Path, layout: Layout | None) -> Recording:
     """``keypoints``: for each frame, of the class of people, (people, x y logit probability, joints)."""
     frames = read_member(path, "keypoints", SIZE_LIMIT)
-    if not isinstance(frames, (np.ndarray, list)):
+    if not is_list(frames):
         raise BenchmarkError(f"{path}: keypoints is no array of frames")
     sightings, found = [], layout
     for frame, entry in enumerate(frames):
         what = f"{path}, frame {frame}"
-        if isinstance(entry, (list, tuple)) or (isinstance(entry, np.ndarray) and entry.dtype == object):
+        if is_list(entry) and not (isinstance(entry, np.ndarray) and entry.dtype.kind != "O"):
             entry = entry[1] if len(entry) == 2 else []  # the background's, then the people's
         people = _as_numbers(entry, what)
         if not people.size:
@@ -169,7 +171,7 @@ def _numbers(path: Path, key: str) -> Float64[np.ndarray, "..."]:
 def _as_numbers(value: Any, what: str) -> Float64[np.ndarray, "..."]:
     try:
         return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BenchmarkError(f"{what}: not an array of numbers") from None
 
 

@@ -50,7 +50,11 @@ def _frames(path: Path) -> list[tuple[int, Path]]:
     if not path.is_dir():
         matched = _FILE.fullmatch(path.name)
         return [(int(matched["frame"]) if matched else 0, path)]
-    matches = {file: _FILE.fullmatch(file.name) for file in sorted(path.iterdir()) if file.suffix == ".json"}
+    try:
+        files = sorted(path.iterdir())
+    except OSError as error:
+        raise BenchmarkError(f"cannot read {path}: {error.strerror}") from None
+    matches = {file: _FILE.fullmatch(file.name) for file in files if file.suffix == ".json"}
     known = {file: match for file, match in matches.items() if match is not None}
     if not known:
         raise BenchmarkError(

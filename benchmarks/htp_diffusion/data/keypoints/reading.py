@@ -1,5 +1,6 @@
 """Reading detections: format and layout are recognised and named; what is missing is refused, not guessed."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,13 @@ from htp_diffusion.pose.layout import Layout
 Format = Literal["alphapose", "openpose", "mmpose", "mediapipe", "mhformer", "videopose3d", "detectron"]
 
 _MOST_FRAMES = 2**31
+_TOO_LARGE = 1e6
+"""Of a place in pixels, as no image has a side so long, and of a confidence: some tools tell sums of heat
+maps, over 1. What is worked out from larger values can be infinite in float32."""
+
+_MOST_PEOPLE = 500
+"""In a frame: several times what detectors find in a crowd. To follow people takes a time quadratic in it."""
+
 _SOME_OUTSIDE, _MOST_OUTSIDE = 0.02, 0.5  # of the joints
 
 
@@ -50,7 +58,8 @@ def read_detections(
     if video is not None and path.suffix != ".npz":
         raise BenchmarkError(f"{path}: only npz files hold several videos, so that one has to be named")
     recording = _read(path, format, layout, video)
-    _check_finite(path, recording)
+    _check_values(path, recording)
+    _check_crowds(path, recording)
     size = image_size or recording.image_size
     if size is None:
         raise BenchmarkError(
@@ -60,6 +69,7 @@ def read_detections(
         raise BenchmarkError(f"image size expects a width and a height above 0, got {size[0]}x{size[1]}")
     if recording.per_image:
         recording = _in_pixels(recording, size)
+        _check_values(path, recording)
     _check_inside(path, recording, size)
     return Detections(
         format=recording.format,
@@ -72,9 +82,13 @@ def read_detections(
 
 
 def _read(path: Path, format: Format | None, layout: Layout | None, video: str | None) -> Recording:
-    if not path.exists():
+    try:
+        exists, folder = path.exists(), path.is_dir()
+    except OSError as error:  # too long a name, a folder that must not be entered
+        raise BenchmarkError(f"cannot read {path}: {error.strerror}") from None
+    if not exists:
         raise BenchmarkError(f"{path}: no such file or folder")
-    if path.is_dir():
+    if folder:
         if format not in (None, "openpose"):
             raise BenchmarkError(f"{path}: a folder is OpenPose's, not {format}'s")
         return read_openpose(path, layout)
@@ -111,13 +125,22 @@ def _json_format(path: Path, content: Any) -> Format:
     )
 
 
-def _check_finite(path: Path, recording: Recording) -> None:
+def _check_values(path: Path, recording: Recording) -> None:
     for sighting in recording.sightings:
         if not abs(sighting.frame) < _MOST_FRAMES:
             raise BenchmarkError(f"{path}: no video has a frame of number {str(sighting.frame)[:40]}")
-        # What float32 cannot hold would be infinite later.
-        if not (np.abs(sighting.joints) < np.finfo(np.float32).max).all():
+        if not np.isfinite(sighting.joints).all():
             raise BenchmarkError(f"{path}, frame {sighting.frame}: a value that is not finite")
+        if not (np.abs(sighting.joints) < _TOO_LARGE).all():
+            raise BenchmarkError(
+                f"{path}, frame {sighting.frame}: a place or a confidence of {_TOO_LARGE:,.0f} or more"
+            )
+
+
+def _check_crowds(path: Path, recording: Recording) -> None:
+    [(frame, people)] = Counter(sighting.frame for sighting in recording.sightings).most_common(1)
+    if people > _MOST_PEOPLE:
+        raise BenchmarkError(f"{path}, frame {frame}: {people} people, over the limit of {_MOST_PEOPLE}")
 
 
 def _in_pixels(recording: Recording, size: Size) -> Recording:

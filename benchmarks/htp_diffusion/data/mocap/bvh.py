@@ -23,6 +23,7 @@ from htp_diffusion.data.mocap.text import AXES, euler_rotation, malformed, numbe
 
 _CHANNELS = {f"{axis}{kind}": kind[0] + axis for axis in AXES for kind in ("position", "rotation")}
 _RATE_TOLERANCE = 5e-4  # frame times are written with few digits: 0.00833 is 120 frames a second
+_MOST_DIGITS = 4
 _LEAST = 1e-9  # below it, the inverse of a frame time is no rate
 
 
@@ -155,8 +156,8 @@ def _read_tree(path: str | Path, lines: list[str]) -> tuple[Joint, ...]:
 def _channels(path: str | Path, words: _Words, name: str) -> tuple[str, ...]:
     _expect(path, words, "CHANNELS")
     line, count = _next(path, words)
-    if not count.isdecimal() or int(count) > len(_CHANNELS):
-        raise malformed(path, line, f"CHANNELS of {name} expects their number, up to 6, got {count}")
+    if not count.isdecimal() or len(count) > _MOST_DIGITS or int(count) > len(_CHANNELS):
+        raise malformed(path, line, f"CHANNELS of {name} expects their number, up to 6, got {count[:40]}")
     line, given = _take(path, words, int(count))
     channels = [_CHANNELS.get(channel.lower()) for channel in given]
     known = tuple(channel for channel in channels if channel is not None)

@@ -1,15 +1,20 @@
 """What cannot be read is one clear line."""
 
+import errno
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from detector_files import alphapose, detectron, mmpose, mmpose_frames, openpose, people, videopose3d
+from hypothesis import given
+from hypothesis import strategies as st
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.keypoints import json_file, npz_file
 from htp_diffusion.data.keypoints.reading import read_detections
+from htp_diffusion.lifting.watched import watch
 from htp_diffusion.pose.layouts import COCO_17
 
 SIZE = (1000, 800)
@@ -94,13 +99,55 @@ def test_another_number_of_joints_than_any_layout(tmp_path):
     refused(tmp_path / "k.npz", "16 joints, layout h36m-17 has 17")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
-def test_values_that_are_not_finite(tmp_path, value):
+@pytest.mark.parametrize("column", range(3))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "a value that is not finite"),
+        (float("inf"), "a value that is not finite"),
+        (1e39, "a place or a confidence of 1,000,000 or more"),
+        (-1e20, "a place or a confidence of 1,000,000 or more"),
+        (1e6, "a place or a confidence of 1,000,000 or more"),
+    ],
+)
+def test_values_that_are_not_finite_or_too_large(tmp_path, value, message, column):
     poses = people(3, 17)
-    poses[1, 0, 4, 0] = value
-    refused(alphapose(tmp_path / "a.json", poses), "frame 1: a value that is not finite")
-    refused(mmpose(tmp_path / "m.json", poses), "frame 2: a value that is not finite")
-    refused(detectron(tmp_path / "d.npz", poses.clip(-1e38)), "frame 1: a value that is not finite")
+    poses[1, 0, 4, column] = value
+    refused(alphapose(tmp_path / "a.json", poses), f"frame 1: {message}")
+    refused(mmpose(tmp_path / "m.json", poses), f"frame 2: {message}")
+    if column < 2 or np.isfinite(value):  # the writer of the file makes a column of 0 times the confidence
+        refused(detectron(tmp_path / "d.npz", poses), f"frame 1: {message}")
+
+
+@pytest.mark.parametrize("share", [3e38, 999.0])
+def test_shares_of_the_image_that_are_too_large(tmp_path, share):
+    shares = np.full((3, 33, 4), 0.5)
+    shares[1, 4, 1] = share
+    np.savez(tmp_path / "a.npz", landmarks=shares)
+    refused(tmp_path / "a.npz", "frame 1: a place or a confidence", image_size=(1000, 2000))
+
+
+@given(seed=st.integers(0, 10**6), scale=st.sampled_from([1.0, 999_999.0]))
+def test_values_within_the_limits_can_be_watched(tmp_path_factory, seed, scale):
+    """What is worked out from the largest values stays finite."""
+    rng = np.random.default_rng(seed)
+    poses = people(8, 17)
+    poses[:, :, :, 2] = rng.uniform(0.3, 1.0, (8, 1, 17)) * scale
+    poses[rng.integers(8), 0, rng.integers(17), rng.integers(2)] = rng.choice([-999_999.0, 999_999.0])
+    path = alphapose(tmp_path_factory.mktemp("a") / "a.json", poses)
+    watched = watch(read_detections(path, image_size=SIZE))
+    assert watched.pose_2d.isfinite().all()
+
+
+def test_paths_that_the_system_refuses(tmp_path, monkeypatch):
+    refused(tmp_path / ("a" * 300 + ".json"), "cannot read .*: File name too long")
+    folder = openpose(tmp_path / "o", people(2, 25))
+
+    def denied(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", denied)  # the superuser may read every folder
+    refused(folder, "cannot read .*o: Permission denied")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -220,6 +267,24 @@ def test_arrays_of_another_form(tmp_path):
     refused(tmp_path / "e.npz", "no video 'mine'; there are: clip.mp4", video="mine")
     np.savez(tmp_path / "f.npz", positions_2d=np.zeros(2), metadata=np.array({"layout_name": "coco"}))
     refused(tmp_path / "f.npz", "positions_2d holds a ndarray, expected a dictionary")
+
+
+def test_arrays_without_axes_and_numbers_of_400_digits(tmp_path):
+    path, about = tmp_path / "a.npz", np.array({"layout_name": ["coco"]})
+    np.savez(path, reconstruction=np.array([10**400], dtype=object))
+    refused(path, "reconstruction: not an array of numbers")
+    np.savez(path, boxes=np.zeros(1), keypoints=np.float64(3))
+    refused(path, "keypoints is no array of frames")
+    inner = np.empty((), dtype=object)
+    inner[()] = 3.0
+    frames = np.empty(1, dtype=object)
+    frames[0] = inner
+    np.savez(path, boxes=np.zeros(1), keypoints=frames)
+    refused(path, r"frame 0: expected keypoints \(people, 4, joints\), got \(\)")
+    np.savez(path, positions_2d=np.array({"v": {"custom": np.float64(3)}}), metadata=about)
+    refused(path, "v/custom: expected the poses of one camera")
+    np.savez(path, positions_2d=np.array({"v": {"custom": np.array(3.0)}}), metadata=about)
+    refused(path, "v/custom: expected the poses of one camera")
 
 
 def test_a_pickle_that_calls_is_refused(tmp_path):

@@ -1,9 +1,12 @@
 """People are followed from frame to frame."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from detector_files import alphapose, mmpose, people
+from fuzz.watched import measured
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +74,57 @@ def test_numbers_that_follow_nobody_are_not_believed(tmp_path):
     assert (found.followed, [track.number for track in found.tracks]) == ("the file", [1, 2])
 
 
+@pytest.mark.parametrize("number", [1e300, 2**31, -(2**31), 2**70])
+def test_numbers_that_no_array_holds_are_none(tmp_path, number):
+    poses = people(5, 17)
+    for write in (alphapose, mmpose):
+        found = read_detections(write(tmp_path / "a.json", poses, tracks=[number]), image_size=SIZE)
+        assert (found.followed, [track.number for track in found.tracks]) == ("overlap", [0])
+    found = read_detections(alphapose(tmp_path / "b.json", poses, tracks=[2**31 - 1]), image_size=SIZE)
+    assert (found.followed, found.person().number) == ("the file", 2**31 - 1)
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_many_people_take_no_quadratic_time(numbered):
+    """Columns of 500 people in 32 frames, of whom nobody stays; 16,000 people of one sighting."""
+    standing = people(1, 17)[0, 0]
+    places = [(t, i, standing + np.array([2000.0 * t, 1000.0 * i, 0])) for t in range(32) for i in range(500)]
+    found = [
+        Sighting(frame=t, joints=joints, track=500 * t + i if numbered else None) for t, i, joints in places
+    ]
+    tracks, _ = measured(lambda: follow(found))  # 20 s at most; it took minutes
+    assert [track.number for track in tracks] == list(range(16_000))
+    again = [Sighting(frame=32, joints=one.joints, track=None) for one in found[-1:-501:-1]]
+    assert [len(track.frames) for track in follow([*found[-500:], *again])] == [2] * 500
+
+
+@given(seed=st.integers(0, 10**6), persons=st.integers(1, 6))
+def test_the_boxes_that_overlap_most_are_joined_first(seed, persons):
+    """Two frames of boxes, joined one pair after the other as the definition says."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 12, (2, persons, 2)), rng.integers(1, 8, (2, persons, 2))
+    boxes = [[(*corner, *(corner + side)) for corner, side in zip(*frame, strict=True)]
+             for frame in zip(*corners, strict=True)]  # fmt: skip
+
+    def share(one, other):
+        cells = [{(x, y) for x in range(a, c) for y in range(b, d)} for a, b, c, d in (one, other)]
+        return Fraction(len(cells[0] & cells[1]), len(cells[0] | cells[1]))
+
+    pairs = [(-share(boxes[0][i], boxes[1][j]), i, j) for i in range(persons) for j in range(persons)]
+    joined: dict[int, int] = {}
+    for overlap, i, j in sorted(pairs):
+        if -overlap >= Fraction(1, 10) and i not in joined and j not in joined.values():
+            joined[i] = j
+    found = [
+        Sighting(frame=t, joints=np.array([[a, b, 1.0], [c, d, 1.0]]))
+        for t in range(2)
+        for a, b, c, d in boxes[t]
+    ]
+    tracks = {track.number: track.joints[1:].flatten().tolist() for track in follow(found)}
+    assert {i for i in range(persons) if tracks[i]} == joined.keys()
+    assert all(tracks[i] == list(map(float, boxes[1][j])) for i, j in joined.items())
+
+
 def test_the_most_present_person_comes_first_and_others_by_number(tmp_path):
     poses = people(8, 17, persons=2)
     found = sightings(poses, 0, missed={(0, 0), (1, 0), (2, 0)})
@@ -80,6 +134,16 @@ def test_the_most_present_person_comes_first_and_others_by_number(tmp_path):
     assert found.person(9).number == 9
     with pytest.raises(BenchmarkError, match=r"no person 1; there are: 4 \(8 frames\), 9 \(8 frames\)"):
         found.person(1)
+
+
+def test_more_people_than_in_a_crowd(tmp_path):
+    crowd = np.repeat(people(2, 17), 501, axis=1)
+    with pytest.raises(BenchmarkError, match=r"a.json, frame 0: 501 people, over the limit of 500$"):
+        read_detections(alphapose(tmp_path / "a.json", crowd), image_size=SIZE)
+    found = read_detections(alphapose(tmp_path / "b.json", crowd[:, :500]), image_size=SIZE)
+    assert len(found.tracks) == 500
+    with pytest.raises(BenchmarkError, match=r"no person 777; there are: 0 \(2 frames\), .* and 480 more$"):
+        found.person(777)
 
 
 def test_who_was_away_for_long_is_somebody_new():
