@@ -6,7 +6,7 @@ import torch._inductor.config
 from torch import nn
 
 from htp_diffusion.base.errors import BenchmarkError
-from htp_diffusion.base.execution import Compiled, CompiledParts
+from htp_diffusion.base.execution import Compiled, CompiledParts, StaticCall
 
 X = torch.ones(1)
 
@@ -99,3 +99,16 @@ def test_a_part_that_fails_leaves_the_model_as_it_was():
     with pytest.raises(BenchmarkError, match="cannot be compiled here"):
         CompiledParts(model, [(model, "block")], "eager")(torch.randn(3, 5))
     assert vars(model) == before
+
+
+def test_the_result_of_a_replay_outlives_the_next_one():
+    """The stand-in writes into one tensor at each run, as a captured graph does."""
+
+    def capture(function):
+        result = function()
+        return lambda: result.copy_(function()), result
+
+    call = StaticCall(lambda x: 10 * x, (X,), capture)
+    first = call(2 * X)
+    assert call(3 * X).tolist() == [30.0]
+    assert first.tolist() == [20.0]

@@ -71,6 +71,14 @@ def test_provenance_describes_this_process(monkeypatch):
         found.commit = "other"
 
 
+def test_cores_are_those_that_the_process_may_run_on(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {3, 5}, raising=False)
+    assert provenance().cores == 2
+    monkeypatch.delattr("os.sched_getaffinity")  # as where there is none
+    assert provenance().cores == 64
+
+
 @pytest.mark.parametrize(
     ("cores", "threads", "gpu", "told"),
     [

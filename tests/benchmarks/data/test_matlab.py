@@ -56,6 +56,28 @@ def File(path, mode):
     yield dict(np.load(Path(__file__).with_name("arrays.npz")))
 """
 
+# What the reader uses of SciPy: axes are MATLAB's, which HDF5 turns round.
+OLD_STAND_IN = """
+import sys, types
+from pathlib import Path
+import numpy as np
+
+def loadmat(path, variable_names):
+    arrays = dict(np.load(Path(__file__).with_name("arrays.npz")))
+    return {"__header__": b"MATLAB 5.0"} | {name: arrays[name].T for name in variable_names}
+
+sys.modules["scipy.io"] = types.SimpleNamespace(loadmat=loadmat)
+"""
+
+
+def test_an_old_matlab_file_through_a_stand_in(tmp_path, monkeypatch):
+    folder = tmp_path / "TS5"
+    folder.mkdir()
+    (folder / "annot_data.mat").write_bytes(HEADER.replace(b"7.3", b"5.0"))
+    stand_in(tmp_path, monkeypatch, "scipy", OLD_STAND_IN)
+    np.savez(tmp_path / "packages" / "arrays.npz", **annotations())
+    check_sequence(folder / "annot_data.mat")
+
 
 def test_a_new_matlab_file_through_a_stand_in(tmp_path, monkeypatch):
     folder = tmp_path / "TS5"

@@ -73,6 +73,22 @@ def test_each_action_does_what_its_name_says(motions):
             assert float((root - root.mean(dim=0)).norm(dim=-1).max()) < 0.6
 
 
+def test_arms_and_knees_open_to_their_own_side(motions):
+    """How far the ends of both sides are apart beyond where they begin, on average over a motion."""
+
+    def apart(motion, name):
+        left, right = (motion.positions[:, H36M_17.index(f"{side}_{name}")] for side in ("left", "right"))
+        return left - right
+
+    for motion in motions:
+        limbs = {"walking": ["elbow"], "sitting": ["elbow", "knee"]}
+        for far in limbs.get(motion.name.partition("/")[2].partition("_")[0], []):
+            across = apart(motion, "hip" if far == "knee" else "shoulder")
+            width = across.norm(dim=-1)
+            reach = (apart(motion, far) * across).sum(dim=-1) / width
+            assert float((reach - width).mean()) > 0.0
+
+
 @settings(max_examples=15)
 @given(st.integers(0, 1000))
 def test_same_seed_same_motion_and_a_longer_draw_begins_alike(seed):

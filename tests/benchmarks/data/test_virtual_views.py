@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import torch
 from written import write_npz
 
 from htp_diffusion.data.mocap.cmu import CMU_TEST, CMU_TRAIN
-from htp_diffusion.data.motion import view
+from htp_diffusion.data.motion import view, windows
 from htp_diffusion.data.synthetic import synthetic_motions
-from htp_diffusion.data.virtual_views import file_set, virtual_views
+from htp_diffusion.data.virtual_views import embedded_set, file_set, virtual_views
 from htp_diffusion.pose.cameras import camera_at
 
 
@@ -36,3 +38,28 @@ def test_the_real_motion_is_split(cmu_path):
     found = file_set(cmu_path / "data_3d_cmu.npz")
     assert found.motions == CMU_TEST
     assert {clip.name.split("@")[0] for clip in found.clips} == set(CMU_TEST)
+
+
+def test_the_embedded_motion_is_of_whole_windows():
+    found = embedded_set(9)
+    assert [name.partition("_")[0] for name in found.motions] == [
+        f"synthetic/{action}" for action in ("walking", "sitting", "reaching")
+    ]
+    assert len(found.clips) == 3 * 2
+    for clip in found.clips:
+        cut = windows(clip, 9)
+        assert cut.start.tolist() == [0, 9]
+        assert cut.scored.all()
+
+
+def test_a_set_is_another_one_where_a_number_of_any_clip_differs():
+    found = embedded_set(4)
+    known = {found.identity, embedded_set(4).identity}
+    assert len(known) == 1
+    for number, clip in enumerate(found.clips):
+        for name in ("pose_2d", "pose_3d"):
+            poses = getattr(clip, name).clone()
+            poses[-1, -1, -1] += 1e-3
+            clips = (*found.clips[:number], replace(clip, **{name: poses}), *found.clips[number + 1 :])
+            known.add(replace(found, clips=clips).identity)
+    assert len(known) == 1 + 2 * len(found.clips)

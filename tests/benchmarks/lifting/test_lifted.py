@@ -1,6 +1,7 @@
 """Lifting: a clip of any length, by any denoiser."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -168,6 +169,23 @@ def test_the_same_seed_gives_the_same_poses_whatever_the_memory():
     one = lift(model, pose_2d, SAMPLING)
     other = lift(model, pose_2d, SAMPLING, memory_budget=1e-4)
     torch.testing.assert_close(one.poses, other.poses, atol=1e-5, rtol=1e-4)
+
+
+def test_the_seconds_are_those_that_lifting_took(monkeypatch):
+    """By a clock that stands at a thousand and goes on by two seconds in each call of the denoiser."""
+    calls = []
+
+    class Slow(Answer):
+        def forward(self, pose_2d, noisy, timestep):
+            calls.append(len(pose_2d))
+            return super().forward(pose_2d, noisy, timestep)
+
+    clock = SimpleNamespace(perf_counter=lambda: 1000.0 + 2.0 * len(calls))
+    monkeypatch.setattr("htp_diffusion.lifting.lifted.time", clock)
+    slow = dataclasses.replace(answering(12), denoiser=Slow())
+    lifted = lift(slow, torch.rand(50, 17, 2) - 0.5, SAMPLING)
+    assert len(calls) >= 2 * 3  # steps and batches
+    assert lifted.seconds == 2.0 * len(calls)
 
 
 def test_progress_is_told():

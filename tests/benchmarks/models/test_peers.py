@@ -111,3 +111,10 @@ def test_sizes_of_the_papers():
     assert [round(number / 1e6, 2) for number in found] == [36.27, 200.59]
     assert sum(p.numel() for p in models[1].parameters() if p.requires_grad) == 49_312_771
     assert sum(PROMPTS.values()) == 77
+
+
+def test_ktpformer_drops_more_paths_the_deeper_they_are():
+    """From none in its first pair, which drops nothing, evenly to the rate in its last."""
+    model = KTPFormerDenoiser(**SIZES, drop_path=0.4)
+    for blocks in (model.STEblocks, model.TTEblocks):
+        assert [block.drop_path.rate for block in blocks] == pytest.approx([0.2, 0.4])

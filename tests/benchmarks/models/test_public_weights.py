@@ -17,6 +17,7 @@ from torch.testing import assert_close
 import adapters
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.results import read_json, write_json
+from htp_diffusion.models.contender import Pruning
 from htp_diffusion.models.denoiser import D3DPDenoiser
 from htp_diffusion.models.dstformer import DSTformer
 from htp_diffusion.models.mixste import MixSTE
@@ -33,9 +34,9 @@ POSE = torch.randn(2, FRAMES, 17, 2)
 NOISY, TIME = torch.randn(2, FRAMES, 17, 3), torch.tensor([999, 20])
 
 
-def motionbert(ratio=2, rep=12, **options):
+def motionbert(ratio=2, rep=12, depth=DEPTH, **options):
     return DSTformer(
-        dim_feat=DIM, dim_rep=rep, depth=DEPTH, num_heads=HEADS, mlp_ratio=ratio, maxlen=FRAMES, **options
+        dim_feat=DIM, dim_rep=rep, depth=depth, num_heads=HEADS, mlp_ratio=ratio, maxlen=FRAMES, **options
     )
 
 
@@ -115,6 +116,21 @@ def test_pruned_without_training(model, tmp_path):
     build, _ = NETWORKS[model]
     path = saved(tmp_path / "best_epoch.bin", shaken(build()), model)
     assert_pruned_without_training(given(path, model), poses_of)
+
+
+@pytest.mark.parametrize(("model", "depth"), [("mixste", 6), ("d3dp", 6), ("motionbert", 5), ("mixste", 3)])
+def test_pruning_begins_where_it_does_in_a_network_that_is_patched(model, depth, tmp_path):
+    """After the layers of the adapter's own settings, or before the last one of a network that has fewer."""
+    sizes = {**SIZES, "depth": depth}
+    networks = {"mixste": MixSTE, "d3dp": D3DPDenoiser, "motionbert": lambda **_: motionbert(depth=depth)}
+    network = networks[model](**sizes)
+    contender, _ = given(saved(tmp_path / "x.bin", shaken(network), model), model).contender(Pruning())
+    told = adapters.htp_of(contender.denoiser).config.num_sft_layers
+    if depth == 3:
+        assert told == 2
+    else:
+        adapters.patch(network)
+        assert told == adapters.htp_of(network).config.num_sft_layers < depth - 1
 
 
 def test_streams_that_are_not_fused(tmp_path):

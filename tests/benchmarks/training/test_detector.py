@@ -56,6 +56,14 @@ def test_joints_are_off_by_their_spread_and_bias(monkeypatch):
         assert constant * 0.9 < float(found) < (constant**2 + spread**2) ** 0.5
 
 
+def test_from_frame_to_frame_errors_change_by_the_share_that_is_white(monkeypatch):
+    """Of the variance 1 - w is slow, correlated by 0.92 from frame to frame, and w is not correlated."""
+    change = noise(monkeypatch).diff(dim=1).square().mean((0, 1, 3)) / 2
+    for found, spread, white in zip(change, detector._SPREAD, detector._WHITE, strict=True):
+        expected = spread**2 * ((1 - white) * (1 - 0.92) + white)
+        assert float(found) == pytest.approx(expected, rel=0.05)
+
+
 def test_slow_errors_follow_each_other_in_time_and_along_a_limb():
     slow = detector._slow_error(draws(), FRAMES, 17)
     assert float(slow.std()) == pytest.approx(1.0, abs=0.03)

@@ -1,5 +1,6 @@
 """Evaluation during a run: what is held out, the best checkpoint, scalars; and disks that fill up."""
 
+import dataclasses
 import errno
 import sys
 from types import ModuleType
@@ -14,7 +15,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.motion import windows
 from htp_diffusion.data.virtual_views import virtual_views
 from htp_diffusion.models import checkpoint as checkpoint_module
-from htp_diffusion.models.checkpoint import load_checkpoint, load_denoiser, save_checkpoint
+from htp_diffusion.models.checkpoint import Evaluation, load_checkpoint, load_denoiser, save_checkpoint
 from htp_diffusion.training.curve import draw_loss_curve
 from htp_diffusion.training.scalars import tensorboard_scalars
 from htp_diffusion.training.validation import Validation, one_view_each
@@ -96,6 +97,21 @@ def test_the_curve_shows_the_errors_if_there_are_any(tmp_path, motions, evaluati
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BenchmarkError, match="cannot write"):
         draw_loss_curve(trainer.checkpoint, tmp_path / "nowhere" / "loss.png")
+
+
+def test_a_point_of_the_curve_stands_at_the_end_of_its_stretch(tmp_path, motions, monkeypatch):
+    trainer = trainer_in(tmp_path, motions)
+    trainer.checkpoint = dataclasses.replace(
+        trainer.checkpoint, losses=[9.0, 8.0, 6.0], loss_every=2, steps=7, step=6,
+        evaluations=[Evaluation(step=4, mpjpe=5.0)],
+    )  # fmt: skip
+    drawn = []
+    monkeypatch.setattr("htp_diffusion.training.curve.save_png", lambda figure, _: drawn.append(figure))
+    draw_loss_curve(trainer.checkpoint, tmp_path / "loss.png")
+    [axes] = drawn[0].axes
+    training, held_out = (line.get_xydata().tolist() for line in axes.lines)
+    assert training == [[2.0, 9.0], [4.0, 8.0], [6.0, 6.0]]
+    assert held_out == [[4.0, 5.0]]
 
 
 def test_scalars_of_every_step(tmp_path, motions):

@@ -10,6 +10,7 @@ from htp_diffusion.data.motion import Motion, view
 from htp_diffusion.data.synthetic import synthetic_motions
 from htp_diffusion.pose.cameras import camera_at
 from htp_diffusion.pose.flip import flip_pose
+from htp_diffusion.pose.layout import H36M_17
 from htp_diffusion.training.batches import step_generator
 from htp_diffusion.training.draws import Draws
 from htp_diffusion.training.variety import VARIETIES
@@ -110,3 +111,50 @@ def test_several_batches_at_once_are_a_function_of_the_generator(motion):
 def test_two_motions_of_one_name_are_refused(motion):
     with pytest.raises(BenchmarkError, match="names of their own, got two called"):
         batches([motion, motion], EXACT)
+
+
+@pytest.mark.parametrize(("speed", "span"), [(2.0, 9.0), (0.5, 4.0)])
+def test_windows_stay_in_clips_that_are_hardly_longer_than_they_are(speed, span):
+    """Clocks of 10 frames for windows of 9: at twice the pace there is room for 9/8 of it alone."""
+    moments = torch.arange(10.0)[:, None, None].expand(10, 17, 3)
+    clocks = [Motion(name=str(hour), positions=moments + 100.0 * hour, fps=60.0) for hour in range(2)]
+    source = batches(clocks, replace(EXACT, speed=(speed, speed)), frames=9)
+    for hour in range(2):
+        which = torch.full((64,), hour)
+        found = source._cut(which, Draws(step_generator(hour, 0), 64))[:, :, 0, 0] - 100.0 * hour
+        assert 0.0 <= float(found.min()) <= float(found.max()) <= 9.0
+        steps = torch.arange(9.0) * span / 8
+        torch.testing.assert_close(found - found[:, :1], steps.expand(64, 9), atol=1e-4, rtol=0)
+        assert float(found[:, 0].max() - found[:, 0].min()) == pytest.approx(9.0 - span, abs=0.5)
+
+
+def test_a_focal_length_is_of_the_longer_side_of_the_image(motion, monkeypatch):
+    """In half widths: an upright image is narrower than its longer side, a wide one as wide as it."""
+    silent = torch.zeros(8, FRAMES, 17, 2)
+    monkeypatch.setattr("htp_diffusion.training.virtual.synthetic_noise", lambda *_: silent)
+    square, upright, wide = (
+        batches([motion], replace(EXACT, aspects=(aspect,)), size=8).draw(step_generator(0, 0)).pose_2d
+        for aspect in (1.0, 16 / 9, 9 / 16)
+    )
+    torch.testing.assert_close(upright, 16 / 9 * square)
+    torch.testing.assert_close(wide, square)
+
+
+def test_a_detector_errs_by_the_height_of_the_person_in_the_image(monkeypatch):
+    """Somebody who stands upright, seen level from afar: the height is that from the ankles to the nose."""
+    standing = torch.zeros(FRAMES, 17, 3)
+    heights = {"knee": 0.5, "hip": 0.9, "spine": 1.1, "thorax": 1.4, "neck": 1.5, "pelvis": 0.9, "head": 1.6}
+    for joint, name in enumerate(H36M_17.joints):
+        standing[:, joint, 2] = 0.1 + heights.get(name.rpartition("_")[2], 0.0)
+    given = []
+
+    def errs(pose_2d, size, *_):
+        given.append((pose_2d, size))
+        return pose_2d
+
+    monkeypatch.setattr("htp_diffusion.training.virtual.measured_noise", errs)
+    variety = replace(EXACT, detector="measured", distance=(9.0, 9.0), height=(1.0, 1.0))
+    batches([Motion(name="standing", positions=standing, fps=60.0)], variety).draw(step_generator(0, 0))
+    [(pose_2d, size)] = given
+    ankle, neck = (pose_2d[..., H36M_17.index(name), 1].mean(dim=1) for name in ("left_ankle", "neck"))
+    torch.testing.assert_close(size, ankle - neck, rtol=0.03, atol=0)  # y points down

@@ -85,3 +85,12 @@ def test_joints_that_were_not_found_do_not_count():
     person.confidence[20:30, 5:9] = 0.0
     assert not swapped_frames(person, COCO_17).any()
     assert math.isfinite(person.joints.sum())
+
+
+def test_a_change_that_nobody_saw_does_not_turn_the_rest_of_the_video_around():
+    """Out of sight when left became right, back when it changed back: the few frames between are marked."""
+    person = turning(COCO_17, frames=300, speed=0.0)
+    wrong, _ = changed(person, COCO_17, range(150, 160))
+    wrong.confidence[145:150] = 0.0
+    assert swapped_frames(wrong, COCO_17).nonzero().flatten().tolist()[-1] == 159
+    assert int(swapped_frames(wrong, COCO_17).sum()) <= 15
