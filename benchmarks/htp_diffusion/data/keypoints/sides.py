@@ -45,9 +45,7 @@ def swapped_frames(track: Track, layout: Layout) -> Bool[Tensor, " seen"]:
         ]
         for here, seen in ((plain, weight), (turned, turned_weight))
     )
-    path = _cheapest_path(len(plain), same, change)
-    swapped = torch.tensor(path, dtype=torch.bool)
-    return ~swapped if swapped.sum() * 2 > len(swapped) else swapped
+    return torch.tensor(_cheapest_path(len(plain), same, change), dtype=torch.bool)
 
 
 def swap_back(track: Track, layout: Layout, swapped: Bool[Tensor, " seen"]) -> Track:
