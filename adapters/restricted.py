@@ -134,7 +134,10 @@ def _followed(path: Path) -> Followed:
             magic = follow(file)
             if magic.result != _LEGACY_MAGIC:
                 return magic
-            _protocol, _system, content, keys = (follow(file) for _ in range(4))
+            protocol, system, content, keys = (follow(file) for _ in range(4))
+            for other in (magic, protocol, system):  # PyTorch reads them, too
+                content.classes |= other.classes
+                content.harm = content.harm or other.harm
             # A storage that is not named here is left as the memory was.
             if not _LIST_OF_TEXTS.fullmatch(" ".join(keys.opcodes)) or keys.texts != content.storages:
                 raise CheckpointError(f"{path} does not hold the storages that its content asks for")

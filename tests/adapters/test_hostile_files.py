@@ -40,9 +40,9 @@ def dictionary(*entries):
     return b"\x80\x02}(" + b"".join(key + value for key, value in entries) + b"u."
 
 
-def write_legacy(path, content, keys=(), storages=b""):
-    parts = [pickle.dumps(one, 2) for one in (MAGIC, 1001, {})]
-    path.write_bytes(b"".join((*parts, content, pickle.dumps(list(keys), 2), storages)))
+def write_legacy(path, content, keys=(), storages=b"", system=b"}."):
+    parts = [*(pickle.dumps(one, 2) for one in (MAGIC, 1001)), system, content, pickle.dumps(list(keys), 2)]
+    path.write_bytes(b"".join((*parts, storages)))
     return path
 
 
@@ -91,6 +91,23 @@ def test_memory_for_a_number(tmp_path, arguments):
     entry = b"cbuiltins\nbytearray\n" + arguments + b"R"
     content = dictionary((text("a"), entry), (text("weight"), weight("0")))
     refused(write_zip(tmp_path / "a.pth", content, [("data/0", NUMBERS)]), "a bytearray of a stated length")
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (b"cbuiltins\nbytearray\nJ\x00\x94\x35\x77\x85R.", "a bytearray of a stated length"),
+        (
+            b"cposix\nsystem\n" + text("touch /tmp/it-ran") + b"\x85R.",
+            "posix.system, which could run something",
+        ),
+    ],
+    ids=["memory", "call"],
+)
+def test_harm_beside_the_content(tmp_path, call, match):
+    content = dictionary((text("weight"), weight("7", view=b"N")))
+    stored = struct.pack("<q", 4) + NUMBERS
+    refused(write_legacy(tmp_path / "a.pth", content, ["7"], stored, b"\x80\x02" + call), match)
 
 
 def test_a_bytearray_of_bytes_is_data(tmp_path):
