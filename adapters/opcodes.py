@@ -1,9 +1,10 @@
 """Opcodes: what a pickle would make, followed opcode by opcode without making or importing anything."""
 
+import io
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GET = {"GET", "BINGET", "LONG_BINGET"}
@@ -59,7 +60,7 @@ class Followed:
         self.harm = self.harm or harm
 
 
-def follow(file: IO[bytes]) -> Followed:
+def follow(file: io.BufferedIOBase) -> Followed:
     """Follow the pickle that a file is at, and leave the file behind it.
 
     Raises:
@@ -69,7 +70,7 @@ def follow(file: IO[bytes]) -> Followed:
     stack: list[_Item] = []
     memo: dict[int, _Item] = {}
     try:
-        for opcode, argument, _ in pickletools.genops(file):
+        for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", file)):
             name = opcode.name
             if name in _PUT or name == "MEMOIZE":
                 memo[len(memo) if argument is None else argument] = stack[-1]

@@ -6,6 +6,7 @@ that an ``argparse.Namespace``, a config class or a NumPy random state beside th
 name of Python's own library that is no plain data, as a file made to do harm would use, is refused.
 """
 
+import io
 import pickle
 import re
 import sys
@@ -154,8 +155,7 @@ def _followed(path: Path) -> Followed:
             raise CheckpointError(f"{path} is a TorchScript program, not weights; save its state_dict()")
         if len(pickles) != 1:
             raise CheckpointError(f"{path} is a zip archive, but not one of torch.save")
-        with archive.open(pickles[0]) as file:
-            content = follow(file)
+        content = follow(io.BytesIO(archive.read(pickles[0])))
     records = {f"{pickles[0].removesuffix('data.pkl')}data/{key}" for key in content.storages}
     if not records <= set(members):
         raise CheckpointError(f"{path} does not hold the storages that its content asks for")

@@ -50,7 +50,7 @@ def keyed(key):
 def test_keys_of_nested_tuples_are_refused(way):
     """In a process of its own: their hash overflows the stack of C, which ends the process."""
     load = (
-        "import sys; from htp_diffusion.base.errors import BenchmarkError\n"
+        f"import sys; sys.path[:0] = {sys.path!r}; from htp_diffusion.base.errors import BenchmarkError\n"
         "from htp_diffusion.data.formats.unpickle import restricted_loads\n"
         "try: restricted_loads(sys.stdin.buffer.read(), 'a.pkl')\n"
         "except BenchmarkError as error: print(error)"

@@ -187,7 +187,7 @@ def test_a_full_disk_is_one_error_and_the_run_goes_on_once_there_is_space(
     assert after[0] == before[0]
     assert all(torch.equal(after[1][key], before[1][key]) for key in before[1])
     resumed = trainer_in(tmp_path / "full", motions)
-    list(resumed.run())
+    list(resumed.run(save_every=2))
     expected, found = load_checkpoint(straight.path)[1], load_checkpoint(resumed.path)[1]
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert len(list((tmp_path / "full").iterdir())) == 2
@@ -203,6 +203,7 @@ def test_a_step_saved_again_leaves_the_file_that_is_still_named(tmp_path, motion
         with pytest.raises(KeyboardInterrupt):
             save_checkpoint(trainer.path, before[0], changed)
     assert load_checkpoint(trainer.path)[0] == before[0]
-    written = save_checkpoint(trainer.path, before[0], changed)
+    for _ in range(2):  # what the kill left goes at the second save after it
+        written = save_checkpoint(trainer.path, before[0], changed)
     assert torch.equal(load_checkpoint(trainer.path)[1]["ema_steps"], changed["ema_steps"])
     assert {path.name for path in tmp_path.iterdir()} == {"last.json", written.tensors}
