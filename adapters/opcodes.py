@@ -146,7 +146,7 @@ def _check_call(function: _Item, arguments: _Item, found: Followed) -> None:
     """Of all that PyTorch calls, a bytearray alone takes memory for a number that the file states."""
     if function.constant in (("builtins", "bytearray"), ("__builtin__", "bytearray")):
         known = [part.constant for part in arguments.parts if part.constant is not None]
-        if arguments.depth == 0 or not all(isinstance(value, str | bytes) for value in known):
+        if arguments.depth == 0 or not all(isinstance(value, str) for value in known):
             found.note("a bytearray of a stated length")
 
 
@@ -162,6 +162,4 @@ def _note_storage(item: _Item, found: Followed) -> None:
 
 
 def _text(constant: Any) -> str | None:
-    if isinstance(constant, bytes):
-        constant = constant.decode("latin-1")
     return constant if isinstance(constant, str) else None

@@ -72,10 +72,10 @@ def refused(path, match):
 @pytest.mark.parametrize(
     ("key", "match"),
     [
-        (b")" + b"\x85" * 200_000, "tuples in one another without end"),  # the stack of the machine overflows
-        (b")" + b"q\x00h\x00\x86" * 45, "tuples in one another without end"),  # hashed 2^45 times
-        (b"(" + b"K\x01" * 5 + b"t\x85", "keys are tuples of tuples"),
-        (b"(" + b"K\x01" * 200 + b"t", "keys are tuples of tuples, or long ones"),
+        (b")" + b"\x85" * 200_000, "for tuples in one another without end,"),  # overflows the machine's stack
+        (b")" + b"q\x00h\x00\x86" * 45, "for tuples in one another without end,"),  # hashed 2^45 times
+        (b"(" + b"K\x01" * 5 + b"t\x85", "for a dictionary whose keys are tuples of tuples, or long ones,"),
+        (b"(" + b"K\x01" * 200 + b"t", "for a dictionary whose keys are tuples of tuples, or long ones,"),
     ],
     ids=["deep", "doubled", "nested", "long"],
 )
@@ -86,11 +86,13 @@ def test_keys_that_take_forever_to_hash(tmp_path, key, match, single):
     refused(write_zip(tmp_path / "b.pth", content, []), match)
 
 
+@pytest.mark.parametrize("module", [b"builtins", b"__builtin__"])
 @pytest.mark.parametrize("arguments", [b"J\x00\x94\x35\x77\x85", b"(J\x00\x94\x35\x77t", b"N"])
-def test_memory_for_a_number(tmp_path, arguments):
-    entry = b"cbuiltins\nbytearray\n" + arguments + b"R"
+def test_memory_for_a_number(tmp_path, module, arguments):
+    entry = b"c" + module + b"\nbytearray\n" + arguments + b"R"
     content = dictionary((text("a"), entry), (text("weight"), weight("0")))
-    refused(write_zip(tmp_path / "a.pth", content, [("data/0", NUMBERS)]), "a bytearray of a stated length")
+    asked = "asks for a bytearray of a stated length, as no file of torch.save does; nothing was run$"
+    refused(write_zip(tmp_path / "a.pth", content, [("data/0", NUMBERS)]), asked)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,10 @@ def test_a_storage_read_once_for_each_spelling_of_its_name(tmp_path):
     twice = [("data/ab", NUMBERS), ("data/AB", NUMBERS)]
     refused(write_zip(tmp_path / "b.pth", content, twice), "two members of one name")
     unnamed = dictionary((text("weight"), weight("0").replace(text("0"), b"K\x00")))
-    refused(write_zip(tmp_path / "c.pth", unnamed, [("data/0", NUMBERS)]), "storages that it does not name")
+    refused(
+        write_zip(tmp_path / "c.pth", unnamed, [("data/0", NUMBERS)]),
+        "asks for storages that it does not name,",
+    )
 
 
 def test_an_index_of_indexes(tmp_path):
