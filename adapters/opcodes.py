@@ -68,14 +68,14 @@ def follow(file: io.BufferedIOBase) -> Followed:
     """
     found = Followed()
     stack: list[_Item] = []
-    memo: dict[int, _Item] = {}
+    memo: dict[Any, _Item] = {}
     try:
         for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", file)):
             name = opcode.name
             if name in _PUT or name == "MEMOIZE":
                 memo[len(memo) if argument is None else argument] = stack[-1]
             elif name in _GET:
-                stack.append(memo[argument or 0])
+                stack.append(memo[argument])
             else:
                 found.opcodes.append(name)
                 stack.extend(_made(opcode, argument, _taken(stack, opcode), found))

@@ -18,7 +18,7 @@ from torch import Tensor
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.data.formats.h36m_cameras import H36M_FPS, H36M_LENSES
 from htp_diffusion.data.formats.table import load_table, numbers, texts, to_tensor
-from htp_diffusion.data.formats.told import told
+from htp_diffusion.data.formats.told import listed, told
 from htp_diffusion.data.formats.units import require_unit
 from htp_diffusion.data.motion import Clip
 from htp_diffusion.pose.cameras import ImagePlane
@@ -102,7 +102,7 @@ def read_motionbert(path: str | Path, part: str) -> list[MotionBertSequence]:
     """
     parts = load_table(Path(path))
     if part not in ("train", "test") or not isinstance(parts.get(part), dict):
-        raise BenchmarkError(f"{path}: no part {part!r}; the file has {', '.join(map(str, parts))[:200]}")
+        raise BenchmarkError(f"{path}: no part {part!r}; the file has {listed(parts)}")
     table, what = parts[part], f"{path}: {part}"
     source = texts(table, "source", what)
     frames = len(source)
@@ -154,7 +154,7 @@ def _image_sizes(names: list[str], what: str) -> Any:
     unknown = sorted(set(names) - set(H36M_LENSES))
     if unknown:
         raise BenchmarkError(
-            f"{what}: camera_name expects one of {', '.join(H36M_LENSES)}, unknown {', '.join(unknown)[:200]}"
+            f"{what}: camera_name expects one of {', '.join(H36M_LENSES)}, unknown {listed(unknown)}"
         )
     return np.array([H36M_LENSES[name].image_size for name in names], dtype="float64")
 

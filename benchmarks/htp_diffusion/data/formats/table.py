@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from htp_diffusion.base.errors import DATA_PAGE, BenchmarkError
+from htp_diffusion.data.formats.told import listed
 from htp_diffusion.data.formats.unpickle import restricted_loads
 
 
@@ -31,7 +32,7 @@ def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
 def entry(table: Mapping[Any, Any], key: str, what: str) -> Any:
     """The value of a key; ``what`` tells in the error where the dictionary comes from."""
     if key not in table:
-        raise BenchmarkError(f"{what}: no key {key}; it has {', '.join(map(str, table))[:200] or 'none'}")
+        raise BenchmarkError(f"{what}: no key {key}; it has {listed(table) or 'none'}")
     return table[key]
 
 

@@ -1,8 +1,10 @@
-"""How a value out of an untrusted file is told in an error: short, on one line."""
+"""How values out of an untrusted file are told in an error: short, on one line."""
 
+from collections.abc import Iterable
 from typing import Any
 
 _MOST_CHARACTERS = 60
+_MOST_LISTED = 200  # characters
 _MOST_BITS = 128
 
 
@@ -19,3 +21,8 @@ def told(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() <= _MOST_BITS:
         return repr(value)
     return f"a value of type {type(value).__name__}"
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names one after the other, cut short."""
+    return ", ".join(map(str, names))[:_MOST_LISTED]

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.units import MEBIBYTE
+from htp_diffusion.data.formats.told import listed
 
 SIZE_LIMIT = 64 * MEBIBYTE
 """Bytes of a file, and of all files of a folder: 100,000 frames of one person, and as Python objects under
@@ -108,5 +109,5 @@ def require_keys(entry: Any, keys: Iterable[str], what: str) -> dict[str, Any]:
         raise BenchmarkError(f"{what}: expected a dictionary, got {type(entry).__name__}")
     missing = [key for key in keys if key not in entry]
     if missing:
-        raise BenchmarkError(f"{what}: no {', '.join(missing)}; it has {', '.join(map(str, entry))[:200]}")
+        raise BenchmarkError(f"{what}: no {', '.join(missing)}; it has {listed(entry)}")
     return entry

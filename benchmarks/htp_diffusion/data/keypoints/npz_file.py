@@ -10,6 +10,7 @@ from htp_diffusion.base.errors import BenchmarkError
 from htp_diffusion.base.units import GIBIBYTE
 from htp_diffusion.data.formats.npz import leaves, npz_keys, read_member
 from htp_diffusion.data.formats.table import is_list
+from htp_diffusion.data.formats.told import listed
 from htp_diffusion.data.keypoints.detections import Recording, Sighting, Size, nobody
 from htp_diffusion.data.keypoints.joint_count import layout_of_count
 from htp_diffusion.data.keypoints.json_file import image_size
@@ -46,7 +47,7 @@ def read_npz_detections(
         raise BenchmarkError(
             f"{path}: no detections: an npz file of MHFormer's or HoT's demo has the key reconstruction, "
             "VideoPose3D's positions_2d and metadata, Detectron's boxes and keypoints, MediaPipe's landmarks;"
-            f" this one has {', '.join(sorted(keys))[:200]}"
+            f" this one has {listed(sorted(keys))}"
         )
     if kind == "videopose3d":
         return _videopose3d(path, layout, video)

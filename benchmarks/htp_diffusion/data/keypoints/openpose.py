@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from htp_diffusion.base.errors import BenchmarkError
+from htp_diffusion.data.formats.told import listed
 from htp_diffusion.data.keypoints.detections import Recording, Sighting, nobody
 from htp_diffusion.data.keypoints.joint_count import layout_of_count, one_layout
 from htp_diffusion.data.keypoints.json_file import SIZE_LIMIT, number_array, read_json, require_keys
@@ -66,7 +67,7 @@ def _frames(path: Path) -> list[tuple[int, Path]]:
         raise BenchmarkError(f"{path}: {strange[0]} among OpenPose's files: two formats are mixed")
     videos = sorted({match["video"] for match in known.values()})
     if len(videos) > 1:
-        raise BenchmarkError(f"{path}: frames of several videos: {', '.join(videos)[:200]}")
+        raise BenchmarkError(f"{path}: frames of several videos: {listed(videos)}")
     numbered = sorted((int(match["frame"]), file) for file, match in known.items())
     for (frame, file), (again, other) in pairwise(numbered):
         if frame == again:
